@@ -1,0 +1,39 @@
+//! Time as it comes in with an event: the core never asks a clock.
+
+use std::fmt;
+use std::ops::Add;
+use std::time::Duration;
+
+/// A moment: milliseconds since 1970-01-01T00:00:00Z, as precise as a job record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// How long ago `earlier` was; zero if it lies ahead.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}ms", self.0)
+    }
+}
+
+/// When an event is handled, and the chance it is handled with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct At {
+    /// Now.
+    pub now: Timestamp,
+    /// A fresh random number, 0 inclusive to 1 exclusive; the core's only source of chance.
+    pub jitter: f64,
+}

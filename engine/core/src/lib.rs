@@ -1,0 +1,13 @@
+//! The decisions of Roundtrip: events in, actions out.
+//!
+//! No clock, randomness, environment, file, network, async or logging here, and no dependency that has them:
+//! time and chance come in with each event ([`at::At`]). The engine turns the world into events, performs the
+//! actions and reports each outcome as the next event, so that production, replay and simulation run the same
+//! code.
+
+pub mod at;
+pub mod job;
+pub mod machine;
+pub mod names;
+pub mod plan;
+pub mod retry;

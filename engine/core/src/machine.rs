@@ -1,0 +1,59 @@
+//! The shape every decision maker has: events and ticks go in, decisions are polled out.
+
+use crate::at::{At, Timestamp};
+
+/// Why an action was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// The rule, in words an operator understands.
+    pub rule: String,
+    /// The TOML key that decided, such as `claim.lease`; empty where no setting did.
+    pub key: &'static str,
+}
+
+impl Reason {
+    /// A reason that no setting decided.
+    pub fn rule(rule: impl Into<String>) -> Self {
+        Self { rule: rule.into(), key: "" }
+    }
+
+    /// A reason that a setting decided.
+    pub fn key(rule: impl Into<String>, key: &'static str) -> Self {
+        Self { rule: rule.into(), key }
+    }
+}
+
+/// Something to do, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision<A> {
+    /// What to do.
+    pub action: A,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// A synchronous state machine: it never waits, asks or writes; who drives it does.
+pub trait Machine {
+    /// What happened.
+    type Event;
+    /// What to do.
+    type Action;
+
+    /// Takes in what happened.
+    fn handle(&mut self, at: At, event: Self::Event);
+
+    /// Lets time pass: everything due at `at.now` is decided.
+    fn tick(&mut self, at: At);
+
+    /// Stops taking on new work; what is under way goes on to its end.
+    fn drain(&mut self, at: At);
+
+    /// The next thing to do, until there is none.
+    fn poll_action(&mut self) -> Option<Decision<Self::Action>>;
+
+    /// When to call [`Machine::tick`] next, if time alone can change anything.
+    fn wake_at(&self) -> Option<Timestamp>;
+
+    /// Whether there is nothing under way and nothing was found to do: what `--once` waits for.
+    fn is_idle(&self) -> bool;
+}

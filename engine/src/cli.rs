@@ -1,0 +1,84 @@
+//! The command line: one file a command.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::{self, Exit, Result};
+
+pub mod check;
+pub mod init;
+pub mod job;
+pub mod keys;
+pub mod local;
+pub mod results;
+pub mod role;
+pub mod setup;
+pub mod stack;
+
+/// Files out, results back.
+#[derive(Debug, Parser)]
+#[command(name = "roundtrip", version, about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The whole round trip on this machine: all three roles in one process
+    Local(local::Arguments),
+    /// S3, DynamoDB and Streams on 127.0.0.1, for several processes
+    Stack(stack::Arguments),
+    /// Makes table, index, stream, TTL and bucket at the configured endpoints
+    Setup(setup::Arguments),
+    /// Runs a role: a TOML file, or a shipped one (client, fetcher, watcher)
+    Run(role::Arguments),
+    /// Checks pipelines and roles offline
+    Check(check::Arguments),
+    /// Writes the shipped pipelines and roles into a folder for editing
+    Init(init::Arguments),
+    /// Looks into one job record
+    #[command(subcommand)]
+    Job(job::Command),
+    /// Handles sealed results
+    #[command(subcommand)]
+    Results(results::Command),
+    /// Makes and shows the client's key
+    #[command(subcommand)]
+    Keys(keys::Command),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            // Printing to a closed terminal is no reason to fail.
+            let _ = error.print();
+            return ExitCode::from(exit.code());
+        }
+    };
+    match run(arguments.command) {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(failure) => {
+            eprintln!("{}", error::render(&failure));
+            ExitCode::from(failure.exit.code())
+        }
+    }
+}
+
+fn run(command: Command) -> Result<Exit> {
+    match command {
+        Command::Local(arguments) => local::run(arguments),
+        Command::Stack(arguments) => stack::run(arguments),
+        Command::Setup(arguments) => setup::run(arguments),
+        Command::Run(arguments) => role::run(arguments),
+        Command::Check(arguments) => check::run(arguments),
+        Command::Init(arguments) => init::run(arguments),
+        Command::Job(command) => job::run(command),
+        Command::Results(command) => results::run(command),
+        Command::Keys(command) => keys::run(command),
+    }
+}

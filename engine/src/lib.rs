@@ -1,0 +1,13 @@
+//! The engine of Roundtrip: everything that touches the world.
+
+pub mod cli;
+pub mod cloud;
+pub mod dsl;
+pub mod error;
+pub mod ledger;
+pub mod run;
+pub mod sink;
+pub mod source;
+pub mod spool;
+pub mod stack;
+pub mod wire;

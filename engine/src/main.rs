@@ -1,0 +1,7 @@
+//! The `roundtrip` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    roundtrip::cli::main()
+}
