@@ -7,7 +7,9 @@
 
 pub mod at;
 pub mod job;
+pub mod lifecycle;
 pub mod machine;
 pub mod names;
 pub mod plan;
 pub mod retry;
+pub mod shard;
