@@ -6,6 +6,7 @@
 //! code.
 
 pub mod at;
+pub mod file;
 pub mod job;
 pub mod machine;
 pub mod names;
