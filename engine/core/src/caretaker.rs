@@ -30,8 +30,6 @@ pub enum Duty {
         shards: u32,
         /// The lease of a foreign fetcher, which sends no heartbeats.
         lease: Duration,
-        /// How long the record of a refused, unreadable job is kept.
-        retention: Duration,
     },
 }
 
@@ -122,8 +120,7 @@ impl Caretaker {
         for Malformed { key, why } in malformed {
             if !self.under_way.contains_key(&key) {
                 began = true;
-                let retention = self.retention();
-                self.write(lifecycle::refuse_malformed(key, at.now, retention, &why), Reason::rule(why));
+                self.write(lifecycle::refuse_malformed(key, at.now, &why), Reason::rule(why));
             }
         }
         for offer in offers {
@@ -145,19 +142,12 @@ impl Caretaker {
         }
     }
 
-    fn retention(&self) -> Duration {
-        match &self.duty {
-            Duty::Clean { retention, .. } | Duty::Admit { retention, .. } => *retention,
-            Duty::Requeue(_) => Duration::from_secs(30 * 86_400),
-        }
-    }
-
     fn take_care(&mut self, at: At, offer: &Offer) -> bool {
         let job = &offer.job;
         match self.duty.clone() {
             Duty::Clean { results_keep, retention } => self.clean(at, job, results_keep, retention),
             Duty::Requeue(retry) => self.give_back(at, job, &retry),
-            Duty::Admit { shards, lease, .. } => self.let_in(at, offer, shards, lease),
+            Duty::Admit { shards, lease } => self.let_in(at, offer, shards, lease),
         }
     }
 

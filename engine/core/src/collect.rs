@@ -53,6 +53,28 @@ pub enum Action {
     DeliverError(JobKey, String),
 }
 
+/// How long the machine goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Until it is told to stop.
+    Serving,
+    /// Until nothing is outstanding.
+    Finishing,
+    /// Nothing was outstanding.
+    Finished,
+    /// Until what is being delivered is there.
+    Draining,
+}
+
+impl Phase {
+    const fn looks(self) -> bool {
+        match self {
+            Self::Serving | Self::Finishing => true,
+            Self::Finished | Self::Draining => false,
+        }
+    }
+}
+
 /// The decisions of a pipeline that collects results.
 #[derive(Debug)]
 pub struct Collect {
@@ -66,9 +88,7 @@ pub struct Collect {
     cursor: Option<FileId>,
     looking: bool,
     saw_outstanding: bool,
-    finishing: bool,
-    finished_round: bool,
-    draining: bool,
+    phase: Phase,
     actions: VecDeque<Decision<Action>>,
 }
 
@@ -84,9 +104,7 @@ impl Collect {
             cursor: None,
             looking: false,
             saw_outstanding: false,
-            finishing: false,
-            finished_round: false,
-            draining: false,
+            phase: Phase::Serving,
             actions: VecDeque::new(),
         }
     }
@@ -110,15 +128,15 @@ impl Collect {
             self.pace.hurry();
             return;
         }
-        if self.finishing && !self.saw_outstanding {
-            self.finished_round = true;
+        if self.phase == Phase::Finishing && !self.saw_outstanding {
+            self.phase = Phase::Finished;
         }
         self.saw_outstanding = false;
         self.pace.looked(at, began);
     }
 
     fn deliver_next(&mut self) {
-        while self.delivering.len() < DELIVERING_MAX && !self.draining {
+        while self.delivering.len() < DELIVERING_MAX && self.phase != Phase::Draining {
             let Some(Decision { action: (key, action), reason }) = self.waiting.pop_front() else { return };
             let attempts = self.failed.get(&key).map_or(0, |(attempts, _)| *attempts);
             self.delivering.insert(key, attempts);
@@ -157,7 +175,7 @@ impl Machine for Collect {
             Event::Delivered(key) => {
                 self.delivering.remove(&key);
                 self.failed.remove(&key);
-                if self.finishing && self.delivering.is_empty() && self.waiting.is_empty() {
+                if self.phase == Phase::Finishing && self.delivering.is_empty() && self.waiting.is_empty() {
                     self.pace.hurry();
                 }
             }
@@ -173,7 +191,7 @@ impl Machine for Collect {
     fn tick(&mut self, at: At) {
         self.deliver_next();
         // What was found is delivered before more is looked for: memory stays bounded by one page.
-        let may_look = !self.draining && !self.looking && self.waiting.is_empty() && !self.finished_round;
+        let may_look = self.phase.looks() && !self.looking && self.waiting.is_empty();
         if may_look && self.pace.is_due(at.now) {
             self.looking = true;
             let after = self.cursor.take();
@@ -183,7 +201,7 @@ impl Machine for Collect {
     }
 
     fn finish(&mut self, at: At) {
-        self.finishing = true;
+        self.phase = Phase::Finishing;
         self.cursor = None;
         self.saw_outstanding = self.looking;
         self.pace.hurry();
@@ -191,7 +209,7 @@ impl Machine for Collect {
     }
 
     fn drain(&mut self, _at: At) {
-        self.draining = true;
+        self.phase = Phase::Draining;
     }
 
     fn poll_action(&mut self) -> Option<Decision<Action>> {
@@ -199,12 +217,11 @@ impl Machine for Collect {
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
-        let rests = self.draining || self.looking || !self.waiting.is_empty() || self.finished_round;
+        let rests = self.looking || !self.waiting.is_empty() || !self.phase.looks();
         if rests { None } else { self.pace.next() }
     }
 
     fn is_idle(&self) -> bool {
-        let nothing_more = self.draining || self.finished_round;
-        nothing_more && !self.looking && self.delivering.is_empty() && self.actions.is_empty()
+        !self.phase.looks() && !self.looking && self.delivering.is_empty() && self.actions.is_empty()
     }
 }

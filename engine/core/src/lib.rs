@@ -9,6 +9,7 @@ pub mod at;
 pub mod caretaker;
 pub mod claim;
 pub mod collect;
+pub mod file;
 pub mod job;
 pub mod lifecycle;
 pub mod machine;

@@ -69,6 +69,9 @@ pub enum Term {
     Finished,
 }
 
+/// How long a record that is no job is kept, with the reason, for whoever looks into it.
+const MALFORMED_KEPT: Duration = Duration::from_hours(30 * 24);
+
 /// Which write of the lifecycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Write {
@@ -336,7 +339,7 @@ pub fn refuse(job: &Job, now: Timestamp, by: &str, why: &str) -> Change {
 }
 
 /// A record whose names or types do not hold is ended where it stands: nothing under such a name is touched.
-pub fn refuse_malformed(key: RecordKey, now: Timestamp, retention: Duration, why: &str) -> Change {
+pub fn refuse_malformed(key: RecordKey, now: Timestamp, why: &str) -> Change {
     Change {
         write: Write::Refuse,
         key,
@@ -346,7 +349,7 @@ pub fn refuse_malformed(key: RecordKey, now: Timestamp, retention: Duration, why
             (a::ERROR, Value::Text(clip(why))),
             (a::PROCESSED, Value::Time(now)),
             (a::CLEANED, Value::Time(now)),
-            (a::EXPIRES, Value::Expiry(now + retention)),
+            (a::EXPIRES, Value::Expiry(now + MALFORMED_KEPT)),
         ],
         remove: vec![a::LANE, a::DUE],
     }

@@ -30,8 +30,6 @@ pub struct WorkerPolicy {
     pub claim: ClaimPolicy,
     /// `[retry]`
     pub retry: Retry,
-    /// How long the record of a refused, unreadable job is kept.
-    pub retention: std::time::Duration,
 }
 
 /// What happened.
@@ -152,7 +150,7 @@ impl Worker {
         self.pace.looked(at, !self.found_nothing);
         for Malformed { key, why } in malformed {
             if self.refusing.len() < REFUSING_MAX && self.refusing.insert(key.clone()) {
-                let change = lifecycle::refuse_malformed(key, at.now, self.policy.retention, &why);
+                let change = lifecycle::refuse_malformed(key, at.now, &why);
                 self.decide(Action::Write(change), Reason::rule(why));
             }
         }
