@@ -145,7 +145,10 @@ impl Caretaker {
     fn take_care(&mut self, at: At, offer: &Offer) -> bool {
         let job = &offer.job;
         match self.duty.clone() {
-            Duty::Clean { results_keep, retention } => self.clean(at, job, results_keep, retention),
+            Duty::Clean {
+                results_keep,
+                retention,
+            } => self.clean(at, job, results_keep, retention),
             Duty::Requeue(retry) => self.give_back(at, job, &retry),
             Duty::Admit { shards, lease } => self.let_in(at, offer, shards, lease),
         }
@@ -159,13 +162,17 @@ impl Caretaker {
         let keep_until = job.processed.unwrap_or(at.now) + results_keep;
         let keeps = job.results_object().is_some() && keep_until > at.now;
         let (extent, change, reason) = if keeps {
-            let reason = Reason::key("the job is finished; its result waits for the client", "sink.delete.results-keep");
+            let reason = Reason::key(
+                "the job is finished; its result waits for the client",
+                "sink.delete.results-keep",
+            );
             (Extent::AllButResults, lifecycle::keep(job, keep_until), reason)
         } else {
             let reason = Reason::key("the job is finished", "sink.delete.retention");
             (Extent::All, lifecycle::cleaned(job, at.now, retention), reason)
         };
-        self.under_way.insert(RecordKey::from(&job.key), Some((job.clone(), change)));
+        self.under_way
+            .insert(RecordKey::from(&job.key), Some((job.clone(), change)));
         self.decide(Action::Delete(Box::new(job.clone()), extent), reason);
         true
     }
@@ -181,17 +188,25 @@ impl Caretaker {
         if retry.allows_after(lost) {
             let why = format!("{who} sent no heartbeat before its lease ended");
             let due = at.now + retry.delay_after(lost, at.jitter);
-            self.write(lifecycle::requeue(job, at.now, due, &why), Reason::key(why, "retry.attempts-max"));
+            self.write(
+                lifecycle::requeue(job, at.now, due, &why),
+                Reason::key(why, "retry.attempts-max"),
+            );
         } else {
             let why = format!("{lost} fetchers were lost on this job, the last was {who}");
-            self.write(lifecycle::give_up(job, at.now, &why), Reason::key(why, "retry.attempts-max"));
+            self.write(
+                lifecycle::give_up(job, at.now, &why),
+                Reason::key(why, "retry.attempts-max"),
+            );
         }
         true
     }
 
     fn let_in(&mut self, at: At, offer: &Offer, shards: u32, lease: Duration) -> bool {
         let Offer { job, signature, .. } = offer;
-        let shard = job.lane.map_or_else(|| shard::of(&job.key, shards), |lane| lane.shard);
+        let shard = job
+            .lane
+            .map_or_else(|| shard::of(&job.key, shards), |lane| lane.shard);
         let lane = |kind| Lane { kind, shard };
         match (job.status, job.lane.map(|lane| lane.kind)) {
             (Status::Queued, None) => match signature {
@@ -199,7 +214,10 @@ impl Caretaker {
                     let reason = Reason::rule("a foreign client's job, and its signature holds");
                     self.write(lifecycle::admit(job, at.now, shard), reason);
                 }
-                Err(why) => self.write(lifecycle::refuse(job, at.now, &self.by, why), Reason::rule(why.clone())),
+                Err(why) => self.write(
+                    lifecycle::refuse(job, at.now, &self.by, why),
+                    Reason::rule(why.clone()),
+                ),
             },
             (Status::Processing, None | Some(LaneKind::Ready)) => {
                 let due = job.assigned.unwrap_or(at.now) + lease;
@@ -230,7 +248,11 @@ impl Machine for Caretaker {
 
     fn handle(&mut self, at: At, event: Event) {
         match event {
-            Event::Found { offers, malformed, more } => self.found(at, offers, malformed, more),
+            Event::Found {
+                offers,
+                malformed,
+                more,
+            } => self.found(at, offers, malformed, more),
             Event::LookFailed(_) => {
                 self.looking = false;
                 self.pace.looked(at, false);
@@ -268,7 +290,8 @@ impl Machine for Caretaker {
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
-        let rests = self.draining || self.looking || !self.under_way.is_empty() || self.finishing == Some(true);
+        let rests =
+            self.draining || self.looking || !self.under_way.is_empty() || self.finishing == Some(true);
         if rests { None } else { self.pace.next() }
     }
 

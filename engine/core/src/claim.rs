@@ -90,7 +90,9 @@ impl ClaimPolicy {
 
     /// How a wait for the rest of a file is judged: `here` bytes of `size` came within `elapsed`.
     pub fn engages(&self, here: u64, size: Option<u64>, elapsed: Duration) -> bool {
-        let (Feed::Streaming { wait }, Some(size)) = (self.feed, size) else { return false };
+        let (Feed::Streaming { wait }, Some(size)) = (self.feed, size) else {
+            return false;
+        };
         if here == 0 {
             return false;
         }
@@ -108,7 +110,9 @@ mod tests {
         ClaimPolicy {
             versions: versions.map(|text| VersionReq::parse(text).unwrap()),
             start: Start::Announced,
-            feed: Feed::Streaming { wait: Duration::from_secs(10) },
+            feed: Feed::Streaming {
+                wait: Duration::from_secs(10),
+            },
             in_flight_max: 1,
             lease: Duration::from_secs(300),
             heartbeat: Duration::from_secs(60),
@@ -133,6 +137,9 @@ mod tests {
         assert!(!policy.engages(0, Some(100), second), "nothing is here");
         assert!(!policy.engages(9, Some(100), second), "the rest takes 10.1 s");
         assert!(policy.engages(10, Some(100), second), "the rest takes 9 s");
-        assert!(!policy.engages(100, None, second), "nobody knows how much is to come");
+        assert!(
+            !policy.engages(100, None, second),
+            "nobody knows how much is to come"
+        );
     }
 }

@@ -114,14 +114,20 @@ impl Collect {
         self.saw_outstanding |= !standings.is_empty();
         let mut began = false;
         for Standing { key, job } in standings {
-            let known = self.delivering.contains_key(&key) || self.waiting.iter().any(|waits| waits.action.0 == key);
+            let known =
+                self.delivering.contains_key(&key) || self.waiting.iter().any(|waits| waits.action.0 == key);
             let rests = self.failed.get(&key).is_some_and(|(_, until)| *until > at.now);
             if known || rests {
                 continue;
             }
-            let Some((action, reason)) = delivery(&key, job) else { continue };
+            let Some((action, reason)) = delivery(&key, job) else {
+                continue;
+            };
             began = true;
-            self.waiting.push_back(Decision { action: (key, action), reason });
+            self.waiting.push_back(Decision {
+                action: (key, action),
+                reason,
+            });
         }
         self.cursor = next;
         if self.cursor.is_some() {
@@ -137,7 +143,13 @@ impl Collect {
 
     fn deliver_next(&mut self) {
         while self.delivering.len() < DELIVERING_MAX && self.phase != Phase::Draining {
-            let Some(Decision { action: (key, action), reason }) = self.waiting.pop_front() else { return };
+            let Some(Decision {
+                action: (key, action),
+                reason,
+            }) = self.waiting.pop_front()
+            else {
+                return;
+            };
             let attempts = self.failed.get(&key).map_or(0, |(attempts, _)| *attempts);
             self.delivering.insert(key, attempts);
             self.actions.push_back(Decision { action, reason });
@@ -153,10 +165,19 @@ fn delivery(key: &JobKey, job: Option<Job>) -> Option<(Action, Reason)> {
     };
     match job.status {
         Status::Queued | Status::Processing => None,
-        Status::Completed => Some((Action::DeliverResult(Box::new(job)), Reason::rule("the job is completed"))),
+        Status::Completed => Some((
+            Action::DeliverResult(Box::new(job)),
+            Reason::rule("the job is completed"),
+        )),
         Status::Error => {
-            let why = job.error.filter(|why| !why.is_empty()).unwrap_or_else(|| "no reason was given".to_owned());
-            Some((Action::DeliverError(key.clone(), why), Reason::rule("the job failed")))
+            let why = job
+                .error
+                .filter(|why| !why.is_empty())
+                .unwrap_or_else(|| "no reason was given".to_owned());
+            Some((
+                Action::DeliverError(key.clone(), why),
+                Reason::rule("the job failed"),
+            ))
         }
     }
 }
@@ -196,7 +217,10 @@ impl Machine for Collect {
             self.looking = true;
             let after = self.cursor.take();
             let reason = Reason::key("a look is due", "source.results.interval");
-            self.actions.push_back(Decision { action: Action::Look { after }, reason });
+            self.actions.push_back(Decision {
+                action: Action::Look { after },
+                reason,
+            });
         }
     }
 

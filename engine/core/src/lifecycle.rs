@@ -138,7 +138,10 @@ pub struct RecordKey {
 
 impl From<&JobKey> for RecordKey {
     fn from(key: &JobKey) -> Self {
-        Self { client: key.client.to_string(), file: key.file.to_string() }
+        Self {
+            client: key.client.to_string(),
+            file: key.file.to_string(),
+        }
     }
 }
 
@@ -159,7 +162,13 @@ pub struct Change {
 
 impl Change {
     fn new(write: Write, job: &Job, only_if: Vec<Term>) -> Self {
-        Self { write, key: RecordKey::from(&job.key), only_if, set: Vec::new(), remove: Vec::new() }
+        Self {
+            write,
+            key: RecordKey::from(&job.key),
+            only_if,
+            set: Vec::new(),
+            remove: Vec::new(),
+        }
     }
 
     fn set(mut self, attribute: &'static str, value: Value) -> Self {
@@ -185,7 +194,12 @@ impl Change {
     }
 
     fn attempt(self, job: &Job, at: Timestamp, by: &str, why: &str) -> Self {
-        let attempt = Attempt { at, by: by.to_owned(), what: self.write.as_str().to_owned(), why: clip(why) };
+        let attempt = Attempt {
+            at,
+            by: by.to_owned(),
+            what: self.write.as_str().to_owned(),
+            why: clip(why),
+        };
         let mut history = job.history.clone();
         history.push(attempt);
         let surplus = history.len().saturating_sub(HISTORY_MAX);
@@ -200,7 +214,10 @@ fn status_is(status: Status) -> Term {
 
 /// Still held by this processor, in this generation.
 fn still_mine(job: &Job, processor: &str) -> Vec<Term> {
-    vec![Term::Is(a::PROCESSOR, Value::Text(processor.to_owned())), Term::Generation(job.retries)]
+    vec![
+        Term::Is(a::PROCESSOR, Value::Text(processor.to_owned())),
+        Term::Generation(job.retries),
+    ]
 }
 
 /// Exactly as the watcher saw it: same processor, generation and due time.
@@ -229,12 +246,15 @@ pub fn create(job: &Job) -> Change {
         .text(a::BUCKET, &*job.bucket)
         .set(a::CHUNKS, Value::Number(job.chunks))
         .text(a::SIGNATURE, &*job.signature);
-    let change = [(a::OUTLINE, &job.outline), (a::OUTLINE_SIGNATURE, &job.outline_signature)]
-        .into_iter()
-        .fold(change, |change, (name, text)| match text {
-            Some(text) => change.text(name, &**text),
-            None => change,
-        });
+    let change = [
+        (a::OUTLINE, &job.outline),
+        (a::OUTLINE_SIGNATURE, &job.outline_signature),
+    ]
+    .into_iter()
+    .fold(change, |change, (name, text)| match text {
+        Some(text) => change.text(name, &**text),
+        None => change,
+    });
     match (job.lane, job.due) {
         (Some(lane), Some(due)) => change.lane(lane, due),
         (None, _) | (_, None) => change,
@@ -243,11 +263,15 @@ pub fn create(job: &Job) -> Change {
 
 /// A fetcher takes the job: only if nobody has it and it is still queued.
 pub fn claim(job: &Job, processor: &str, now: Timestamp, lease: Duration) -> Change {
-    Change::new(Write::Claim, job, vec![Term::Missing(a::PROCESSOR), status_is(Status::Queued)])
-        .status(Status::Processing)
-        .text(a::PROCESSOR, processor)
-        .set(a::ASSIGNED, Value::Time(now))
-        .lane(lane_of(job, LaneKind::Leased), now + lease)
+    Change::new(
+        Write::Claim,
+        job,
+        vec![Term::Missing(a::PROCESSOR), status_is(Status::Queued)],
+    )
+    .status(Status::Processing)
+    .text(a::PROCESSOR, processor)
+    .set(a::ASSIGNED, Value::Time(now))
+    .lane(lane_of(job, LaneKind::Leased), now + lease)
 }
 
 /// The fetcher is still at it: moves the end of the lease.
@@ -261,7 +285,13 @@ pub fn downloaded(job: &Job, processor: &str, now: Timestamp) -> Change {
 }
 
 /// The fetcher commits the result: the sealed text, or the object it lies in.
-pub fn complete(job: &Job, processor: &str, now: Timestamp, results: &str, results_type: Option<&str>) -> Change {
+pub fn complete(
+    job: &Job,
+    processor: &str,
+    now: Timestamp,
+    results: &str,
+    results_type: Option<&str>,
+) -> Change {
     let change = Change::new(Write::Complete, job, still_mine(job, processor))
         .status(Status::Completed)
         .text(a::RESULTS, results)
@@ -277,16 +307,32 @@ pub fn complete(job: &Job, processor: &str, now: Timestamp, results: &str, resul
 
 /// The fetcher commits the error.
 pub fn fail(job: &Job, processor: &str, now: Timestamp, failures: u32, error: &str) -> Change {
-    ended(Change::new(Write::Fail, job, still_mine(job, processor)), job, now, error)
-        .set(a::FAILURES, Value::Number(failures.into()))
-        .attempt(job, now, processor, error)
+    ended(
+        Change::new(Write::Fail, job, still_mine(job, processor)),
+        job,
+        now,
+        error,
+    )
+    .set(a::FAILURES, Value::Number(failures.into()))
+    .attempt(job, now, processor, error)
 }
 
 /// The fetcher gives the job back, to be taken from `due` on.
-pub fn release(job: &Job, processor: &str, now: Timestamp, due: Timestamp, failures: u32, why: &str) -> Change {
-    queued_again(Change::new(Write::Release, job, still_mine(job, processor)), job, due)
-        .set(a::FAILURES, Value::Number(failures.into()))
-        .attempt(job, now, processor, why)
+pub fn release(
+    job: &Job,
+    processor: &str,
+    now: Timestamp,
+    due: Timestamp,
+    failures: u32,
+    why: &str,
+) -> Change {
+    queued_again(
+        Change::new(Write::Release, job, still_mine(job, processor)),
+        job,
+        due,
+    )
+    .set(a::FAILURES, Value::Number(failures.into()))
+    .attempt(job, now, processor, why)
 }
 
 /// The watcher takes the job from a lost fetcher: only if it is exactly as seen.
@@ -321,8 +367,18 @@ pub fn keep(job: &Job, due: Timestamp) -> Change {
 
 /// The watcher lets in a job that has no lane.
 pub fn admit(job: &Job, now: Timestamp, shard: u32) -> Change {
-    let only_if = vec![Term::Missing(a::LANE), Term::Missing(a::PROCESSOR), status_is(Status::Queued)];
-    Change::new(Write::Admit, job, only_if).lane(Lane { kind: LaneKind::Ready, shard }, now)
+    let only_if = vec![
+        Term::Missing(a::LANE),
+        Term::Missing(a::PROCESSOR),
+        status_is(Status::Queued),
+    ];
+    Change::new(Write::Admit, job, only_if).lane(
+        Lane {
+            kind: LaneKind::Ready,
+            shard,
+        },
+        now,
+    )
 }
 
 /// The watcher gives a job that a foreign fetcher moved the lane it should be in.

@@ -16,7 +16,12 @@ pub struct Pace {
 impl Pace {
     /// Looks every `interval` while there is something, up to every `interval_max` while there is nothing.
     pub fn new(interval: Duration, interval_max: Duration) -> Self {
-        Self { interval, interval_max: interval_max.max(interval), current: interval, next: None }
+        Self {
+            interval,
+            interval_max: interval_max.max(interval),
+            current: interval,
+            next: None,
+        }
     }
 
     /// Whether a look is due.
@@ -42,7 +47,11 @@ impl Pace {
 
     /// A look ended: plans the next one. Waits are spread by up to a quarter, so that many do not look at once.
     pub fn looked(&mut self, at: At, found: bool) {
-        self.current = if found { self.interval } else { (self.current * 2).min(self.interval_max) };
+        self.current = if found {
+            self.interval
+        } else {
+            (self.current * 2).min(self.interval_max)
+        };
         self.next = Some(at.now + self.current.mul_f64(1.0 - 0.25 * at.jitter));
     }
 }

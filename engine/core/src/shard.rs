@@ -20,9 +20,9 @@ pub fn of(key: &JobKey, shards: u32) -> u32 {
 
 /// FNV-1a, whose published constants make the shard the same for every program; halved to leave room for sums.
 fn hash(text: &str) -> u64 {
-    let hash = text
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     hash >> 1
 }
 

@@ -141,7 +141,10 @@ impl Worker {
         }
         self.looking = true;
         let limit = self.free();
-        self.decide(Action::Look { limit }, Reason::key("there is room for a job", "claim.in-flight-max"));
+        self.decide(
+            Action::Look { limit },
+            Reason::key("there is room for a job", "claim.in-flight-max"),
+        );
     }
 
     fn found(&mut self, at: At, offers: Vec<Offer>, malformed: Vec<Malformed>) {
@@ -155,8 +158,15 @@ impl Worker {
             }
         }
         let mut takeable = Vec::new();
-        for Offer { job, signature, uploaded } in offers {
-            if !self.policy.claim.accepts(&job, &self.policy.bucket, at.now) || self.held.contains_key(&job.key) {
+        for Offer {
+            job,
+            signature,
+            uploaded,
+        } in offers
+        {
+            if !self.policy.claim.accepts(&job, &self.policy.bucket, at.now)
+                || self.held.contains_key(&job.key)
+            {
                 continue;
             }
             match signature {
@@ -195,18 +205,33 @@ impl Worker {
             let WorkerPolicy { processor, claim, .. } = &self.policy;
             let change = lifecycle::claim(&job, processor, at.now, claim.lease);
             let lease_ends = at.now + claim.lease;
-            self.held.insert(job.key.clone(), Held::claiming(job, at.now, lease_ends));
-            self.decide(Action::Write(change), Reason::key("the job is due and of a version we take", "claim.versions"));
+            self.held
+                .insert(job.key.clone(), Held::claiming(job, at.now, lease_ends));
+            self.decide(
+                Action::Write(change),
+                Reason::key("the job is due and of a version we take", "claim.versions"),
+            );
         }
     }
 
     fn claimed(&mut self, at: At, job: Job) {
         let heartbeat = self.policy.claim.heartbeat;
         if self.draining {
-            let change = lifecycle::release(&job, &self.policy.processor, at.now, at.now, job.failures, "stopping");
+            let change = lifecycle::release(
+                &job,
+                &self.policy.processor,
+                at.now,
+                at.now,
+                job.failures,
+                "stopping",
+            );
             if let Some(held) = self.held.get_mut(&job.key) {
                 held.job = job;
-                held.stage = Stage::Committing { change: change.clone(), attempts: 1, next: None };
+                held.stage = Stage::Committing {
+                    change: change.clone(),
+                    attempts: 1,
+                    next: None,
+                };
             }
             self.decide(Action::Write(change), Reason::rule("told to stop"));
             return;
@@ -221,7 +246,9 @@ impl Worker {
     }
 
     fn claim_answered(&mut self, at: At, key: &RecordKey, outcome: Outcome) {
-        let Some(held_key) = self.held_key(key) else { return };
+        let Some(held_key) = self.held_key(key) else {
+            return;
+        };
         match outcome {
             Outcome::Done(Some(job)) => self.claimed(at, *job),
             // A claim that was repeated after a lost answer finds itself.
@@ -241,29 +268,46 @@ impl Worker {
     }
 
     fn progressed(&mut self, at: At, key: JobKey, here: u64, size: Option<u64>) {
-        let Some(held) = self.held.get_mut(&key) else { return };
-        let Stage::Fetching { since } = held.stage else { return };
+        let Some(held) = self.held.get_mut(&key) else {
+            return;
+        };
+        let Stage::Fetching { since } = held.stage else {
+            return;
+        };
         if self.policy.claim.engages(here, size, at.now.since(since)) {
             held.stage = Stage::Engaged;
-            self.decide(Action::Engage(key), Reason::key("the rest is expected in time", "claim.feed"));
+            self.decide(
+                Action::Engage(key),
+                Reason::key("the rest is expected in time", "claim.feed"),
+            );
         }
     }
 
     fn arrived(&mut self, at: At, key: JobKey) {
-        let Some(held) = self.held.get_mut(&key) else { return };
+        let Some(held) = self.held.get_mut(&key) else {
+            return;
+        };
         let change = lifecycle::downloaded(&held.job, &self.policy.processor, at.now);
         let engage = matches!(held.stage, Stage::Fetching { .. });
         if engage {
             held.stage = Stage::Engaged;
         }
-        self.decide(Action::Write(change), Reason::rule("every chunk and the whole file are proven"));
+        self.decide(
+            Action::Write(change),
+            Reason::rule("every chunk and the whole file are proven"),
+        );
         if engage {
-            self.decide(Action::Engage(key), Reason::key("the whole file is here", "claim.feed"));
+            self.decide(
+                Action::Engage(key),
+                Reason::key("the whole file is here", "claim.feed"),
+            );
         }
     }
 
     fn ended(&mut self, at: At, key: &JobKey, ending: Ending) {
-        let Some(held) = self.held.get_mut(key) else { return };
+        let Some(held) = self.held.get_mut(key) else {
+            return;
+        };
         if matches!(held.stage, Stage::Committing { .. } | Stage::Dropped) {
             held.working = false;
             self.settle(at, key);
@@ -273,21 +317,35 @@ impl Worker {
         match &ending {
             Ending::Away { after, .. } => {
                 self.rests = self.rests.saturating_add(1);
-                let rest = self.policy.retry.delay_after(self.rests, at.jitter).max(after.unwrap_or_default());
+                let rest = self
+                    .policy
+                    .retry
+                    .delay_after(self.rests, at.jitter)
+                    .max(after.unwrap_or_default());
                 self.pace.rest(at.now + rest);
             }
             Ending::Result { .. } | Ending::JobFault(_) | Ending::Failed { .. } => self.rests = 0,
             Ending::Refused(_) | Ending::Stalled(_) | Ending::Fault(_) | Ending::Stopped => {}
         }
         let (change, reason) = held.verdict(&self.policy, at, ending);
-        held.stage = Stage::Committing { change: change.clone(), attempts: 1, next: None };
+        held.stage = Stage::Committing {
+            change: change.clone(),
+            attempts: 1,
+            next: None,
+        };
         self.decide(Action::Write(change), reason);
     }
 
     fn commit_answered(&mut self, at: At, key: &RecordKey, outcome: &Outcome) {
-        let Some(held_key) = self.held_key(key) else { return };
-        let Some(held) = self.held.get_mut(&held_key) else { return };
-        let Stage::Committing { attempts, next, .. } = &mut held.stage else { return };
+        let Some(held_key) = self.held_key(key) else {
+            return;
+        };
+        let Some(held) = self.held.get_mut(&held_key) else {
+            return;
+        };
+        let Stage::Committing { attempts, next, .. } = &mut held.stage else {
+            return;
+        };
         match outcome {
             Outcome::Failed(_) => {
                 *next = Some(at.now + self.policy.retry.delay_after(*attempts, at.jitter));
@@ -301,8 +359,12 @@ impl Worker {
     }
 
     fn beat_answered(&mut self, at: At, key: &RecordKey, outcome: &Outcome) {
-        let Some(held_key) = self.held_key(key) else { return };
-        let Some(held) = self.held.get_mut(&held_key) else { return };
+        let Some(held_key) = self.held_key(key) else {
+            return;
+        };
+        let Some(held) = self.held.get_mut(&held_key) else {
+            return;
+        };
         let ClaimPolicy { lease, heartbeat, .. } = self.policy.claim;
         let Some(sent) = held.beating.take() else { return };
         match outcome {
@@ -312,13 +374,18 @@ impl Worker {
             }
             Outcome::Failed(_) => held.next_beat = at.now + heartbeat / 4,
             Outcome::Lost(_) => {
-                self.drop_claim(&held_key, Reason::rule("the claim is another's: what was done is discarded"));
+                self.drop_claim(
+                    &held_key,
+                    Reason::rule("the claim is another's: what was done is discarded"),
+                );
             }
         }
     }
 
     fn drop_claim(&mut self, key: &JobKey, reason: Reason) {
-        let Some(held) = self.held.get_mut(key) else { return };
+        let Some(held) = self.held.get_mut(key) else {
+            return;
+        };
         held.stage = Stage::Dropped;
         if held.working {
             self.decide(Action::Stop(key.clone()), reason);
@@ -329,7 +396,11 @@ impl Worker {
 
     /// A claim is over when its work has stopped and its last write was answered.
     fn settle(&mut self, at: At, key: &JobKey) {
-        if self.held.get(key).is_some_and(|held| !held.working && matches!(held.stage, Stage::Dropped)) {
+        if self
+            .held
+            .get(key)
+            .is_some_and(|held| !held.working && matches!(held.stage, Stage::Dropped))
+        {
             self.held.remove(key);
             // The lane may hold more: look at once, unless the processor is away.
             if self.rests == 0 {
@@ -340,18 +411,26 @@ impl Worker {
     }
 
     fn held_key(&self, key: &RecordKey) -> Option<JobKey> {
-        self.held.keys().find(|held| RecordKey::from(*held) == *key).cloned()
+        self.held
+            .keys()
+            .find(|held| RecordKey::from(*held) == *key)
+            .cloned()
     }
 
     fn keep_leases(&mut self, at: At) {
         let keys: Vec<JobKey> = self.held.keys().cloned().collect();
         for key in keys {
-            let Some(held) = self.held.get_mut(&key) else { continue };
+            let Some(held) = self.held.get_mut(&key) else {
+                continue;
+            };
             if matches!(held.stage, Stage::Claiming | Stage::Dropped) {
                 continue;
             }
             if at.now > held.lease_ends {
-                self.drop_claim(&key, Reason::key("no heartbeat got through before the lease ended", "claim.lease"));
+                self.drop_claim(
+                    &key,
+                    Reason::key("no heartbeat got through before the lease ended", "claim.lease"),
+                );
                 continue;
             }
             if let Stage::Committing { change, next, .. } = &mut held.stage
@@ -368,7 +447,10 @@ impl Worker {
                 held.beating = Some(at.now);
                 let change =
                     lifecycle::heartbeat(&held.job, &self.policy.processor, at.now, self.policy.claim.lease);
-                self.decide(Action::Write(change), Reason::key("the lease is kept", "claim.heartbeat"));
+                self.decide(
+                    Action::Write(change),
+                    Reason::key("the lease is kept", "claim.heartbeat"),
+                );
             }
         }
     }
@@ -394,7 +476,10 @@ impl Machine for Worker {
                 Write::Complete | Write::Fail | Write::Release => self.commit_answered(at, &key, &outcome),
                 Write::Downloaded => {
                     if let (Outcome::Lost(_), Some(held)) = (outcome, self.held_key(&key)) {
-                        self.drop_claim(&held, Reason::rule("the claim is another's: what was done is discarded"));
+                        self.drop_claim(
+                            &held,
+                            Reason::rule("the claim is another's: what was done is discarded"),
+                        );
                     }
                 }
                 Write::Refuse => {
@@ -425,8 +510,12 @@ impl Machine for Worker {
 
     fn drain(&mut self, at: At) {
         self.draining = true;
-        let working: Vec<JobKey> =
-            self.held.iter().filter(|(_, held)| held.working && held.is_abandonable()).map(|(key, _)| key.clone()).collect();
+        let working: Vec<JobKey> = self
+            .held
+            .iter()
+            .filter(|(_, held)| held.working && held.is_abandonable())
+            .map(|(key, _)| key.clone())
+            .collect();
         for key in working {
             self.decide(Action::Stop(key), Reason::rule("told to stop"));
         }
@@ -439,7 +528,11 @@ impl Machine for Worker {
 
     fn wake_at(&self) -> Option<Timestamp> {
         let leases = self.held.values().filter_map(Held::wake_at).min();
-        let look = if self.draining || self.looking || self.free() == 0 { None } else { self.pace.next() };
+        let look = if self.draining || self.looking || self.free() == 0 {
+            None
+        } else {
+            self.pace.next()
+        };
         leases.into_iter().chain(look).min()
     }
 
