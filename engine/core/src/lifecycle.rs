@@ -59,6 +59,8 @@ pub enum Value {
 /// One part of a condition; all of a change's terms must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Term {
+    /// There is a record.
+    Exists,
     /// The attribute is not there.
     Missing(&'static str),
     /// The attribute has this value.
@@ -399,7 +401,7 @@ pub fn refuse_malformed(key: RecordKey, now: Timestamp, why: &str) -> Change {
     Change {
         write: Write::Refuse,
         key,
-        only_if: vec![Term::Missing(a::CLEANED)],
+        only_if: vec![Term::Exists, Term::Missing(a::CLEANED)],
         set: vec![
             (a::STATUS, Value::Text(Status::Error.as_str().to_owned())),
             (a::ERROR, Value::Text(clip(why))),
