@@ -1,5 +1,10 @@
 //! The vectors made with Node's crypto, and the commands around keys, through the compiled program.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "outside `#[test]` functions, the lint takes helpers of tests for program code"
+)]
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -186,7 +191,12 @@ fn a_key_is_made_shown_and_never_replaced() {
 
     let before = fs::read(&path).unwrap();
     let again = roundtrip(folder.path(), &["keys", "new"], b"");
-    insta::assert_snapshot!(seen(&again), @"");
+    insta::assert_snapshot!(seen(&again), @"
+    78
+    ---
+    Error: .roundtrip/client.pem exists already: a key is never replaced
+    Hint: results sealed for a key open with that key alone: use it, or move it away first; roundtrip keys show --key .roundtrip/client.pem tells which client it is
+    ");
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
@@ -201,7 +211,35 @@ fn a_missing_key_or_file_is_told_from_a_failed_check() {
         roundtrip(folder.path(), &["job", "verify", "-"], b"{\"status\":\"QUEUED\"}"),
         roundtrip(folder.path(), &["job", "verify", "-"], b"\xff\xfe"),
     ];
-    insta::assert_snapshot!(outputs.iter().map(seen).collect::<Vec<_>>().join("\n"), @"");
+    insta::assert_snapshot!(outputs.iter().map(seen).collect::<Vec<_>>().join("\n"), @"
+    78
+    ---
+    Error: there is no key at .roundtrip/client.pem
+    Hint: make one: roundtrip keys new --key .roundtrip/client.pem
+
+    78
+    ---
+    Error: there is no key at none.pem
+    Hint: name the key of the client the result was sealed for: no other opens it
+
+    64
+    ---
+    Error: there is no file none.json
+    Hint: name a file with a job record as JSON, or - for standard input
+
+    1
+    ---
+    Error: could not read .
+    Caused by: Is a directory (os error 21)
+
+    1
+    ---
+    Error: standard input is not a job record: it has no property `version`
+
+    1
+    ---
+    Error: standard input is not a job record: it is not JSON: expected value at line 1 column 1
+    ");
     let no_key = roundtrip(folder.path(), &["results", "open"], b"");
     assert_eq!(code(&no_key), 64);
 }
@@ -218,7 +256,12 @@ fn a_key_open_to_others_opens_a_result_with_a_warning_but_is_not_shown() {
         &["results", "open", "--key", "key.pem"],
         sealed.as_bytes(),
     );
-    insta::assert_snapshot!(seen(&opened), @"");
+    insta::assert_snapshot!(seen(&opened), @"
+    0
+    This is a secret message.---
+    Warning: the key key.pem is open to others than its owner (mode 0644)
+    Hint: chmod 600 key.pem
+    ");
     let shown = roundtrip(folder.path(), &["keys", "show", "--key", "key.pem"], b"");
     assert_eq!(code(&shown), 78);
 }
@@ -235,5 +278,29 @@ fn input_that_is_no_sealed_result_is_said() {
             input,
         ))
     };
-    insta::assert_snapshot!(inputs.map(open).join("\n"), @"");
+    insta::assert_snapshot!(inputs.map(open).join("\n"), @"
+    1
+    ---
+    Error: the result does not open: standard input is empty
+
+    1
+    ---
+    Error: the result does not open: standard input is empty
+
+    1
+    ---
+    Error: the result does not open: it is not text
+
+    1
+    ---
+    Error: the result does not open: the sealed text is not `<public key>:<iv>:<tag>:<ciphertext>`: number of parts 1
+
+    1
+    ---
+    Error: the result does not open: the ephemeral public key is not hex
+
+    1
+    ---
+    Error: the result does not open: the sealed text is not `<public key>:<iv>:<tag>:<ciphertext>`: number of parts 5
+    ");
 }

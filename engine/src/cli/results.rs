@@ -1,6 +1,6 @@
 //! `roundtrip results`: handles sealed results.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -34,9 +34,14 @@ fn open(path: &Path) -> Result<Exit> {
     let key = match ClientKey::load(path) {
         // Refusing would protect nothing here: the person asks for this once, with this very key.
         Err(exposed @ KeyError::Exposed { .. }) => {
-            let key = ClientKey::load_exposed(path)?;
-            eprintln!("Warning: {exposed}\nHint: {}", exposed.hint().unwrap_or_default());
-            key
+            let hint = exposed.hint().unwrap_or_default();
+            // A closed standard error is no reason to fail.
+            let _ = writeln!(io::stderr(), "Warning: {exposed}\nHint: {hint}");
+            ClientKey::load_exposed(path)?
+        }
+        Err(missing @ KeyError::Missing { .. }) => {
+            let hint = "name the key of the client the result was sealed for: no other opens it";
+            return Err(Error::from(missing).hint(hint));
         }
         loaded => loaded?,
     };

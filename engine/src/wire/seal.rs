@@ -44,7 +44,7 @@ pub enum OpenError {
     #[error("the sealed text of {0} bytes is larger than the {SEALED_BYTES_MAX} bytes that are opened")]
     TooLarge(usize),
     /// Not four parts.
-    #[error("the sealed text has {0} parts, not the four of `<public key>:<iv>:<tag>:<ciphertext>`")]
+    #[error("the sealed text is not `<public key>:<iv>:<tag>:<ciphertext>`: number of parts {0}")]
     Parts(usize),
     /// A part that is not hex.
     #[error("the {0} is not hex")]

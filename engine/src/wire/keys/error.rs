@@ -52,6 +52,12 @@ pub enum KeyError {
         /// Why not.
         source: io::Error,
     },
+    /// A file system that lets others at every file, whatever its mode.
+    #[error("the file system of {} keeps no file to its owner", .folder.display())]
+    Shared {
+        /// The folder the key was meant for.
+        folder: PathBuf,
+    },
     /// The system gave no random numbers.
     #[error("the system's random number generator failed")]
     Random,
@@ -77,8 +83,8 @@ impl KeyError {
                 "it was left as it is; put the right key there, or move it away to have a new one made"
                     .to_owned(),
             ),
-            Self::Io { .. } => {
-                Some("the key lies best in a folder of its owner's on a disk of this machine".to_owned())
+            Self::Io { .. } | Self::Shared { .. } => {
+                Some("a key needs a folder that its owner may write to, on a disk of this machine".to_owned())
             }
             Self::Random => None,
         }
@@ -97,6 +103,7 @@ impl From<KeyError> for Error {
             | KeyError::NotAFile { .. }
             | KeyError::Exposed { .. }
             | KeyError::NotAKey { .. }
+            | KeyError::Shared { .. }
             | KeyError::Random => Self::config(fault.to_string()),
         };
         match hint {

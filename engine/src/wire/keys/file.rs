@@ -95,6 +95,11 @@ pub(super) fn create(path: &Path) -> Result<ClientKey, KeyError> {
         .suffix(".pem")
         .tempfile_in(folder)
         .map_err(in_folder(writing))?;
+    // Asked now, since such a key would be refused at the next start.
+    if exposed(&file.as_file().metadata().map_err(in_folder(writing))?).is_some() {
+        let folder = folder.to_owned();
+        return Err(KeyError::Shared { folder });
+    }
     file.write_all(key.to_pem().as_bytes())
         .map_err(in_folder(writing))?;
     file.as_file().sync_all().map_err(in_folder(writing))?;

@@ -123,10 +123,23 @@ fn what_is_no_key_is_said_and_left_alone() {
         seen.push(what);
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
-    insta::assert_snapshot!(seen.join("\n"), @"");
+    insta::assert_snapshot!(seen.join("\n"), @"
+    it is empty
+    it is not PEM
+    it is damaged, or a key of another kind or curve
+    it is a key in the older SEC1 form
+    it is encrypted with a passphrase
+    it is a public key
+    it is damaged, or a key of another kind or curve
+    it is damaged, or a key of another kind or curve
+    it is too large
+    ");
 
     fs::write(&path, [0xff, 0xfe, 0]).unwrap();
-    insta::assert_snapshot!(report(ClientKey::load(&path).unwrap_err(), &folder), @"");
+    insta::assert_snapshot!(report(ClientKey::load(&path).unwrap_err(), &folder), @"
+    Error: DIR/client.pem is not a P-256 private key in PKCS#8 PEM: it is not PEM
+    Hint: it was left as it is; put the right key there, or move it away to have a new one made
+    ");
 }
 
 #[test]
@@ -147,22 +160,38 @@ fn a_key_open_to_others_is_refused() {
         assert_eq!(ClientKey::load(&path).unwrap(), key);
     }
     write(&path, &key.to_pem(), 0o644);
-    insta::assert_snapshot!(report(ClientKey::load(&path).unwrap_err(), &folder), @"");
+    insta::assert_snapshot!(report(ClientKey::load(&path).unwrap_err(), &folder), @r#"
+    Error: the key DIR/client's key.pem is open to others than its owner (mode 0644)
+    Hint: chmod 600 'DIR/client'\''s key.pem'
+    "#);
 }
 
 #[test]
 fn a_place_that_cannot_hold_a_key_is_named() {
     let folder = folder();
     let path = folder.path().join("client.pem");
-    insta::assert_snapshot!(report(ClientKey::load(&path).unwrap_err(), &folder), @"");
+    insta::assert_snapshot!(report(ClientKey::load(&path).unwrap_err(), &folder), @"
+    Error: there is no key at DIR/client.pem
+    Hint: make one: roundtrip keys new --key DIR/client.pem
+    ");
 
     fs::create_dir(&path).unwrap();
-    insta::assert_snapshot!(report(ClientKey::load_or_create(&path).unwrap_err(), &folder), @"");
-    insta::assert_snapshot!(report(ClientKey::create(&path).unwrap_err(), &folder), @"");
+    insta::assert_snapshot!(report(ClientKey::load_or_create(&path).unwrap_err(), &folder), @"
+    Error: the key DIR/client.pem is not a regular file
+    Hint: name the PEM file itself
+    ");
+    insta::assert_snapshot!(report(ClientKey::create(&path).unwrap_err(), &folder), @"
+    Error: DIR/client.pem exists already: a key is never replaced
+    Hint: results sealed for a key open with that key alone: use it, or move it away first; roundtrip keys show --key DIR/client.pem tells which client it is
+    ");
 
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
-    insta::assert_snapshot!(report(ClientKey::create(&file.join("client.pem")).unwrap_err(), &folder), @"");
+    insta::assert_snapshot!(report(ClientKey::create(&file.join("client.pem")).unwrap_err(), &folder), @"
+    Error: could not make the key's folder DIR/file
+    Caused by: File exists (os error 17)
+    Hint: a key needs a folder that its owner may write to, on a disk of this machine
+    ");
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn dynamodb(record: &Value) -> Value {
         let value = match value {
             Value::String(text) => json!({ "S": text }),
             Value::Number(number) => json!({ "N": number.to_string() }),
-            other => json!({ "L": other }),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => json!({ "L": value }),
         };
         (name.clone(), value)
     };
@@ -131,7 +131,22 @@ fn what_is_no_record_is_said() {
     }
     texts.push(" ".repeat(RECORD_BYTES_MAX + 1));
     let said = |text: &String| Record::read(text.as_bytes()).unwrap_err().to_string();
-    insta::assert_snapshot!(texts.iter().map(said).collect::<Vec<_>>().join("\n"), @"");
+    insta::assert_snapshot!(texts.iter().map(said).collect::<Vec<_>>().join("\n"), @"
+    it is empty
+    it is not JSON: EOF while parsing an object at line 1 column 1
+    it is JSON, but not an object
+    it is JSON, but not an object
+    it has no property `version`
+    it is not JSON: recursion limit exceeded at line 1 column 128
+    it has no property `signature`
+    its property `chunks` is not a whole number
+    its property `chunks` is not a whole number
+    its property `chunks` is not a whole number
+    its property `chunks` is not a whole number
+    its property `file` is not text
+    its property `file` is not text
+    it is larger than 4194304 bytes
+    ");
 }
 
 proptest! {
