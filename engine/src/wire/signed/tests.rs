@@ -66,6 +66,7 @@ fn job(key: &ClientKey) -> Job {
         downloaded: None,
         processed: None,
         results: None,
+        results_type: None,
         error: None,
         outline: None,
         outline_signature: None,
