@@ -11,10 +11,14 @@ pub mod init;
 pub mod job;
 pub mod keys;
 pub mod local;
+mod output;
 pub mod results;
 pub mod role;
 pub mod setup;
 pub mod stack;
+
+/// The folder for what must survive a restart, where none is named.
+pub(crate) const STATE_DEFAULT: &str = ".roundtrip";
 
 /// Files out, results back.
 #[derive(Debug, Parser)]
