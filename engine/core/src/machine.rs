@@ -14,12 +14,18 @@ pub struct Reason {
 impl Reason {
     /// A reason that no setting decided.
     pub fn rule(rule: impl Into<String>) -> Self {
-        Self { rule: rule.into(), key: "" }
+        Self {
+            rule: rule.into(),
+            key: "",
+        }
     }
 
     /// A reason that a setting decided.
     pub fn key(rule: impl Into<String>, key: &'static str) -> Self {
-        Self { rule: rule.into(), key }
+        Self {
+            rule: rule.into(),
+            key,
+        }
     }
 }
 
