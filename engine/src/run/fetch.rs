@@ -44,9 +44,12 @@ pub(super) enum FetchError {
     /// Chunks stopped coming.
     #[error("{0}")]
     Stalled(String),
-    /// A service or the local disk failed.
+    /// A service failed.
     #[error("{0}")]
     Fault(String),
+    /// The local disk failed.
+    #[error("{0}")]
+    Disk(String),
 }
 
 impl From<Fault> for FetchError {
@@ -57,7 +60,7 @@ impl From<Fault> for FetchError {
 
 impl From<SpoolError> for FetchError {
     fn from(error: SpoolError) -> Self {
-        Self::Fault(error.to_string())
+        Self::Disk(error.to_string())
     }
 }
 
