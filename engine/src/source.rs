@@ -2,6 +2,12 @@
 //!
 //! A source reports what it saw and decides nothing; whether and when a file is taken is the core's to say.
 
+pub mod directory;
+mod filter;
+mod notices;
+mod open_files;
 mod place;
 pub mod reading;
+mod root;
 mod stamp;
+mod walk;
