@@ -43,7 +43,7 @@ struct Waiting {
 pub struct Intake {
     policy: IntakePolicy,
     waiting: BTreeMap<PathBuf, Waiting>,
-    /// Files that were at rest when last looked at, oldest first.
+    /// Files were left for a later scan.
     overflow: bool,
 }
 
@@ -95,9 +95,9 @@ impl Intake {
         rest
     }
 
-    /// A file is not there any more.
+    /// A file, or a folder with all that was in it, is not there any more.
     pub fn gone(&mut self, path: &Path) {
-        self.waiting.remove(path);
+        self.waiting.retain(|waiting, _| !waiting.starts_with(path));
     }
 
     /// Files to look at again, because they may have come to rest.

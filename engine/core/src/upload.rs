@@ -208,7 +208,7 @@ impl Upload {
 
     fn leave(&mut self, path: &Path) {
         self.intake.gone(path);
-        self.ready.remove(path);
+        self.ready.retain(|ready, _| !ready.starts_with(path));
     }
 
     fn abandon(&mut self, at: At, path: PathBuf, known: Known, why: &str) {

@@ -135,11 +135,23 @@ impl Directory {
         }
     }
 
+    /// Scans the whole folder as soon as the walk under way has ended.
+    pub fn scan_now(&mut self) {
+        self.scan_due = Instant::now();
+    }
+
     /// What is under one path now.
     pub async fn look(&self, path: &Path) -> Sight {
+        self.looking(path).await
+    }
+
+    /// As [`Directory::look`], for a task of its own.
+    pub fn looking(&self, path: &Path) -> impl Future<Output = Sight> + Send + 'static + use<> {
         let (walker, path) = (Arc::clone(&self.walker), path.to_owned());
-        let seen = tokio::task::spawn_blocking(move || walker.look(&path)).await;
-        seen.unwrap_or_else(|error| Sight::Unreadable(error.to_string()))
+        async move {
+            let seen = tokio::task::spawn_blocking(move || walker.look(&path)).await;
+            seen.unwrap_or_else(|error| Sight::Unreadable(error.to_string()))
+        }
     }
 
     /// Waits until there is work and starts it. Notices are taken and their work is started without a wait in between:
