@@ -178,7 +178,7 @@ impl Walker {
                 Ok(entry) => entry,
                 Err(error) => {
                     let path = error.path().map(relative).unwrap_or_default();
-                    let error = io::Error::from(error);
+                    let error = cause(error);
                     if path.as_os_str().is_empty() {
                         return Err(Ended::Away(error));
                     }
@@ -201,7 +201,7 @@ impl Walker {
                         Ok(_) => {}
                         Err(error) if is_nothing(error.io_error()) => {}
                         Err(error) => {
-                            report.add(path, Sight::Unreadable(io::Error::from(error).to_string()))?;
+                            report.add(path, Sight::Unreadable(cause(error).to_string()))?;
                         }
                     }
                 }
@@ -267,6 +267,12 @@ impl Walker {
             tracing::info!(path = %relative.display(), "skipped: a symbolic link or no regular file");
         }
     }
+}
+
+fn cause(error: walkdir::Error) -> io::Error {
+    error
+        .into_io_error()
+        .unwrap_or_else(|| io::Error::other("a folder that contains itself"))
 }
 
 fn is_nothing(error: Option<&io::Error>) -> bool {
