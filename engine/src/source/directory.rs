@@ -25,7 +25,7 @@ const BATCHES_MAX: usize = 2;
 const GATHER: Duration = Duration::from_millis(100);
 
 /// Time between looks at a folder that is not there, unless its scans are more frequent.
-const AWAY: Duration = Duration::from_secs(5);
+const AWAY: Duration = Duration::from_secs(2);
 
 /// Time between scans that lost notifications ask for, at least; a long scan is followed by a pause as long.
 const SPACING: Duration = Duration::from_secs(1);

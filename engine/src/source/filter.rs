@@ -28,11 +28,7 @@ impl Filter {
             &spec.include
         };
         // To leave all that is in a folder is to leave the folder.
-        let folders: Vec<_> = spec
-            .exclude
-            .iter()
-            .map(|glob| folder_of(glob).to_owned())
-            .collect();
+        let folders: Vec<_> = spec.exclude.iter().map(|glob| folder_of(glob)).collect();
         Ok(Self {
             include: globs("include", include)?,
             exclude: globs("exclude", &spec.exclude)?,

@@ -1,33 +1,28 @@
 //! Walking through the folder and looking at single paths; all of it blocks.
 
+mod report;
+
 use std::collections::HashSet;
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use report::{Ended, Report};
 use roundtrip_core::file::Sight;
 use tokio::sync::mpsc::Sender;
 use walkdir::WalkDir;
 
-use super::directory::{Batch, SIGHTINGS_MAX, Sighting};
+use super::directory::Batch;
 use super::filter::Filter;
-use super::notices::{Notices, WatchedFolder};
+use super::notices::{Noticed, Notices, WatchedFolder};
 use super::open_files::OpenFiles;
+use super::place;
 use super::root::Root;
 use super::stamp::{self, Identity};
-use super::{notices::Noticed, place};
 
 /// Links of which it is remembered that their being skipped was said.
 const LINKS_MAX: usize = 1_000;
-
-/// Why a walk ended before its end.
-enum Ended {
-    /// Nobody wants to hear of it any more.
-    Unwanted,
-    /// The folder itself is not there.
-    Away(io::Error),
-}
 
 /// Looks at what is in the folder.
 pub(super) struct Walker {
@@ -178,7 +173,7 @@ impl Walker {
                 Ok(entry) => entry,
                 Err(error) => {
                     let path = error.path().map(relative).unwrap_or_default();
-                    let error = io::Error::from(error);
+                    let error = cause(error);
                     if path.as_os_str().is_empty() {
                         return Err(Ended::Away(error));
                     }
@@ -201,7 +196,7 @@ impl Walker {
                         Ok(_) => {}
                         Err(error) if is_nothing(error.io_error()) => {}
                         Err(error) => {
-                            report.add(path, Sight::Unreadable(io::Error::from(error).to_string()))?;
+                            report.add(path, Sight::Unreadable(cause(error).to_string()))?;
                         }
                     }
                 }
@@ -269,6 +264,12 @@ impl Walker {
     }
 }
 
+fn cause(error: walkdir::Error) -> io::Error {
+    error
+        .into_io_error()
+        .unwrap_or_else(|| io::Error::other("a folder that contains itself"))
+}
+
 fn is_nothing(error: Option<&io::Error>) -> bool {
     use io::ErrorKind::{NotADirectory, NotFound};
 
@@ -287,43 +288,4 @@ fn is_readable(path: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn is_readable(_path: &Path) -> io::Result<()> {
     Ok(())
-}
-
-/// Sightings on their way out, a batch at a time.
-struct Report<'a> {
-    batches: &'a Sender<Batch>,
-    sightings: Vec<Sighting>,
-}
-
-impl<'a> Report<'a> {
-    fn new(batches: &'a Sender<Batch>) -> Self {
-        Self {
-            batches,
-            sightings: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, path: PathBuf, sight: Sight) -> Result<(), Ended> {
-        if self.sightings.len() == SIGHTINGS_MAX {
-            let sightings = std::mem::take(&mut self.sightings);
-            self.send(Batch {
-                sightings,
-                scan_complete: false,
-            })?;
-        }
-        self.sightings.push(Sighting { path, sight });
-        Ok(())
-    }
-
-    fn flush(self, scan_complete: bool) {
-        // Nobody there to hear it is no fault of ours.
-        let _: Result<(), Ended> = self.send(Batch {
-            sightings: self.sightings.clone(),
-            scan_complete,
-        });
-    }
-
-    fn send(&self, batch: Batch) -> Result<(), Ended> {
-        self.batches.blocking_send(batch).map_err(|_| Ended::Unwanted)
-    }
 }
