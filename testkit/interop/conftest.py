@@ -1,13 +1,8 @@
-"""Fixtures: a place for processes, an endpoint behind it, and what the processes wrote beside each failure."""
+"""Fixtures: a place for processes, an endpoint behind it, and each failure with what its processes wrote."""
 
 import peer
 import pytest
 import station as stations
-
-
-def pytest_runtest_setup(item):
-    if "service" in item.fixturenames and not stations.BINARY.exists():
-        pytest.fail(f"{stations.BINARY} is not there: run `cargo build`, or set ROUNDTRIP_BIN", pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -19,6 +14,14 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
+@pytest.fixture(scope="session")
+def binary():
+    """The program under test."""
+    if not stations.BINARY.exists():
+        pytest.fail(f"{stations.BINARY} is not there: run `cargo build`, or set ROUNDTRIP_BIN", pytrace=False)
+    return stations.BINARY
+
+
 @pytest.fixture
 def station(tmp_path):
     """Processes that end with the test."""
@@ -28,10 +31,10 @@ def station(tmp_path):
 
 
 @pytest.fixture(params=stations.ENDPOINTS)
-def service(request, station):
+def service(request, binary, station):
     """S3 and DynamoDB with bucket and table, once for each kind of endpoint."""
     station.environment |= stations.ENDPOINTS[request.param](station)
-    setup = station.run("setup", stations.BINARY, "setup")
+    setup = station.run("setup", binary, "setup")
     assert setup.code == 0, "setup failed"
     return peer.Service(station.environment)
 

@@ -1,7 +1,7 @@
 """A second implementation of the wire format: what a client and a fetcher that never heard of Roundtrip do.
 
-It knows the eight attributes of a new job, the chunks `<client>/<file>/<n>` and the sealed result. It knows no
-manifest, no lanes and no other attribute, and it shares no code with the engine.
+It knows the eight attributes of a new job, the chunks `<client>/<file>/<n>` and the sealed result. It knows
+no manifest, no lanes and no other attribute, and it shares no code with the engine.
 """
 
 import hashlib
@@ -131,7 +131,9 @@ def client_of(key):
 
 def signed_text(job):
     """The text under a job's signature: the status is that of creation."""
-    return stringify({name: job[name] for name in SIGNED} | {"status": "QUEUED", "chunks": int(job["chunks"])})
+    return stringify(
+        {name: job[name] for name in SIGNED} | {"status": "QUEUED", "chunks": int(job["chunks"])}
+    )
 
 
 def sign(key, job):
@@ -202,7 +204,7 @@ class Client:
         self.service.table.put_item(Item=job, ConditionExpression="attribute_not_exists(client)")
 
     def send(self, content, chunk_size=1 << 20, sized=True):
-        """Creates a job for a file, then uploads it. `sized`: whether each frame says how long its content is."""
+        """Creates a job for a file, then uploads it; `sized` frames say how long their content is."""
         pieces = pieces_of(content, chunk_size)
         job = self.record(len(pieces))
         self.create(job)

@@ -1,7 +1,7 @@
 """An analysis container as a lab might have it: one POST a file, the answer chosen by how the file begins.
 
-Answers: JSON with size and SHA-256; `refuse` 422; `broken` 500; `once` 500 the first time; `busy` 429 the first
-time; `later` 202 with a Location to poll; `large` a result of LARGE_BYTES.
+Answers: JSON with size and SHA-256; `refuse` 422; `broken` 500; `once` 500 the first time; `busy` 429 the
+first time; `later` 202 with a Location to poll; `large` a result of LARGE_BYTES.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The peer itself, against vectors made with Node's crypto and against moto: no part of the engine takes part."""
+"""The peer itself, against vectors made with Node's crypto and against moto; no engine takes part."""
 
 import json
 import threading
