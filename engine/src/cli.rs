@@ -11,10 +11,14 @@ pub mod init;
 pub mod job;
 pub mod keys;
 pub mod local;
+mod output;
 pub mod results;
 pub mod role;
 pub mod setup;
 pub mod stack;
+
+/// The folder for what must survive a restart, where none is named.
+pub(crate) const STATE_DEFAULT: &str = ".roundtrip";
 
 /// Files out, results back.
 #[derive(Debug, Parser)]
@@ -54,7 +58,11 @@ pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
             // Printing to a closed terminal is no reason to fail.
             let _ = error.print();
             return ExitCode::from(exit.code());

@@ -1,1 +1,7 @@
-//! (being written)
+//! What comes in from a folder: which files there are, in which state, and their bytes.
+//!
+//! A source reports what it saw and decides nothing; whether and when a file is taken is the core's to say.
+
+mod place;
+pub mod reading;
+mod stamp;
