@@ -82,6 +82,17 @@ def refusal(service, job, *processes):
     return None
 
 
+# Both sides foreign: our table and bucket alone.
+
+
+def test_foreign_client_and_fetcher_on_our_table(service):
+    client, fetcher = peer.Client(service), peer.Fetcher(service)
+    content = noise(2 * MIB)
+    file = client.send(content)
+    assert fetcher.serve(1, time.monotonic() + WAIT_SECONDS) == [file]
+    assert json.loads(client.open(service.job(client.id, file)))["sha256"] == sha256(content)
+
+
 # A client that knows the wire format only.
 
 

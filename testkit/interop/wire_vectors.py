@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-_VECTORS = json.loads((Path(__file__).parent / "vectors" / "wire.json").read_text(encoding="utf-8"))
+_FILE = Path(__file__).resolve().parents[2] / "engine" / "tests" / "vectors" / "wire.json"
+_VECTORS = json.loads(_FILE.read_text(encoding="utf-8"))
 JOBS = _VECTORS["jobs"]
 SEALED = _VECTORS["sealed"]
 
