@@ -43,7 +43,17 @@ def main():
         digest = make(inbox / "large.raw", size)
         start = time.monotonic()
         subprocess.run(
-            [BINARY, "local", "--inbox", inbox, "--results", results, "--state", Path(folder, "state"), "--once"],
+            [
+                BINARY,
+                "local",
+                "--inbox",
+                inbox,
+                "--results",
+                results,
+                "--state",
+                Path(folder, "state"),
+                "--once",
+            ],
             check=True,
             stdout=subprocess.DEVNULL,
         )

@@ -18,8 +18,17 @@ LISTEN = "0A"
 
 # What a laptop does not need to wait for: the shipped roles look every half minute or so.
 FAST = {
-    "client": ["upload.source.directory.settle=200ms", "upload.source.directory.rescan=1s"],
-    "fetcher": ["analyse.retry.interval=100ms", "analyse.retry.interval-max=500ms"],
+    "client": [
+        "upload.source.directory.settle=200ms",
+        "upload.source.directory.rescan=1s",
+        "receive.source.results.interval=200ms",
+        "receive.source.results.interval-max=1s",
+    ],
+    "fetcher": [
+        "analyse.source.jobs.interval-max=1s",
+        "analyse.retry.interval=100ms",
+        "analyse.retry.interval-max=500ms",
+    ],
     "watcher": [
         "admit.source.foreign.every=1s",
         "cleanup.source.jobs.every=1s",
