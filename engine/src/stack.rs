@@ -15,9 +15,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::error::{Error, Result};
 
 mod dynamodb;
+mod objects;
 mod s3;
 mod state;
 
+use objects::Objects;
 use state::State;
 
 /// How long [`Stack::stop`] waits for requests under way before it drops them.
@@ -70,7 +72,12 @@ impl Stack {
     /// Exit 75 when another stack holds the folder or a port is taken; exit 78 when the folder cannot be used.
     pub async fn start(folder: &Path, port: Option<u16>) -> Result<Self> {
         let folder = folder.to_path_buf();
-        let state = tokio::task::spawn_blocking(move || State::open(&folder))
+        let opened = tokio::task::spawn_blocking(move || {
+            let state = State::open(&folder)?;
+            let objects = Objects::open(&state.s3())?;
+            Ok((state, objects))
+        });
+        let (state, objects) = opened
             .await
             .map_err(|error| Error::failed("the state folder could not be opened").because(error))??;
         let (s3_listener, dynamodb_listener) = listeners(port).await?;
@@ -83,7 +90,7 @@ impl Stack {
         };
         let stop = CancellationToken::new();
         let dynamodb = dynamodb::Server::start(&state.dynamodb(), dynamodb_listener, stop.clone())?;
-        let s3 = s3::Server::start(&state.s3(), s3_listener, &endpoints, stop.clone())?;
+        let s3 = s3::Server::start(objects, s3_listener, &endpoints, stop.clone());
         tracing::debug!(?endpoints, "the embedded stack is up");
         Ok(Self {
             endpoints,

@@ -25,7 +25,7 @@ const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long one attempt at an S3 request may take until its answer starts, its body's way up included.
 /// Generous, since a slow uplink is no fault: the SDK's stalled stream protection ends a transfer that
 /// makes no progress for 20 seconds, and this ends one that was sent whole and never answered.
-const S3_ANSWER_WAIT_MAX: Duration = Duration::from_secs(10 * 60);
+const S3_ANSWER_WAIT_MAX: Duration = Duration::from_mins(10);
 
 /// How long one attempt at a DynamoDB request may take. Items are at most 400 KB.
 const DYNAMODB_ATTEMPT_WAIT_MAX: Duration = Duration::from_secs(20);
@@ -250,7 +250,11 @@ fn without_credentials(error: CredentialsError) -> Error {
     let what = match error {
         CredentialsError::CredentialsNotLoaded(_) => "no AWS credentials are configured",
         CredentialsError::InvalidConfiguration(_) => "the AWS configuration is not valid",
-        _ => "the AWS credentials cannot be loaded",
+        CredentialsError::ProviderTimedOut(_)
+        | CredentialsError::ProviderError(_)
+        | CredentialsError::Unhandled(_)
+        // The SDK's enum is open.
+        | _ => "the AWS credentials cannot be loaded",
     };
     Error::config(what).because(error).hint(
         "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or sign in with `aws sso login`; for \

@@ -183,7 +183,11 @@ fn credentials(error: &ConnectorError) -> Option<Fault> {
         CredentialsError::CredentialsNotLoaded(_) => {
             Fault::Denied("no credentials are configured".to_owned())
         }
-        other => Fault::Denied(format!("the credentials cannot be loaded ({})", cause(other))),
+        CredentialsError::InvalidConfiguration(_)
+        | CredentialsError::ProviderError(_)
+        | CredentialsError::Unhandled(_)
+        // The SDK's enum is open.
+        | _ => Fault::Denied(format!("the credentials cannot be loaded ({})", cause(found))),
     })
 }
 

@@ -33,7 +33,7 @@ pub const EXPIRES: &str = "expires";
 pub const UNFINISHED_UPLOAD_DAYS: i32 = 7;
 
 /// How long the table may take until it can be used. Filling the index of a large table takes longest.
-const ACTIVE_WAIT_MAX: Duration = Duration::from_secs(10 * 60);
+const ACTIVE_WAIT_MAX: Duration = Duration::from_mins(10);
 
 /// What [`ensure`] made and found, in the order it looked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -13,7 +13,7 @@ use super::STOP_WAIT_MAX;
 use crate::error::{Error, Result};
 
 /// How often items past their TTL are deleted. DynamoDB promises days; a test need not wait that long.
-const TTL_SWEEP_EVERY: Duration = Duration::from_secs(60);
+const TTL_SWEEP_EVERY: Duration = Duration::from_mins(1);
 
 /// Serves until the stack stops.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! S3: the s3s protocol server, with a graceful end.
 
 use std::convert::Infallible;
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +15,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::objects::Objects;
 use super::{Endpoints, STOP_WAIT_MAX};
-use crate::error::{Error, Result};
 
 /// More connections than this wait in the listener's queue.
 const CONNECTIONS_MAX: usize = 512;
@@ -32,22 +31,20 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Opens the folder and serves it.
+    /// Serves the objects.
     pub(super) fn start(
-        folder: &Path,
+        objects: Objects,
         listener: TcpListener,
         endpoints: &Endpoints,
         stop: CancellationToken,
-    ) -> Result<Self> {
-        let store = s3s_fs::FileSystem::new(folder)
-            .map_err(|error| Error::config(format!("cannot use {}: {error:?}", folder.display())))?;
-        let mut builder = S3ServiceBuilder::new(store);
+    ) -> Self {
+        let mut builder = S3ServiceBuilder::new(objects);
         builder.set_auth(SimpleAuth::from_single(
             endpoints.access_key.clone(),
             endpoints.secret_key.clone(),
         ));
         let task = tokio::spawn(accept(listener, builder.build(), stop));
-        Ok(Self { task })
+        Self { task }
     }
 
     /// Waits until every connection has ended.

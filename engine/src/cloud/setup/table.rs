@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndex,
@@ -101,7 +102,7 @@ async fn create(client: &Client, name: &str) -> Result<TableDescription> {
         // Another setup may have been first.
         let raced = error
             .as_service_error()
-            .is_some_and(|error| error.is_resource_in_use_exception());
+            .is_some_and(CreateTableError::is_resource_in_use_exception);
         if !raced {
             return Err(Fault::of(&error).during(doing()));
         }
