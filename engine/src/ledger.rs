@@ -212,6 +212,12 @@ impl Ledger {
             .await
     }
 
+    /// A job whose outcome is awaited; none where the ledger does not await one.
+    pub async fn find(&self, key: &JobKey) -> Result<Option<Outstanding>, LedgerError> {
+        let key = key.clone();
+        self.call(move |connection| rows::find(connection, &key)).await
+    }
+
     /// How many jobs of these pipelines there are, by state.
     pub async fn counts(&self, pipelines: &[String]) -> Result<Counts, LedgerError> {
         let pipelines = pipelines.to_vec();

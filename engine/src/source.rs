@@ -3,6 +3,8 @@
 //! A source reports what it saw and decides nothing; whether and when a file is taken is the core's to say.
 
 pub mod directory;
+pub mod foreign;
+pub mod lanes;
 mod filter;
 mod notices;
 mod open_files;

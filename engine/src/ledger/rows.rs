@@ -174,31 +174,36 @@ pub(super) fn outstanding(
     after: Option<&FileId>,
     limit: usize,
 ) -> Result<Vec<Outstanding>, Fault> {
-    let mut statement = connection.prepare_cached(
-        "SELECT client, file, pipeline, path, EXISTS (
-             SELECT 1 FROM jobs AS newer WHERE newer.pipeline = jobs.pipeline AND newer.root = jobs.root
-                 AND newer.path = jobs.path AND newer.seq > jobs.seq)
-         FROM jobs
-         WHERE state = 'sent' AND pipeline IN (SELECT value FROM json_each(?1))
+    let mut statement = connection.prepare_cached(&format!(
+        "{AWAITED} AND pipeline IN (SELECT value FROM json_each(?1))
              AND seq > CASE WHEN ?2 IS NULL THEN 0 ELSE (SELECT seq FROM jobs WHERE file = ?2) END
-         ORDER BY seq LIMIT ?3",
-    )?;
+         ORDER BY seq LIMIT ?3"
+    ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = statement.query_map(
-        params![list(pipelines), after.map(FileId::as_str), limit],
-        |row| {
-            Ok(Outstanding {
-                key: JobKey {
-                    client: name(row, 0, ClientId::parse)?,
-                    file: name(row, 1, FileId::parse)?,
-                },
-                pipeline: row.get(2)?,
-                path: paths::path(row.get(3)?),
-                superseded: row.get(4)?,
-            })
-        },
-    )?;
+    let rows = statement.query_map(params![list(pipelines), after.map(FileId::as_str), limit], awaited)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn find(connection: &mut Connection, key: &JobKey) -> Result<Option<Outstanding>, Fault> {
+    let mut statement = connection.prepare_cached(&format!("{AWAITED} AND file = ?1 AND client = ?2"))?;
+    let found = statement.query_row(params![key.file.as_str(), key.client.as_str()], awaited).optional()?;
+    Ok(found)
+}
+
+/// Jobs whose outcome is awaited.
+const AWAITED: &str = "SELECT client, file, pipeline, path, EXISTS (
+         SELECT 1 FROM jobs AS newer WHERE newer.pipeline = jobs.pipeline AND newer.root = jobs.root
+             AND newer.path = jobs.path AND newer.seq > jobs.seq)
+     FROM jobs
+     WHERE state = 'sent'";
+
+fn awaited(row: &rusqlite::Row<'_>) -> rusqlite::Result<Outstanding> {
+    Ok(Outstanding {
+        key: JobKey { client: name(row, 0, ClientId::parse)?, file: name(row, 1, FileId::parse)? },
+        pipeline: row.get(2)?,
+        path: paths::path(row.get(3)?),
+        superseded: row.get(4)?,
+    })
 }
 
 pub(super) fn counts(connection: &mut Connection, pipelines: &[String]) -> Result<Counts, Fault> {

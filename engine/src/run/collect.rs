@@ -10,12 +10,12 @@ use roundtrip_core::machine::Decision;
 use roundtrip_core::names::{FileId, JobKey};
 use tracing::{debug, info, warn};
 
-use super::driver::{Work, World};
+use super::driver::{Work, World, now};
 use super::parts::Parts;
 use crate::cloud::jobs::BATCH_GET_MAX;
 use crate::cloud::objects::Found;
 use crate::ledger::{Ledger, Outcome, Outstanding};
-use crate::sink::directory::ResultsDirectory;
+use crate::sink::directory::{ResultsDirectory, error_text};
 use crate::wire::keys::ClientKey;
 use crate::wire::seal::SEALED_BYTES_MAX;
 
@@ -180,12 +180,7 @@ impl Shared {
             return Ok(());
         }
         let (folder, target) = (self.folder.clone(), self.target(outstanding));
-        let text = format!(
-            "There is no result for {}.\n\n{why}\n\nJob:  {}\nTime: {}\n",
-            outstanding.path.display(),
-            key.file,
-            crate::cloud::item::iso(super::driver::now()),
-        );
+        let text = error_text(&outstanding.path, why, now(), key.file.as_str());
         let written = blocking(move || Ok(folder.write_error(&target, &text)?)).await?;
         warn!(file = %key.file, error_file = %written.display(), why, "no result");
         self.parts.progress.failed(&key.file, &outstanding.path, written, why);

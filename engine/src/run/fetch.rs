@@ -14,7 +14,10 @@ use crate::cloud::objects::{Found, Objects};
 use crate::codec::{self, Bound, DecodeError};
 use crate::dsl::spec::ManifestNeed;
 use crate::spool::{SpoolError, SpoolWriter};
-use crate::wire::signed::{self, MANIFEST_BYTES_MAX};
+use crate::wire::signed;
+
+/// Bytes of a manifest, at most.
+const MANIFEST_BYTES_MAX: u64 = signed::MANIFEST_BYTES_MAX as u64;
 
 /// Waits between looks for a chunk that is not there yet.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);

@@ -1,6 +1,5 @@
 //! What the pipelines of one process share.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cloud::jobs::Jobs;
@@ -21,9 +20,7 @@ pub struct Parts {
     pub shards: u32,
     /// `processor-<uuid>`: this process, where it claims.
     pub processor: Arc<str>,
-    /// The state folder.
-    pub state: PathBuf,
-    /// What only some pipelines need.
+    /// Who signs and opens, for pipelines that ship or collect.
     pub key: Option<Arc<ClientKey>>,
     /// What was shipped, for pipelines that ship or collect.
     pub ledger: Option<Ledger>,

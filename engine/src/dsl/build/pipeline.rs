@@ -291,6 +291,7 @@ fn claim(mut at: At<'_, '_>, raw: raw::Claim) -> ClaimSpec {
         heartbeat: at.span("heartbeat", raw.heartbeat, TICK),
         stall: at.span("stall", raw.stall, TICK),
         upload_max: at.span("upload-max", raw.upload_max, TICK),
+        feed_wait: at.span("feed-wait", raw.feed_wait, TICK),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{TryStreamExt, stream};
 use roundtrip_core::file::{Known, Stamp};
 use roundtrip_core::job::{Job, Lane, LaneKind, Signed, Status};
 use roundtrip_core::lifecycle;
