@@ -63,6 +63,7 @@ tables! {
         heartbeat: Span,
         stall: Span,
         upload_max: Span,
+        feed_wait: Span,
     }
     Chunker { fixed: FixedChunker }
     FixedChunker { size: Size }

@@ -32,6 +32,7 @@ pub(super) fn claim(mut at: At<'_, '_>, raw: raw::Claim) -> ClaimSpec {
         versions: versions(&mut at, raw.versions),
         start: at.word("start", raw.start, &moments).unwrap_or(Start::Announced),
         feed: at.word("feed", raw.feed, &feeds).unwrap_or(Feed::Streaming),
+        feed_wait: at.span("feed-wait", raw.feed_wait, TICK),
         manifest: at
             .word("manifest", raw.manifest, &needs)
             .unwrap_or(ManifestNeed::Optional),
