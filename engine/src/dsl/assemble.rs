@@ -54,7 +54,7 @@ pub(super) fn find_role(name_or_path: &str) -> Result<Document, Fault> {
     let names = ROLES.iter().map(Shipped::name);
     let listed = names.clone().collect::<Vec<_>>().join(", ");
     let near = nearest(name_or_path, names)
-        .map(|near| format!("did you mean {near}?\n"))
+        .map(|near| format!("did you mean `{near}`?\n"))
         .unwrap_or_default();
     Err(Fault {
         what: format!("there is no role `{name_or_path}`"),
@@ -250,7 +250,7 @@ impl Builder {
             .map(|profiles| profiles.keys().map(String::as_str).collect())
             .unwrap_or_default();
         let help = match nearest(&name, known.iter().copied()) {
-            Some(near) => format!("did you mean {near}?"),
+            Some(near) => format!("did you mean `{near}`?"),
             None if known.is_empty() => {
                 format!(
                     "{} has none: leave the profile out, or add [profile.{name}...]",

@@ -217,7 +217,7 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     known
         .into_iter()
         .map(|candidate| (strsim::osa_distance(&wanted, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 3).max(1))
+        .filter(|(distance, candidate)| *distance <= candidate.chars().count().div_ceil(3))
         .min()
         .map(|(_, candidate)| candidate)
 }
