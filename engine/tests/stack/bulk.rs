@@ -67,5 +67,5 @@ async fn two_gigabytes_in_chunks_take_little_memory() {
 }
 
 fn rate(began: Instant) -> f64 {
-    f64::from(u32::try_from(CHUNK_BYTES * CHUNKS >> 20).unwrap()) / began.elapsed().as_secs_f64()
+    f64::from(u32::try_from((CHUNK_BYTES * CHUNKS) >> 20).unwrap()) / began.elapsed().as_secs_f64()
 }

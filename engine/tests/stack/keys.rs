@@ -116,7 +116,7 @@ async fn raw_requests_get_a_refusal() {
         ("a\\b", "a%5cb"),
         ("a//b", "a//b"),
     ] {
-        let expires = PresigningConfig::expires_in(Duration::from_secs(60)).unwrap();
+        let expires = PresigningConfig::expires_in(Duration::from_mins(1)).unwrap();
         let put = bench
             .clients
             .s3

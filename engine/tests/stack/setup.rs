@@ -3,6 +3,7 @@
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
+use roundtrip::cloud::setup::Outcome::{Found, Made};
 use roundtrip::cloud::{Clients, setup};
 use roundtrip::error::{Exit, render};
 use roundtrip::stack::Stack;
@@ -29,13 +30,7 @@ async fn setup_makes_what_is_missing_and_finds_the_rest() {
     left out  block of public access to `roundtrip` (this S3 does not have it)
     ");
     let again = setup::ensure(&clients, BUCKET, TABLE).await.unwrap();
-    assert!(
-        again
-            .steps
-            .iter()
-            .all(|step| step.outcome != setup::Outcome::Made),
-        "{again}"
-    );
+    assert!(again.steps.iter().all(|step| step.outcome != Made), "{again}");
     setup::check(&clients, BUCKET, TABLE).await.unwrap();
     let missing = setup::check(&clients, "elsewhere", TABLE).await.unwrap_err();
     insta::assert_snapshot!(render(&missing), @r"
@@ -70,7 +65,6 @@ async fn a_table_without_index_and_stream_gets_them() {
     assert_eq!(lacking.to_string(), "the table `bare-table` has no index `lanes`");
     let report = setup::ensure(&bench.clients, BUCKET, "bare-table").await.unwrap();
     let outcomes: Vec<_> = report.steps[..4].iter().map(|step| step.outcome).collect();
-    use setup::Outcome::{Found, Made};
     assert_eq!(outcomes, [Found, Made, Made, Made]);
     setup::check(&bench.clients, BUCKET, "bare-table").await.unwrap();
 }
