@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::error::{self, Exit, Result};
 
@@ -11,10 +11,26 @@ pub mod init;
 pub mod job;
 pub mod keys;
 pub mod local;
+mod output;
+mod process;
+mod progress;
 pub mod results;
 pub mod role;
 pub mod setup;
 pub mod stack;
+
+/// The folder for what must survive a restart, where none is named.
+pub(crate) const STATE_DEFAULT: &str = ".roundtrip";
+
+/// How a command prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
 
 /// Files out, results back.
 #[derive(Debug, Parser)]

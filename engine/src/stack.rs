@@ -75,7 +75,7 @@ impl Stack {
         let opened = tokio::task::spawn_blocking(move || {
             let state = State::open(&folder)?;
             let objects = Objects::open(&state.s3())?;
-            Ok((state, objects))
+            Ok::<_, Error>((state, objects))
         });
         let (state, objects) = opened
             .await

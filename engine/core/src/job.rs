@@ -206,6 +206,8 @@ pub struct Job {
     pub processed: Option<Timestamp>,
     /// The sealed result, or where it lies.
     pub results: Option<String>,
+    /// The content type the processor gave its result.
+    pub results_type: Option<String>,
     /// What went wrong.
     pub error: Option<String>,
     /// What the client says of the file before it is uploaded (see [`crate::plan::Outline`]), as signed.
