@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::error::{self, Exit, Result};
 
@@ -11,10 +11,26 @@ pub mod init;
 pub mod job;
 pub mod keys;
 pub mod local;
+mod output;
+mod process;
+mod progress;
 pub mod results;
 pub mod role;
 pub mod setup;
 pub mod stack;
+
+/// The folder for what must survive a restart, where none is named.
+pub(crate) const STATE_DEFAULT: &str = ".roundtrip";
+
+/// How a command prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
 
 /// Files out, results back.
 #[derive(Debug, Parser)]
@@ -54,7 +70,11 @@ pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
             // Printing to a closed terminal is no reason to fail.
             let _ = error.print();
             return ExitCode::from(exit.code());

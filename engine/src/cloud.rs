@@ -1,1 +1,13 @@
-//! (being written)
+//! The cloud side: S3 and DynamoDB through the AWS SDK, whether they are AWS or the embedded stack.
+
+pub mod clients;
+mod expression;
+pub mod fault;
+mod http;
+pub mod item;
+pub mod jobs;
+pub mod objects;
+pub mod setup;
+
+pub use clients::Clients;
+pub use fault::Fault;

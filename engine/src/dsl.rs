@@ -1,2 +1,107 @@
-//! Specs.
+//! The language of pipelines and roles: TOML in layers becomes specs that are valid by construction.
+//!
+//! Loading goes through three types: raw tables as they are written, specs as they are meant, and the running
+//! parts, which are made elsewhere. All faults are gathered, each with its place and what to do about it.
+//! Folders named in a TOML file or by `--set` are relative to the current working directory; `use` paths are
+//! relative to the role file.
+
+use std::path::Path;
+
+mod assemble;
+mod build;
+pub mod chain;
+mod document;
+pub mod fault;
+mod layers;
+mod raw;
+mod read;
+pub mod shipped;
 pub mod spec;
+mod units;
+
+pub use fault::{Fault, Faults};
+use spec::RoleSpec;
+
+/// What lies over the files of a role, weakest first: a profile, the environment, `--set`.
+#[derive(Clone, Debug, Default)]
+pub struct Layers {
+    /// The profile asked for on the command line; else `ROUNDTRIP_PROFILE`.
+    pub profile: Option<String>,
+    /// `PIPELINE.SECTION.KEY=VALUE`, as given with `--set`.
+    pub set: Vec<String>,
+    /// Environment variables; those that do not begin with `ROUNDTRIP_` do not matter.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Layers {
+    /// The layers of a command line in the environment of this process.
+    pub fn of_process(profile: Option<String>, set: Vec<String>) -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        let ours = |(name, _): &(String, String)| name.starts_with("ROUNDTRIP_");
+        Self {
+            profile,
+            set,
+            environment: std::env::vars_os().filter_map(text).filter(ours).collect(),
+        }
+    }
+
+    /// The profile that counts, and where it was named.
+    fn profile(&self) -> Option<(String, String)> {
+        let asked = self
+            .profile
+            .as_ref()
+            .map(|name| (name.clone(), format!("--profile {name}")));
+        asked.or_else(|| {
+            let set = self
+                .environment
+                .iter()
+                .find(|(name, value)| name == "ROUNDTRIP_PROFILE" && !value.is_empty())?;
+            Some((set.1.clone(), "environment variable ROUNDTRIP_PROFILE".into()))
+        })
+    }
+}
+
+/// Loads a role: a TOML file, or the name of a shipped one.
+pub fn load_role(name_or_path: &str, layers: &Layers) -> Result<RoleSpec, Faults> {
+    let document = assemble::find_role(name_or_path)
+        .map_err(|fault| Faults::new(format!("role {name_or_path}"), vec![fault]))?;
+    let (spec, faults) = judge(assemble::role(document, layers));
+    if faults.faults.is_empty() {
+        Ok(spec)
+    } else {
+        Err(faults)
+    }
+}
+
+/// Checks a file: a role where it lists pipelines, else a pipeline. What a stronger layer may still give is
+/// among the faults, marked as missing.
+pub fn check_file(file: &Path) -> Faults {
+    let document = match document::Document::read(file) {
+        Ok(document) => document,
+        Err(fault) => return Faults::new(file.display().to_string(), vec![fault]),
+    };
+    let is_role = ["pipelines", "store", "identity", "profile"]
+        .iter()
+        .any(|key| document.has(key));
+    let assembly = if is_role {
+        assemble::role(document, &Layers::default())
+    } else {
+        assemble::pipeline(document)
+    };
+    judge(assembly).1
+}
+
+fn judge(assembly: assemble::Assembly) -> (RoleSpec, Faults) {
+    let assemble::Assembly {
+        subject,
+        stack,
+        values,
+        mut faults,
+    } = assembly;
+    let read = read::read(values, &stack);
+    let (spec, mut more) = build::role(read, &stack);
+    faults.append(&mut more);
+    (spec, Faults::new(subject, faults))
+}

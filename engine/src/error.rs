@@ -49,7 +49,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A failure with this exit and text.
     pub fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), hint: None, source: None }
+        Self {
+            exit,
+            what: what.into(),
+            hint: None,
+            source: None,
+        }
     }
 
     /// Wrong configuration.

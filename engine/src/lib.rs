@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod cloud;
+pub mod codec;
 pub mod dsl;
 pub mod error;
 pub mod ledger;

@@ -1,1 +1,12 @@
-//! (being written)
+//! Running pipelines: the machines of the core in the real world.
+
+mod analyse;
+mod build;
+mod care;
+mod collect;
+pub mod driver;
+mod fetch;
+pub mod parts;
+pub mod progress;
+pub mod role;
+mod ship;

@@ -86,7 +86,10 @@ impl Lane {
         let kind = [LaneKind::Ready, LaneKind::Leased, LaneKind::Done]
             .into_iter()
             .find(|known| known.as_str() == kind)?;
-        Some(Self { kind, shard: shard.parse().ok()? })
+        Some(Self {
+            kind,
+            shard: shard.parse().ok()?,
+        })
     }
 
     /// The lane of another duty on the same shard.
@@ -134,8 +137,23 @@ impl Signed<'_> {
             chunks: u64,
             client: &'a str,
         }
-        let Self { version, created, bucket, file, chunks, client } = *self;
-        let record = Record { status: Status::Queued, version, created, bucket, file, chunks, client };
+        let Self {
+            version,
+            created,
+            bucket,
+            file,
+            chunks,
+            client,
+        } = *self;
+        let record = Record {
+            status: Status::Queued,
+            version,
+            created,
+            bucket,
+            file,
+            chunks,
+            client,
+        };
         serde_json::to_string(&record).unwrap_or_default()
     }
 }
@@ -188,6 +206,8 @@ pub struct Job {
     pub processed: Option<Timestamp>,
     /// The sealed result, or where it lies.
     pub results: Option<String>,
+    /// The content type the processor gave its result.
+    pub results_type: Option<String>,
     /// What went wrong.
     pub error: Option<String>,
     /// What the client says of the file before it is uploaded (see [`crate::plan::Outline`]), as signed.
@@ -255,7 +275,10 @@ mod tests {
     #[test]
     fn a_lane_reads_as_it_is_written() {
         for text in ["ready#0", "leased#17", "done#4294967295"] {
-            assert_eq!(Lane::parse(text).map(|lane| lane.to_string()).as_deref(), Some(text));
+            assert_eq!(
+                Lane::parse(text).map(|lane| lane.to_string()).as_deref(),
+                Some(text)
+            );
         }
         for text in ["ready", "ready#", "ready#-1", "open#1", "#1"] {
             assert_eq!(Lane::parse(text), None, "{text}");

@@ -6,8 +6,18 @@
 //! code.
 
 pub mod at;
+pub mod caretaker;
+pub mod claim;
+pub mod collect;
+pub mod file;
+pub mod intake;
 pub mod job;
+pub mod lifecycle;
 pub mod machine;
 pub mod names;
+pub mod pace;
 pub mod plan;
 pub mod retry;
+pub mod shard;
+pub mod upload;
+pub mod worker;

@@ -14,12 +14,18 @@ pub struct Reason {
 impl Reason {
     /// A reason that no setting decided.
     pub fn rule(rule: impl Into<String>) -> Self {
-        Self { rule: rule.into(), key: "" }
+        Self {
+            rule: rule.into(),
+            key: "",
+        }
     }
 
     /// A reason that a setting decided.
     pub fn key(rule: impl Into<String>, key: &'static str) -> Self {
-        Self { rule: rule.into(), key }
+        Self {
+            rule: rule.into(),
+            key,
+        }
     }
 }
 
@@ -45,7 +51,11 @@ pub trait Machine {
     /// Lets time pass: everything due at `at.now` is decided.
     fn tick(&mut self, at: At);
 
-    /// Stops taking on new work; what is under way goes on to its end.
+    /// From now on one more full round is enough: what is found is done, then the machine is idle. This is what
+    /// `--once` means.
+    fn finish(&mut self, at: At);
+
+    /// Stops taking on new work; what is under way is brought to a safe end.
     fn drain(&mut self, at: At);
 
     /// The next thing to do, until there is none.
@@ -54,6 +64,6 @@ pub trait Machine {
     /// When to call [`Machine::tick`] next, if time alone can change anything.
     fn wake_at(&self) -> Option<Timestamp>;
 
-    /// Whether there is nothing under way and nothing was found to do: what `--once` waits for.
+    /// Whether nothing is under way, and after [`Machine::finish`] or [`Machine::drain`] nothing is left to do.
     fn is_idle(&self) -> bool;
 }

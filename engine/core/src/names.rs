@@ -30,8 +30,13 @@ impl ClientId {
     /// Takes a client id as it stands in a record.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let digits = text.strip_prefix("client-").ok_or(NameError::Client)?;
-        let well_formed = digits.len() == POINT_DIGITS && digits.starts_with("04") && digits.bytes().all(is_hex);
-        if well_formed { Ok(Self(text.to_owned())) } else { Err(NameError::Client) }
+        let well_formed =
+            digits.len() == POINT_DIGITS && digits.starts_with("04") && digits.bytes().all(is_hex);
+        if well_formed {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::Client)
+        }
     }
 
     /// The id as it stands in a record.
@@ -64,7 +69,11 @@ impl FileId {
                 8 | 13 | 18 | 23 => byte == b'-',
                 _ => is_hex(byte),
             });
-        if well_formed { Ok(Self(text.to_owned())) } else { Err(NameError::File) }
+        if well_formed {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::File)
+        }
     }
 
     /// The id as it stands in a record.
@@ -147,7 +156,13 @@ mod tests {
 
     #[test]
     fn a_file_id_cannot_leave_its_prefix() {
-        for text in ["file-../../x", "../x", "file-", "file-1A026C06-E99C-4F2F-842C-CB01C51849AF", "file-1a026c06/e99c-4f2f-842c-cb01c51849af"] {
+        for text in [
+            "file-../../x",
+            "../x",
+            "file-",
+            "file-1A026C06-E99C-4F2F-842C-CB01C51849AF",
+            "file-1a026c06/e99c-4f2f-842c-cb01c51849af",
+        ] {
             assert_eq!(FileId::parse(text), Err(NameError::File), "{text}");
         }
         assert!(FileId::parse("file-1a026c06-e99c-4f2f-842c-cb01c51849af").is_ok());
@@ -157,7 +172,12 @@ mod tests {
     fn a_client_id_is_an_uncompressed_point() {
         let id = format!("client-04{}", "ab".repeat(64));
         assert!(ClientId::parse(&id).is_ok());
-        for text in [id.replace("04", "02"), id.to_uppercase(), format!("{id}0"), id.replace("client-", "")] {
+        for text in [
+            id.replace("04", "02"),
+            id.to_uppercase(),
+            format!("{id}0"),
+            id.replace("client-", ""),
+        ] {
             assert_eq!(ClientId::parse(&text), Err(NameError::Client), "{text}");
         }
     }

@@ -64,14 +64,22 @@ pub struct Cut {
 impl Cut {
     /// How many chunks: an empty file has one, empty.
     pub const fn chunks(self) -> u64 {
-        if self.size == 0 { 1 } else { self.size.div_ceil(self.chunk_size) }
+        if self.size == 0 {
+            1
+        } else {
+            self.size.div_ceil(self.chunk_size)
+        }
     }
 
     /// The size of the n-th piece in bytes; zero beyond the end.
     pub const fn piece(self, index: u64) -> u64 {
         let start = index.saturating_mul(self.chunk_size);
         let left = self.size.saturating_sub(start);
-        if left < self.chunk_size { left } else { self.chunk_size }
+        if left < self.chunk_size {
+            left
+        } else {
+            self.chunk_size
+        }
     }
 }
 
@@ -115,7 +123,10 @@ impl Outline {
 
     /// How the file is cut.
     pub fn cut(&self) -> Cut {
-        Cut { size: self.size, chunk_size: self.chunk_size }
+        Cut {
+            size: self.size,
+            chunk_size: self.chunk_size,
+        }
     }
 
     fn cut_for(&self, chunks: u64) -> Result<(), PlanError> {
@@ -126,7 +137,12 @@ impl Outline {
         if expected == chunks {
             return Ok(());
         }
-        Err(PlanError::Chunks { size: self.size, chunk_size: self.chunk_size, expected, chunks })
+        Err(PlanError::Chunks {
+            size: self.size,
+            chunk_size: self.chunk_size,
+            expected,
+            chunks,
+        })
     }
 }
 
@@ -147,7 +163,12 @@ pub struct Manifest {
 impl Manifest {
     /// The client's word that it gave this job up.
     pub fn abandoned(outline: Outline, why: impl Into<String>) -> Self {
-        Self { outline, sha256: String::new(), pieces: Vec::new(), abandoned: Some(why.into()) }
+        Self {
+            outline,
+            sha256: String::new(),
+            pieces: Vec::new(),
+            abandoned: Some(why.into()),
+        }
     }
 
     /// The text that is signed and stored.
@@ -178,7 +199,12 @@ impl Manifest {
         let expected = u64::try_from(manifest.pieces.len()).unwrap_or(u64::MAX);
         if expected != chunks {
             let Outline { size, chunk_size, .. } = manifest.outline;
-            return Err(PlanError::Chunks { size, chunk_size, expected, chunks });
+            return Err(PlanError::Chunks {
+                size,
+                chunk_size,
+                expected,
+                chunks,
+            });
         }
         Ok(manifest)
     }
@@ -189,7 +215,11 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, PlanError> {
 }
 
 fn known(format: u32) -> Result<(), PlanError> {
-    if format == FORMAT { Ok(()) } else { Err(PlanError::Format(format)) }
+    if format == FORMAT {
+        Ok(())
+    } else {
+        Err(PlanError::Format(format))
+    }
 }
 
 #[cfg(test)]

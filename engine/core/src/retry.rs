@@ -69,7 +69,9 @@ mod tests {
 
     #[test]
     fn waits_grow_to_the_longest() {
-        let waits: Vec<_> = (1..=4).map(|failures| policy().interval_after(failures).as_secs()).collect();
+        let waits: Vec<_> = (1..=4)
+            .map(|failures| policy().interval_after(failures).as_secs())
+            .collect();
         assert_eq!(waits, [5, 10, 15, 15]);
         assert_eq!(policy().interval_after(u32::MAX).as_secs(), 15);
     }
@@ -78,7 +80,14 @@ mod tests {
     fn jitter_spreads_from_nothing_to_the_whole_wait() {
         assert_eq!(policy().delay_after(1, 0.0), Duration::ZERO);
         assert_eq!(policy().delay_after(2, 0.5), Duration::from_secs(5));
-        assert_eq!(Retry { jitter: Jitter::None, ..policy() }.delay_after(2, 0.5), Duration::from_secs(10));
+        assert_eq!(
+            Retry {
+                jitter: Jitter::None,
+                ..policy()
+            }
+            .delay_after(2, 0.5),
+            Duration::from_secs(10)
+        );
     }
 
     #[test]

@@ -1,13 +1,147 @@
-//! (being written)
+//! `roundtrip local`: the whole round trip on this machine, on the embedded stack.
+
+use std::path::PathBuf;
 
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
+use super::progress::{Outcomes, Watcher};
+use super::{Format, process};
+use crate::cloud::{Clients, setup};
+use crate::dsl::spec::RoleSpec;
+use crate::dsl::{self, Layers};
 use crate::error::{Error, Exit, Result};
+use crate::run::progress::{Counts, Progress};
+use crate::run::role::Role;
+use crate::stack::Stack;
+
+/// The profile of the shipped roles whose waits suit one machine.
+const PROFILE: &str = "local";
 
 /// Arguments.
 #[derive(Debug, Args)]
-pub struct Arguments {}
+pub struct Arguments {
+    /// The folder to watch
+    #[arg(long, value_name = "DIR")]
+    inbox: PathBuf,
+    /// The folder results are written to
+    #[arg(long, value_name = "DIR")]
+    results: PathBuf,
+    /// The folder for everything kept: keys, the ledger, the embedded services
+    #[arg(long, value_name = "DIR", default_value = super::STATE_DEFAULT)]
+    state: PathBuf,
+    /// Hands each file to this address by POST
+    #[arg(long, value_name = "URL", conflicts_with = "command")]
+    processor: Option<String>,
+    /// Hands each file to this command: as its argument where {file} stands, else on standard input
+    #[arg(long, value_name = "CMD")]
+    command: Option<String>,
+    /// Takes what is there and ends when every file has its result
+    #[arg(long)]
+    once: bool,
+    /// Sets a value of a pipeline, for example analyse.claim.in-flight-max=4
+    #[arg(long, value_name = "PIPELINE.SECTION.KEY=VALUE")]
+    set: Vec<String>,
+    /// How outcomes are printed on standard output
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
 
-pub(super) fn run(_arguments: Arguments) -> Result<Exit> {
-    Err(Error::failed("being written"))
+pub(super) fn run(arguments: Arguments) -> Result<Exit> {
+    process::log("warn", arguments.format == Format::Json)?;
+    let specs = Specs::load(&arguments)?;
+    process::block_on(round_trip(&arguments, specs))
+}
+
+/// The three roles.
+struct Specs {
+    client: RoleSpec,
+    fetcher: RoleSpec,
+    watcher: RoleSpec,
+}
+
+impl Specs {
+    fn load(arguments: &Arguments) -> Result<Self> {
+        let text = |path: &PathBuf| {
+            let text = path.to_str().ok_or_else(|| Error::usage(format!("{} is no UTF-8 path", path.display())));
+            text.map(|text| toml_edit::Value::from(text).to_string())
+        };
+        let mut client = vec![
+            format!("upload.source.directory.path={}", text(&arguments.inbox)?),
+            format!("receive.sink.directory.path={}", text(&arguments.results)?),
+        ];
+        let processor = match (&arguments.processor, &arguments.command) {
+            (Some(url), _) => format!("url={}", toml_edit::Value::from(url)),
+            (None, Some(command)) => format!("command={}", toml_edit::Value::from(command)),
+            (None, None) => "builtin=fingerprint".to_owned(),
+        };
+        let mut fetcher = vec![format!("analyse.sink.processor.{processor}")];
+        let mut watcher = Vec::new();
+        for set in &arguments.set {
+            match set.split('.').next() {
+                Some("upload" | "receive") => client.push(set.clone()),
+                Some("analyse") => fetcher.push(set.clone()),
+                _ => watcher.push(set.clone()),
+            }
+        }
+        let load = |role, set| {
+            // The embedded stack has a bucket and a table of its own: the environment is another fleet's.
+            let layers = Layers { profile: Some(PROFILE.to_owned()), set, environment: Vec::new() };
+            dsl::load_role(role, &layers)
+        };
+        Ok(Self { client: load("client", client)?, fetcher: load("fetcher", fetcher)?, watcher: load("watcher", watcher)? })
+    }
+}
+
+async fn round_trip(arguments: &Arguments, specs: Specs) -> Result<Exit> {
+    let stop = process::stop_on_signal()?;
+    let stack = Stack::start(&arguments.state.join("stack"), None).await?;
+    let ended = with_stack(arguments, specs, &stack, stop).await;
+    stack.stop().await;
+    let counts = ended?;
+    Ok(if arguments.once && counts.failed + counts.left as u64 > 0 { Exit::Failed } else { Exit::Done })
+}
+
+async fn with_stack(arguments: &Arguments, specs: Specs, stack: &Stack, stop: CancellationToken) -> Result<Counts> {
+    let clients = Clients::for_endpoints(stack.endpoints()).await;
+    let store = &specs.client.store;
+    setup::ensure(&clients, &store.bucket, &store.table).await?;
+    let progress = Progress::default();
+    let prepare = |spec, progress| Role::prepare(spec, &clients, &arguments.state, progress);
+    let client = prepare(&specs.client, progress.clone()).await?;
+    let fetcher = prepare(&specs.fetcher, progress.clone()).await?;
+    let watcher = prepare(&specs.watcher, progress.clone()).await?;
+    let shown = Watcher::start(progress, Outcomes::new(arguments.format), true);
+
+    let (client_done, fetcher_done) = (CancellationToken::new(), stop.child_token());
+    let finish_client = CancellationToken::new();
+    if arguments.once {
+        finish_client.cancel();
+    }
+    // One after the other: results first, then the processor is let go, then what is left in the bucket goes.
+    let never = CancellationToken::new();
+    let client = async {
+        let ended = client.run(finish_client, stop.clone()).await;
+        fetcher_done.cancel();
+        ended
+    };
+    let fetcher = async {
+        let ended = fetcher.run(never, fetcher_done.clone()).await;
+        client_done.cancel();
+        if ended.is_err() {
+            stop.cancel();
+        }
+        ended
+    };
+    let watcher = async {
+        let ended = watcher.run(client_done.clone(), stop.clone()).await;
+        if ended.is_err() {
+            stop.cancel();
+        }
+        ended
+    };
+    let (client, fetcher, watcher) = tokio::join!(client, fetcher, watcher);
+    let counts = shown.end().await;
+    client.and(fetcher).and(watcher)?;
+    Ok(counts)
 }

@@ -1,13 +1,57 @@
-//! (being written)
+//! `roundtrip run`: runs a role in this process.
+
+use std::path::PathBuf;
 
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
-use crate::error::{Error, Exit, Result};
+use super::progress::{Outcomes, Watcher};
+use super::{Format, process};
+use crate::cloud::Clients;
+use crate::dsl::{self, Layers};
+use crate::error::{Exit, Result};
+use crate::run::progress::Progress;
+use crate::run::role::Role;
 
 /// Arguments.
 #[derive(Debug, Args)]
-pub struct Arguments {}
+pub struct Arguments {
+    /// A role file, or a shipped role: client, fetcher, watcher
+    role: String,
+    /// Sets a value over all files, for example upload.source.directory.path=inbox
+    #[arg(long, value_name = "PIPELINE.SECTION.KEY=VALUE")]
+    set: Vec<String>,
+    /// The profile of the role file to use
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// The folder for keys, the ledger and files under way
+    #[arg(long, value_name = "DIR", default_value = super::STATE_DEFAULT)]
+    state: PathBuf,
+    /// Ends when everything that is there is done
+    #[arg(long)]
+    once: bool,
+    /// How outcomes are printed on standard output, and logs on standard error
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
 
-pub(super) fn run(_arguments: Arguments) -> Result<Exit> {
-    Err(Error::failed("being written"))
+pub(super) fn run(arguments: Arguments) -> Result<Exit> {
+    process::log("roundtrip=info,warn", arguments.format == Format::Json)?;
+    let layers = Layers::of_process(arguments.profile, arguments.set);
+    let spec = dsl::load_role(&arguments.role, &layers)?;
+    process::block_on(async {
+        let stop = process::stop_on_signal()?;
+        let clients = Clients::from_environment().await?;
+        let progress = Progress::default();
+        let role = Role::prepare(&spec, &clients, &arguments.state, progress.clone()).await?;
+        let finish = CancellationToken::new();
+        if arguments.once {
+            finish.cancel();
+        }
+        let watcher = Watcher::start(progress, Outcomes::new(arguments.format), false);
+        let ended = role.run(finish, stop).await;
+        let counts = watcher.end().await;
+        ended?;
+        Ok(if arguments.once && counts.failed + counts.left as u64 > 0 { Exit::Failed } else { Exit::Done })
+    })
 }

@@ -148,6 +148,8 @@ pub struct ClaimSpec {
     pub start: Start,
     /// When the processor is engaged.
     pub feed: Feed,
+    /// With streaming: how long an engaged processor may have to wait for the rest of the file.
+    pub feed_wait: Duration,
     /// Whether a job without a manifest (a foreign client's) is taken.
     pub manifest: ManifestNeed,
     /// Jobs held at once.

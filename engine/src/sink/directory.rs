@@ -30,7 +30,7 @@ const SEALED_MAX: u32 = 1_000;
 /// The file `a/b.tif` has its result in `a/b.tif.json`, `.txt` or `.bin`, an error in `a/b.tif.error.txt` and a
 /// result that does not open in `a/b.tif.sealed`. Where such a name would be longer than 255 bytes, the end of
 /// the file's own name is replaced by `~` and eight hex digits of the SHA-256 of the whole name.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ResultsDirectory {
     root: PathBuf,
 }

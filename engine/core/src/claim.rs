@@ -1,0 +1,145 @@
+//! Whether a job is one of ours to take, and which of those on offer.
+
+use std::time::Duration;
+
+use semver::{Version, VersionReq};
+
+use crate::at::Timestamp;
+use crate::job::{Job, Status};
+use crate::lifecycle::RecordKey;
+
+/// A job found in a lane, with what is known of its signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The record.
+    pub job: Job,
+    /// Whether the record is what its client signed; the reason if not.
+    pub signature: Result<(), String>,
+    /// Whether everything of it is in the bucket; only asked where the policy waits for that.
+    pub uploaded: bool,
+}
+
+/// A record found in a lane that is no job: its names or types do not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// Its key as it stands.
+    pub key: RecordKey,
+    /// What does not hold.
+    pub why: String,
+}
+
+/// When a job may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// As soon as it exists.
+    Announced,
+    /// When everything is uploaded.
+    Uploaded,
+}
+
+/// When the processor is engaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feed {
+    /// While later chunks are still on their way, once the rest is expected within `wait`.
+    Streaming {
+        /// How long an engaged processor may have to wait for the rest.
+        wait: Duration,
+    },
+    /// When the whole file is here and proven.
+    Complete,
+}
+
+/// The claim policy: `[claim]` in a pipeline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClaimPolicy {
+    /// Versions of clients whose jobs are taken; every one, also those that are no version, where none.
+    pub versions: Option<VersionReq>,
+    /// When a job may be taken.
+    pub start: Start,
+    /// When the processor is engaged.
+    pub feed: Feed,
+    /// Jobs held at once; at least 1.
+    pub in_flight_max: usize,
+    /// How long a claim holds without a heartbeat.
+    pub lease: Duration,
+    /// Time between heartbeats; less than half the lease.
+    pub heartbeat: Duration,
+    /// How long a claim whose chunks stopped coming rests before it is offered again.
+    pub stall: Duration,
+    /// A job whose upload is not complete this long after its creation is ended.
+    pub upload_max: Duration,
+}
+
+impl ClaimPolicy {
+    /// Whether a job is of a version this pipeline takes.
+    pub fn takes_version(&self, version: &str) -> bool {
+        match &self.versions {
+            None => true,
+            Some(wanted) => Version::parse(version).is_ok_and(|version| wanted.matches(&version)),
+        }
+    }
+
+    /// Whether a record found in the ready lane may be claimed now.
+    pub fn accepts(&self, job: &Job, bucket: &str, now: Timestamp) -> bool {
+        job.status == Status::Queued
+            && job.processor.is_none()
+            && job.bucket == bucket
+            && job.due.is_none_or(|due| due <= now)
+            && self.takes_version(&job.version)
+    }
+
+    /// How a wait for the rest of a file is judged: `here` bytes of `size` came within `elapsed`.
+    pub fn engages(&self, here: u64, size: Option<u64>, elapsed: Duration) -> bool {
+        let (Feed::Streaming { wait }, Some(size)) = (self.feed, size) else {
+            return false;
+        };
+        if here == 0 {
+            return false;
+        }
+        let rest = size.saturating_sub(here);
+        let expected_ms = u128::from(rest) * elapsed.as_millis().max(1) / u128::from(here);
+        expected_ms <= wait.as_millis()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(versions: Option<&str>) -> ClaimPolicy {
+        ClaimPolicy {
+            versions: versions.map(|text| VersionReq::parse(text).unwrap()),
+            start: Start::Announced,
+            feed: Feed::Streaming {
+                wait: Duration::from_secs(10),
+            },
+            in_flight_max: 1,
+            lease: Duration::from_secs(300),
+            heartbeat: Duration::from_secs(60),
+            stall: Duration::from_secs(120),
+            upload_max: Duration::from_secs(86_400),
+        }
+    }
+
+    #[test]
+    fn versions_decide() {
+        assert!(policy(None).takes_version("2.5.21 \"beta\""));
+        assert!(policy(Some(">=2.5, <3")).takes_version("2.5.21"));
+        for version in ["3.0.0", "2.4.9", "2.5.21 \"beta\"", ""] {
+            assert!(!policy(Some(">=2.5, <3")).takes_version(version), "{version}");
+        }
+    }
+
+    #[test]
+    fn the_processor_is_engaged_when_the_rest_can_arrive_in_time() {
+        let policy = policy(None);
+        let second = Duration::from_secs(1);
+        assert!(!policy.engages(0, Some(100), second), "nothing is here");
+        assert!(!policy.engages(9, Some(100), second), "the rest takes 10.1 s");
+        assert!(policy.engages(10, Some(100), second), "the rest takes 9 s");
+        assert!(
+            !policy.engages(100, None, second),
+            "nobody knows how much is to come"
+        );
+    }
+}

@@ -1,0 +1,57 @@
+//! When to look next: soon while there is something, less and less often while there is nothing.
+
+use std::time::Duration;
+
+use crate::at::{At, Timestamp};
+
+/// Adaptive time between looks, within two configured bounds.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    interval: Duration,
+    interval_max: Duration,
+    current: Duration,
+    next: Option<Timestamp>,
+}
+
+impl Pace {
+    /// Looks every `interval` while there is something, up to every `interval_max` while there is nothing.
+    pub fn new(interval: Duration, interval_max: Duration) -> Self {
+        Self {
+            interval,
+            interval_max: interval_max.max(interval),
+            current: interval,
+            next: None,
+        }
+    }
+
+    /// Whether a look is due.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.next.is_none_or(|next| next <= now)
+    }
+
+    /// When the next look is due; none: at once.
+    pub fn next(&self) -> Option<Timestamp> {
+        self.next
+    }
+
+    /// Looks at once.
+    pub fn hurry(&mut self) {
+        self.current = self.interval;
+        self.next = None;
+    }
+
+    /// Waits until `until`, whatever was found.
+    pub fn rest(&mut self, until: Timestamp) {
+        self.next = Some(until);
+    }
+
+    /// A look ended: plans the next one. Waits are spread by up to a quarter, so that many do not look at once.
+    pub fn looked(&mut self, at: At, found: bool) {
+        self.current = if found {
+            self.interval
+        } else {
+            (self.current * 2).min(self.interval_max)
+        };
+        self.next = Some(at.now + self.current.mul_f64(1.0 - 0.25 * at.jitter));
+    }
+}

@@ -1,0 +1,194 @@
+//! One claim: where it stands, and what its ending means.
+
+use std::time::Duration;
+
+use super::WorkerPolicy;
+use crate::at::{At, Timestamp};
+use crate::job::Job;
+use crate::lifecycle::{self, Change};
+use crate::machine::Reason;
+
+/// How work on a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// There is a result, sealed.
+    Result {
+        /// The sealed text, or the object it lies in.
+        results: String,
+        /// The processor's content type.
+        results_type: Option<String>,
+    },
+    /// The processor says the job is at fault.
+    JobFault(String),
+    /// The processor failed; the job may be at fault.
+    Failed {
+        /// What happened.
+        why: String,
+        /// When the processor asked to be tried again.
+        after: Option<Duration>,
+    },
+    /// The processor is away or asked to be left alone; the job is not at fault.
+    Away {
+        /// What happened.
+        why: String,
+        /// When the processor asked to be tried again.
+        after: Option<Duration>,
+    },
+    /// What came is not what the client signed, or the client gave the job up: final.
+    Refused(String),
+    /// Chunks stopped coming.
+    Stalled(String),
+    /// A service failed while chunks were fetched.
+    Fault(String),
+    /// Work stopped because it was told to.
+    Stopped,
+}
+
+/// Where a claim stands.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// The claim was sent.
+    Claiming,
+    /// Chunks are fetched.
+    Fetching { since: Timestamp },
+    /// The processor has the file, or what there is of it.
+    Engaged,
+    /// The last write was sent; `next`: when it is sent again.
+    Committing {
+        change: Change,
+        attempts: u32,
+        next: Option<Timestamp>,
+    },
+    /// The claim is lost or over; the work has still to stop.
+    Dropped,
+}
+
+/// One claim.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) job: Job,
+    pub(super) stage: Stage,
+    /// Whether the engine still works on it.
+    pub(super) working: bool,
+    pub(super) lease_ends: Timestamp,
+    pub(super) next_beat: Timestamp,
+    /// When the heartbeat under way was sent.
+    pub(super) beating: Option<Timestamp>,
+}
+
+impl Held {
+    pub(super) fn claiming(job: Job, now: Timestamp, lease_ends: Timestamp) -> Self {
+        Self {
+            job,
+            stage: Stage::Claiming,
+            working: false,
+            lease_ends,
+            next_beat: now,
+            beating: None,
+        }
+    }
+
+    /// Whether stopping now wastes nothing that is already being committed.
+    pub(super) fn is_abandonable(&self) -> bool {
+        match self.stage {
+            Stage::Fetching { .. } | Stage::Engaged => true,
+            Stage::Claiming | Stage::Committing { .. } | Stage::Dropped => false,
+        }
+    }
+
+    pub(super) fn wake_at(&self) -> Option<Timestamp> {
+        let beat = if self.beating.is_some() {
+            None
+        } else {
+            Some(self.next_beat)
+        };
+        let past_lease = Some(self.lease_ends + Duration::from_millis(1));
+        match &self.stage {
+            Stage::Claiming | Stage::Dropped => None,
+            Stage::Fetching { .. } | Stage::Engaged => beat.into_iter().chain(past_lease).min(),
+            Stage::Committing { next, .. } => beat.into_iter().chain(past_lease).chain(*next).min(),
+        }
+    }
+
+    /// The write an ending leads to, and why.
+    pub(super) fn verdict(&self, policy: &WorkerPolicy, at: At, ending: Ending) -> (Change, Reason) {
+        let (job, processor, now) = (&self.job, policy.processor.as_str(), at.now);
+        let release = |due: Timestamp, failures: u32, why: &str| {
+            lifecycle::release(job, processor, now, due, failures, why)
+        };
+        let fail = |failures: u32, why: &str| lifecycle::fail(job, processor, now, failures, why);
+        match ending {
+            Ending::Result {
+                results,
+                results_type,
+            } => {
+                let change = lifecycle::complete(job, processor, now, &results, results_type.as_deref());
+                (change, Reason::rule("the processor gave a result"))
+            }
+            Ending::JobFault(why) => (
+                fail(job.failures.saturating_add(1), &why),
+                Reason::rule("the job is at fault"),
+            ),
+            Ending::Refused(why) => (
+                fail(job.failures, &why),
+                Reason::rule("what came is not what the client signed"),
+            ),
+            Ending::Failed { why, after } => {
+                let failures = job.failures.saturating_add(1);
+                if policy.retry.allows_after(failures) {
+                    let delay = policy
+                        .retry
+                        .delay_after(failures, at.jitter)
+                        .max(after.unwrap_or_default());
+                    (
+                        release(now + delay, failures, &why),
+                        Reason::key("another attempt is allowed", "retry.attempts-max"),
+                    )
+                } else {
+                    let error = format!("{why} (attempt {failures} of {})", policy.retry.attempts_max);
+                    (
+                        fail(failures, &error),
+                        Reason::key("no attempt is left", "retry.attempts-max"),
+                    )
+                }
+            }
+            Ending::Away { why, after } => {
+                let delay = policy
+                    .retry
+                    .delay_after(1, at.jitter)
+                    .max(after.unwrap_or_default());
+                (
+                    release(now + delay, job.failures, &why),
+                    Reason::key("the job is not at fault", "retry.interval"),
+                )
+            }
+            Ending::Stalled(why) => {
+                let since_created = job.created_at.map(|created| now.since(created));
+                if since_created.is_some_and(|age| age > policy.claim.upload_max) {
+                    let error = format!("the upload was never completed: {why}");
+                    (
+                        fail(job.failures, &error),
+                        Reason::key("the upload took too long", "claim.upload-max"),
+                    )
+                } else {
+                    let due = now + policy.claim.stall;
+                    (
+                        release(due, job.failures, &why),
+                        Reason::key("chunks stopped coming", "claim.stall"),
+                    )
+                }
+            }
+            Ending::Fault(why) => {
+                let due = now + policy.retry.delay_after(1, at.jitter);
+                (
+                    release(due, job.failures, &why),
+                    Reason::key("a service was away", "retry.interval"),
+                )
+            }
+            Ending::Stopped => (
+                release(now, job.failures, "the fetcher was stopped"),
+                Reason::rule("told to stop"),
+            ),
+        }
+    }
+}

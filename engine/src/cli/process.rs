@@ -1,0 +1,61 @@
+//! What every long-running command does with its process: threads, logging, signals.
+
+use std::future::Future;
+use std::io::IsTerminal;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::error::{Error, Exit, Result};
+
+/// Runs a command on a runtime of its own.
+pub(super) fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::away("cannot start the program's threads").because(error))?
+        .block_on(command)
+}
+
+/// Logs to standard error: what `ROUNDTRIP_LOG` asks for (`debug`, `roundtrip=trace,warn`, ...), else `default`.
+pub(super) fn log(default: &str, json: bool) -> Result<()> {
+    let wanted = std::env::var("ROUNDTRIP_LOG").unwrap_or_else(|_| default.to_owned());
+    let filter = EnvFilter::try_new(&wanted).map_err(|error| {
+        Error::config(format!("ROUNDTRIP_LOG={wanted} cannot be read"))
+            .because(error)
+            .hint("use a level such as `info`, or `roundtrip=debug,warn`")
+    })?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
+    // Set once a process; a second command in one process (a test) keeps the first.
+    let _ = if json { builder.json().try_init() } else { builder.try_init() };
+    Ok(())
+}
+
+/// A token that is cancelled by the first SIGINT or SIGTERM. The second ends the process at once: that is safe
+/// at any time, it only leaves more to be done by the next start.
+pub(super) fn stop_on_signal() -> Result<CancellationToken> {
+    let listen = |kind| signal(kind).map_err(|error| Error::failed("cannot listen for signals").because(error));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let token = CancellationToken::new();
+    let stop = token.clone();
+    tokio::spawn(async move {
+        for times in 1..=2 {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if times == 1 {
+                tracing::warn!("stopping: what is under way is brought to a safe end; once more to stop at once");
+                stop.cancel();
+            } else {
+                std::process::exit(Exit::Failed.code().into());
+            }
+        }
+    });
+    Ok(token)
+}

@@ -1,0 +1,156 @@
+//! Job records as DynamoDB items: untrusted on the way in, typed on the way out.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::SignedDuration;
+use roundtrip_core::at::Timestamp;
+use roundtrip_core::claim::Malformed;
+use roundtrip_core::job::{Attempt, HISTORY_MAX, Job, Lane, Status};
+use roundtrip_core::lifecycle::{RecordKey, Value, attribute as a};
+use roundtrip_core::names::{ClientId, FileId, JobKey};
+
+/// A DynamoDB item.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// A moment as job records spell it: ISO 8601, UTC, milliseconds.
+pub fn iso(timestamp: Timestamp) -> String {
+    let moment = jiff::Timestamp::from_millisecond(timestamp.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    format!("{moment:.3}")
+}
+
+/// A moment from a record; none where the text is none.
+pub fn moment(text: &str) -> Option<Timestamp> {
+    text.parse::<jiff::Timestamp>().ok().map(|moment| Timestamp(moment.as_millisecond()))
+}
+
+/// A value as DynamoDB holds it.
+pub fn attribute(value: &Value) -> AttributeValue {
+    match value {
+        Value::Text(text) => AttributeValue::S(text.clone()),
+        Value::Number(number) => AttributeValue::N(number.to_string()),
+        Value::Time(moment) => AttributeValue::S(iso(*moment)),
+        Value::Expiry(moment) => AttributeValue::N(SignedDuration::from_millis(moment.0).as_secs().to_string()),
+        Value::History(attempts) => AttributeValue::L(attempts.iter().map(attempt).collect()),
+    }
+}
+
+/// Reads a record. It is no job where a name does not hold or a signed attribute is missing or of another type;
+/// what is ours and unreadable is taken as absent.
+pub fn read(item: &Item) -> Result<Job, Malformed> {
+    let malformed = |why: &str| Malformed { key: record_key(item), why: why.to_owned() };
+    let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+    let signed = |name: &str| text(name).ok_or_else(|| malformed(&format!("`{name}` is missing or no text")));
+    let time = |name: &str| text(name).as_deref().and_then(moment);
+
+    let client = ClientId::parse(&signed(a::CLIENT)?).map_err(|error| malformed(&error.to_string()))?;
+    let file = FileId::parse(&signed(a::FILE)?).map_err(|error| malformed(&error.to_string()))?;
+    let status = signed(a::STATUS)?;
+    let status = Status::parse(&status).ok_or_else(|| malformed("`status` is none of the four"))?;
+    let chunks = number(item, a::CHUNKS).ok_or_else(|| malformed("`chunks` is missing or no whole number"))?;
+    let created = signed(a::CREATED)?;
+    Ok(Job {
+        key: JobKey { client, file },
+        status,
+        version: signed(a::VERSION)?,
+        created_at: moment(&created),
+        created,
+        bucket: signed(a::BUCKET)?,
+        chunks,
+        signature: signed(a::SIGNATURE)?,
+        processor: text(a::PROCESSOR),
+        assigned: time(a::ASSIGNED),
+        downloaded: time(a::DOWNLOADED),
+        processed: time(a::PROCESSED),
+        results: text(a::RESULTS),
+        results_type: text(a::RESULTS_TYPE),
+        error: text(a::ERROR),
+        outline: text(a::OUTLINE),
+        outline_signature: text(a::OUTLINE_SIGNATURE),
+        lane: text(a::LANE).as_deref().and_then(Lane::parse),
+        due: time(a::DUE),
+        retries: count(item, a::RETRIES),
+        failures: count(item, a::FAILURES),
+        history: history(item),
+        cleaned: time(a::CLEANED),
+    })
+}
+
+/// The key of a record, whatever it is worth.
+pub fn record_key(item: &Item) -> RecordKey {
+    let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
+    RecordKey { client: text(a::CLIENT), file: text(a::FILE) }
+}
+
+fn number(item: &Item, name: &str) -> Option<u64> {
+    item.get(name)?.as_n().ok()?.parse().ok()
+}
+
+fn count(item: &Item, name: &str) -> u32 {
+    number(item, name).map_or(0, |number| u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+fn attempt(attempt: &Attempt) -> AttributeValue {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    AttributeValue::M(HashMap::from([
+        ("at".to_owned(), AttributeValue::S(iso(attempt.at))),
+        ("by".to_owned(), text(&attempt.by)),
+        ("what".to_owned(), text(&attempt.what)),
+        ("why".to_owned(), text(&attempt.why)),
+    ]))
+}
+
+fn history(item: &Item) -> Vec<Attempt> {
+    let Some(Ok(list)) = item.get(a::HISTORY).map(AttributeValue::as_l) else { return Vec::new() };
+    let read = |entry: &AttributeValue| {
+        let map = entry.as_m().ok()?;
+        let text = |name: &str| map.get(name).and_then(|value| value.as_s().ok()).cloned();
+        Some(Attempt { at: moment(&text("at")?)?, by: text("by")?, what: text("what")?, why: text("why")? })
+    };
+    list.iter().take(HISTORY_MAX).filter_map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item() -> Item {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        Item::from([
+            ("status".to_owned(), text("QUEUED")),
+            ("version".to_owned(), text("2.5.21")),
+            ("created".to_owned(), text("2025-09-25T11:21:51.690Z")),
+            ("bucket".to_owned(), text("lab")),
+            ("file".to_owned(), text("file-1a026c06-e99c-4f2f-842c-cb01c51849af")),
+            ("chunks".to_owned(), AttributeValue::N("20".to_owned())),
+            ("client".to_owned(), text(&format!("client-04{}", "ab".repeat(64)))),
+            ("signature".to_owned(), text("30")),
+        ])
+    }
+
+    #[test]
+    fn a_foreign_record_is_a_job() {
+        let job = read(&item()).unwrap();
+        assert_eq!((job.chunks, job.retries, job.lane, job.created_at), (20, 0, None, Some(Timestamp(1_758_799_311_690))));
+    }
+
+    #[test]
+    fn moments_read_as_they_are_written() {
+        assert_eq!(iso(Timestamp(1_758_799_311_690)), "2025-09-25T11:21:51.690Z");
+        assert_eq!(iso(Timestamp(1_758_799_311_000)), "2025-09-25T11:21:51.000Z");
+        assert_eq!(moment(&iso(Timestamp(1))), Some(Timestamp(1)));
+    }
+
+    #[test]
+    fn a_record_that_is_no_job_says_why() {
+        let reasons = ["status", "version", "created", "bucket", "file", "chunks", "client", "signature"].map(|name| {
+            let mut item = item();
+            item.insert(name.to_owned(), AttributeValue::Bool(true));
+            read(&item).unwrap_err().why
+        });
+        insta::assert_snapshot!(reasons.join("\n"));
+        let mut item = item();
+        item.insert("file".to_owned(), AttributeValue::S("../../x".to_owned()));
+        assert_eq!(read(&item).unwrap_err().key.file, "../../x");
+    }
+}

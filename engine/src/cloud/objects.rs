@@ -1,0 +1,154 @@
+//! The bucket: small whole objects by key.
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use bytes::{Bytes, BytesMut};
+
+use super::fault::Fault;
+
+/// What a read found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The whole object.
+    Object(Bytes),
+    /// There is none.
+    Nothing,
+    /// There is one, and it is larger than was allowed; its size in bytes.
+    TooLarge(u64),
+}
+
+/// The bucket.
+#[derive(Clone, Debug)]
+pub struct Objects {
+    client: Client,
+    bucket: String,
+}
+
+impl Objects {
+    /// The bucket of this name.
+    pub fn new(client: Client, bucket: impl Into<String>) -> Self {
+        Self { client, bucket: bucket.into() }
+    }
+
+    /// The bucket's name.
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// Puts an object. Repeating it is safe: the last writer wins, and each key has one writer.
+    pub async fn put(&self, key: &str, body: Bytes) -> Result<(), Fault> {
+        self.client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .body(ByteStream::from(body))
+            .send()
+            .await
+            .map_err(|error| Fault::of(&error))?;
+        Ok(())
+    }
+
+    /// Reads an object of at most `bytes_max` bytes into memory.
+    pub async fn get(&self, key: &str, bytes_max: u64) -> Result<Found, Fault> {
+        let output = match self.client.get_object().bucket(&self.bucket).key(key).send().await {
+            Ok(output) => output,
+            Err(error) => {
+                return match Fault::of(&error) {
+                    Fault::Absent(_) => Ok(Found::Nothing),
+                    fault => Err(fault),
+                };
+            }
+        };
+        let size = output.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or(0);
+        if size > bytes_max {
+            return Ok(Found::TooLarge(size));
+        }
+        let mut body = output.body;
+        let mut bytes = BytesMut::with_capacity(usize::try_from(size).unwrap_or(0));
+        while let Some(part) = body.next().await {
+            let part = part.map_err(|error| Fault::Transient(format!("the object broke off: {error}")))?;
+            bytes.extend_from_slice(&part);
+            // The length that was announced is no promise.
+            if bytes.len() as u64 > bytes_max {
+                return Ok(Found::TooLarge(bytes.len() as u64));
+            }
+        }
+        Ok(Found::Object(bytes.freeze()))
+    }
+
+    /// Whether there is such an object.
+    pub async fn exists(&self, key: &str) -> Result<bool, Fault> {
+        match self.client.head_object().bucket(&self.bucket).key(key).send().await {
+            Ok(_) => Ok(true),
+            Err(error) => match Fault::of(&error) {
+                Fault::Absent(_) => Ok(false),
+                fault => Err(fault),
+            },
+        }
+    }
+
+    /// Deletes one object, if it is there.
+    pub async fn delete(&self, key: &str) -> Result<(), Fault> {
+        let request = self.client.delete_object().bucket(&self.bucket).key(key);
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match Fault::of(&error) {
+                Fault::Absent(_) => Ok(()),
+                fault => Err(fault),
+            },
+        }
+    }
+
+    /// Deletes everything under a prefix that ends in `/`, except the key `keep`. Gives how many went.
+    pub async fn delete_under(&self, prefix: &str, keep: Option<&str>) -> Result<u64, Fault> {
+        debug_assert!(prefix.ends_with('/'), "a prefix that is no folder would take others with it");
+        let mut deleted = 0;
+        let mut token = None;
+        loop {
+            let page = self
+                .client
+                .list_objects_v2()
+                .bucket(&self.bucket)
+                .prefix(prefix)
+                .set_continuation_token(token.take())
+                .send()
+                .await
+                .map_err(|error| Fault::of(&error))?;
+            let keys = page.contents().iter().filter_map(|object| object.key()).filter(|key| Some(*key) != keep);
+            let keys: Vec<_> = keys.map(ToOwned::to_owned).collect();
+            deleted += keys.len() as u64;
+            self.delete_all(keys).await?;
+            token = page.next_continuation_token().map(ToOwned::to_owned);
+            if token.is_none() {
+                return Ok(deleted);
+            }
+        }
+    }
+
+    async fn delete_all(&self, keys: Vec<String>) -> Result<(), Fault> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let wrong = |error: aws_sdk_s3::error::BuildError| Fault::Permanent(error.to_string());
+        let objects: Result<Vec<_>, _> =
+            keys.into_iter().map(|key| ObjectIdentifier::builder().key(key).build().map_err(wrong)).collect();
+        let delete = Delete::builder().set_objects(Some(objects?)).quiet(true).build().map_err(wrong)?;
+        let output = self
+            .client
+            .delete_objects()
+            .bucket(&self.bucket)
+            .delete(delete)
+            .send()
+            .await
+            .map_err(|error| Fault::of(&error))?;
+        match output.errors().first() {
+            None => Ok(()),
+            Some(error) => Err(Fault::Transient(format!(
+                "{}: {}",
+                error.code().unwrap_or("an object was not deleted"),
+                error.message().unwrap_or_default()
+            ))),
+        }
+    }
+}

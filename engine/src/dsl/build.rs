@@ -1,0 +1,140 @@
+//! From raw tables to specs: ranges, words and chains judged, every fault noted.
+
+use std::path::PathBuf;
+
+use super::document::Part;
+use super::fault::Fault;
+use super::layers::{Draft, KeyPath, Stack, extended};
+use super::raw;
+use super::read::{Read, local};
+use super::spec::{IdentitySpec, RoleSpec, StoreSpec};
+
+mod pipeline;
+mod role;
+mod sink;
+mod source;
+mod value;
+
+use value::At;
+
+/// What every judge shares.
+pub(super) struct Bench<'a> {
+    stack: &'a Stack,
+    refused: &'a [KeyPath],
+    drafts: Vec<Draft>,
+}
+
+impl Bench<'_> {
+    /// Whether something at or below this path was refused already.
+    fn is_refused(&self, path: &[String]) -> bool {
+        self.refused
+            .iter()
+            .any(|refused| refused.starts_with(path) || path.starts_with(refused))
+    }
+
+    fn wrong(&mut self, path: KeyPath, part: Part, what: String, help: impl Into<String>) {
+        self.drafts.push(Draft {
+            path,
+            part,
+            what,
+            help: Some(help.into()),
+            missing: false,
+        });
+    }
+}
+
+/// A role's spec, and everything that is wrong with it; the spec counts only where nothing is.
+pub(super) fn role(read: Read, stack: &Stack) -> (RoleSpec, Vec<Fault>) {
+    let Read {
+        role: raw,
+        mut drafts,
+        refused,
+    } = read;
+    let mut bench = Bench {
+        stack,
+        refused: &refused,
+        drafts: Vec::new(),
+    };
+    let mut pipelines = std::collections::BTreeMap::new();
+    for (name, raw) in raw.pipelines.unwrap_or_default() {
+        let at = vec!["pipelines".to_owned(), name.clone()];
+        if let Some(spec) = pipeline::build(&mut bench, at, &name, raw) {
+            pipelines.insert(name, spec);
+        }
+    }
+    let spec = RoleSpec {
+        name: raw.name.unwrap_or_else(|| "role".into()),
+        store: store(&mut bench, raw.store.unwrap_or_default()),
+        identity: identity(&mut bench, raw.identity.unwrap_or_default()),
+        pipelines,
+    };
+    role::check(&mut bench, &spec);
+    drafts.append(&mut bench.drafts);
+    (
+        spec,
+        drafts.into_iter().map(|draft| draft.placed(stack)).collect(),
+    )
+}
+
+fn store(bench: &mut Bench<'_>, raw: raw::Store) -> StoreSpec {
+    let mut at = At::new(bench, vec!["store".into()]);
+    let bucket = raw.bucket.unwrap_or_default();
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let fits = bucket
+        .bytes()
+        .all(|byte| plain(byte) || matches!(byte, b'-' | b'.'))
+        && bucket.bytes().next().is_some_and(plain)
+        && bucket.bytes().last().is_some_and(plain)
+        && (3..=63).contains(&bucket.len());
+    if !fits {
+        let help = "a bucket's name has 3 to 63 lower-case letters, digits, hyphens and dots, and begins and ends with a \
+                    letter or digit";
+        at.value_wrong("bucket", &format!("{bucket:?} cannot name a bucket"), help);
+    }
+    let table = raw.table.unwrap_or_default();
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if !table.bytes().all(letter) || !(3..=255).contains(&table.len()) {
+        let help = "a table's name has 3 to 255 letters, digits, hyphens, underscores and dots";
+        at.value_wrong("table", &format!("{table:?} cannot name a table"), help);
+    }
+    let shards = at.count("shards", raw.shards, 1..=1000);
+    StoreSpec {
+        bucket,
+        table,
+        shards: u32::try_from(shards).unwrap_or(u32::MAX),
+    }
+}
+
+fn identity(bench: &mut Bench<'_>, raw: raw::Identity) -> IdentitySpec {
+    let mut at = At::new(bench, vec!["identity".into()]);
+    let key = raw.key.unwrap_or_default();
+    if key.contains("-----BEGIN") {
+        at.value_wrong(
+            "key",
+            "a key is no value of a role",
+            "name the file that holds it: key = \"client.pem\"",
+        );
+    } else if key.trim().is_empty() {
+        at.value_wrong(
+            "key",
+            "the path is empty",
+            "name the file that holds the key: key = \"client.pem\"",
+        );
+    }
+    IdentitySpec {
+        key: PathBuf::from(key),
+    }
+}
+
+/// A value's path as `--set` takes it: `upload.source.directory.path`.
+fn settable(path: &[String]) -> String {
+    let skipped = usize::from(local(path).len() != path.len());
+    path.get(skipped..).unwrap_or_default().join(".")
+}
+
+/// A path below another.
+fn below(path: &[String], names: &[&str]) -> KeyPath {
+    names
+        .iter()
+        .fold(path.to_vec(), |path, name| extended(&path, name))
+}

@@ -1,0 +1,97 @@
+//! Judges a role as a whole: what its pipelines need of one another.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::{Bench, below};
+use crate::dsl::document::Part;
+use crate::dsl::read::nearest;
+use crate::dsl::spec::{DirectorySource, PipelineSpec, RoleSpec, SinkSpec, SourceSpec};
+
+/// Notes what does not fit between pipelines.
+pub(super) fn check(bench: &mut Bench<'_>, role: &RoleSpec) {
+    for pipeline in role.pipelines.values() {
+        if let SourceSpec::Results(source) = &pipeline.source {
+            for name in &source.of {
+                of_names_an_upload(bench, role, pipeline, name);
+            }
+        }
+        if let SinkSpec::Directory(sink) = &pipeline.sink {
+            for upload in role.pipelines.values() {
+                if let SourceSpec::Directory(source) = &upload.source {
+                    if feeds(source, &sink.path) {
+                        let path = below(&at(pipeline), &["sink", "directory", "path"]);
+                        let what = format!(
+                            "results in {} would be uploaded again: `{}` takes the files of {}",
+                            sink.path.display(),
+                            upload.name,
+                            source.path.display()
+                        );
+                        let help = "choose a folder outside, or exclude it there: source.directory.exclude";
+                        bench.wrong(path, Part::Value, what, help);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn at(pipeline: &PipelineSpec) -> Vec<String> {
+    vec!["pipelines".into(), pipeline.name.clone()]
+}
+
+fn of_names_an_upload(bench: &mut Bench<'_>, role: &RoleSpec, pipeline: &PipelineSpec, name: &str) {
+    let uploads = role
+        .pipelines
+        .values()
+        .filter(|other| matches!(other.sink, SinkSpec::Jobs(_)));
+    let uploads: Vec<&str> = uploads.map(|other| other.name.as_str()).collect();
+    if uploads.contains(&name) {
+        return;
+    }
+    let help = match nearest(name, uploads.iter().copied()) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None if uploads.is_empty() => "this role uploads nothing: leave `of` out".into(),
+        None => format!("its uploads: {}", uploads.join(", ")),
+    };
+    let path = below(&at(pipeline), &["source", "results", "of"]);
+    bench.wrong(
+        path,
+        Part::Value,
+        format!("`source.results.of`: the role has no upload pipeline {name:?}"),
+        help,
+    );
+}
+
+/// Whether a file written into `folder` would be taken by the source.
+fn feeds(source: &DirectorySource, folder: &Path) -> bool {
+    if source.path.as_os_str().is_empty() || folder.as_os_str().is_empty() {
+        return false;
+    }
+    let (inbox, results) = (plain(&source.path), plain(folder));
+    let Ok(within) = results.strip_prefix(&inbox) else {
+        return false;
+    };
+    let hidden = within
+        .components()
+        .any(|part| part.as_os_str().to_string_lossy().starts_with('.'));
+    let sample = within.join("result.json");
+    let excluded = source.exclude.iter().any(|glob| {
+        let glob = globset::GlobBuilder::new(glob).literal_separator(true).build();
+        glob.is_ok_and(|glob| glob.compile_matcher().is_match(&sample))
+    });
+    !excluded && (source.hidden || !hidden)
+}
+
+/// A path from the root, without `.` and `..`; links are not followed.
+fn plain(path: &Path) -> PathBuf {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut parts = PathBuf::new();
+    for part in whole.components() {
+        if part == Component::ParentDir {
+            parts.pop();
+        } else {
+            parts.push(part);
+        }
+    }
+    parts
+}

@@ -1,0 +1,114 @@
+//! Judges `[source.*]`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use globset::GlobBuilder;
+use roundtrip_core::job::LaneKind;
+
+use super::below;
+use super::value::{At, TICK};
+use crate::dsl::document::Part;
+use crate::dsl::raw;
+use crate::dsl::read::shown;
+use crate::dsl::spec::{DirectorySource, ForeignSource, JobsSource, ResultsSource, Watch};
+use crate::dsl::units::List;
+
+pub(super) fn directory(mut at: At<'_, '_>, raw: raw::DirectorySource) -> DirectorySource {
+    at.ordered(("settle", raw.settle), ("settle-max", raw.settle_max));
+    DirectorySource {
+        path: path(&mut at, raw.path, "\"inbox\""),
+        include: globs(&mut at, "include", raw.include),
+        exclude: globs(&mut at, "exclude", raw.exclude),
+        hidden: raw.hidden.unwrap_or_default(),
+        settle: at.span("settle", raw.settle, Duration::ZERO),
+        settle_max: at.span("settle-max", raw.settle_max, Duration::ZERO),
+        rescan: at.span("rescan", raw.rescan, TICK),
+        watch: at
+            .word(
+                "watch",
+                raw.watch,
+                &[("notify", Watch::Notify), ("poll", Watch::Poll)],
+            )
+            .unwrap_or(Watch::Poll),
+        files_max: at.number("files-max", raw.files_max, 1..=1_024),
+        waiting_max: at.number("waiting-max", raw.waiting_max, 1..=10_000_000),
+    }
+}
+
+/// A folder's path.
+pub(super) fn path(at: &mut At<'_, '_>, path: Option<String>, example: &str) -> PathBuf {
+    match path.as_deref().map(str::trim) {
+        None => at.missing("path", example),
+        Some("") => at.value_wrong(
+            "path",
+            "the path is empty",
+            &format!("name a folder: path = {example}"),
+        ),
+        Some(_) => {}
+    }
+    PathBuf::from(path.unwrap_or_default())
+}
+
+fn globs(at: &mut At<'_, '_>, key: &str, globs: Option<List>) -> Vec<String> {
+    let List(globs) = globs.unwrap_or(List(Vec::new()));
+    for (index, glob) in globs.iter().enumerate() {
+        if let Err(error) = GlobBuilder::new(glob).literal_separator(true).build() {
+            let help =
+                "globs are matched with paths below the folder: \"*.tif\", \"scans/**\", \"run-?.{csv,txt}\"";
+            let name = shown(&below(&at.path, &[key]));
+            let what = format!("`{name}`: {glob:?} is not a glob: {}", error.kind());
+            at.bench.wrong(
+                below(&at.path, &[key, &index.to_string()]),
+                Part::Value,
+                what,
+                help,
+            );
+        }
+    }
+    globs
+}
+
+pub(super) fn jobs(mut at: At<'_, '_>, raw: raw::JobsSource) -> Option<JobsSource> {
+    let lanes = [
+        ("ready", LaneKind::Ready),
+        ("leased", LaneKind::Leased),
+        ("done", LaneKind::Done),
+    ];
+    if raw.lane.is_none() {
+        at.value_wrong(
+            "lane",
+            "it is not set",
+            "write lane = \"ready\", \"leased\" or \"done\"",
+        );
+    }
+    if raw.every.is_some() && (raw.interval.is_some() || raw.interval_max.is_some()) {
+        let help = "`every` is both intervals at once: keep it, or `interval` and `interval-max`";
+        at.value_wrong("every", "it stands beside `interval` or `interval-max`", help);
+    } else {
+        at.ordered(("interval", raw.interval), ("interval-max", raw.interval_max));
+    }
+    let every = raw.every.map(|_| at.span("every", raw.every, TICK));
+    Some(JobsSource {
+        interval: every.unwrap_or_else(|| at.span("interval", raw.interval, TICK)),
+        interval_max: every.unwrap_or_else(|| at.span("interval-max", raw.interval_max, TICK)),
+        batch_max: at.number32("batch-max", raw.batch_max, 1..=1_000),
+        lane: at.word("lane", raw.lane, &lanes)?,
+    })
+}
+
+pub(super) fn results(mut at: At<'_, '_>, raw: raw::ResultsSource) -> ResultsSource {
+    at.ordered(("interval", raw.interval), ("interval-max", raw.interval_max));
+    ResultsSource {
+        interval: at.span("interval", raw.interval, TICK),
+        interval_max: at.span("interval-max", raw.interval_max, TICK),
+        of: raw.of.map(|List(of)| of).unwrap_or_default(),
+    }
+}
+
+pub(super) fn foreign(mut at: At<'_, '_>, raw: raw::ForeignSource) -> ForeignSource {
+    ForeignSource {
+        interval: at.span("every", raw.every, TICK),
+        pages_max: at.number32("pages-max", raw.pages_max, 1..=10_000),
+    }
+}

@@ -1,0 +1,187 @@
+//! A TOML text that knows where each of its values stands.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use figment::value::{Dict, Value};
+use toml_edit::Item;
+
+use super::fault::{Fault, Origin, Spot};
+
+/// A parsed TOML text.
+#[derive(Debug)]
+pub(super) struct Document {
+    /// As the user named it.
+    pub(super) path: String,
+    /// Where it lies; none for one inside the binary.
+    pub(super) file: Option<PathBuf>,
+    text: Arc<str>,
+    tree: toml_edit::Document<String>,
+}
+
+/// Where a key and its value stand, as byte ranges.
+#[derive(Clone, Debug)]
+struct Place {
+    key: Option<Range<usize>>,
+    value: Option<Range<usize>>,
+}
+
+/// Which part of `key = value` a fault points at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The key, or the last name in a table's header.
+    Key,
+    /// The value.
+    Value,
+}
+
+impl Document {
+    /// Reads and parses a file.
+    pub(super) fn read(file: &Path) -> Result<Self, Fault> {
+        let path = file.display().to_string();
+        match std::fs::read_to_string(file) {
+            Ok(text) => Self::parse(path, Some(file.to_owned()), text),
+            Err(error) => Err(Fault {
+                what: format!("cannot read {path}: {error}"),
+                help: Some("name a TOML file that exists and that you may read".into()),
+                origin: Origin::Named(path),
+                missing: false,
+            }),
+        }
+    }
+
+    /// Parses a text.
+    pub(super) fn parse(path: String, file: Option<PathBuf>, text: String) -> Result<Self, Fault> {
+        let shared: Arc<str> = text.as_str().into();
+        match toml_edit::Document::parse(text) {
+            Ok(tree) => Ok(Self {
+                path,
+                file,
+                text: shared,
+                tree,
+            }),
+            Err(error) => {
+                let span = error.span().unwrap_or(0..0);
+                let what = error.message().lines().collect::<Vec<_>>().join(", ");
+                Err(Fault {
+                    what: format!("this is not TOML: {what}"),
+                    help: Some(
+                        "TOML is `key = value`, texts in double quotes, and [tables]: see https://toml.io"
+                            .into(),
+                    ),
+                    origin: Origin::Text(Spot::new(path, shared, span)),
+                    missing: false,
+                })
+            }
+        }
+    }
+
+    /// Its values.
+    pub(super) fn dict(&self) -> Dict {
+        self.tree
+            .iter()
+            .filter_map(|(key, item)| Some((key.to_owned(), value(item)?)))
+            .collect()
+    }
+
+    /// Whether it has this key at the top.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.tree.as_table().contains_key(key)
+    }
+
+    /// Where the longest known part of a key path stands.
+    pub(super) fn spot(&self, path: &[String], part: Part) -> Spot {
+        let known = (0..=path.len())
+            .rev()
+            .find_map(|length| Some((length, self.place(&path[..length])?)));
+        let span = known.and_then(|(length, place)| {
+            let whole = length == path.len();
+            if part == Part::Value && whole {
+                place.value.or(place.key)
+            } else {
+                place.key.or(place.value)
+            }
+        });
+        let first = || {
+            self.tree
+                .as_table()
+                .iter()
+                .find_map(|(key, _)| self.tree.as_table().key(key)?.span())
+        };
+        Spot::new(
+            &self.path,
+            Arc::clone(&self.text),
+            span.or_else(first).unwrap_or(0..0),
+        )
+    }
+
+    fn place(&self, path: &[String]) -> Option<Place> {
+        let mut item = self.tree.as_item();
+        let mut place = None;
+        for (index, name) in path.iter().enumerate() {
+            if let Some((key, inner)) = item.as_table_like().and_then(|table| table.get_key_value(name)) {
+                place = Some(Place {
+                    key: key.span(),
+                    value: inner.span(),
+                });
+                item = inner;
+                continue;
+            }
+            // `pipelines = ["upload"]` is the short form of `[pipelines.upload]`; numbers are places in a list.
+            let items = item.as_array()?;
+            let element = name.parse().ok().and_then(|index: usize| items.get(index));
+            let element = element.or_else(|| items.iter().find(|element| element.as_str() == Some(name)))?;
+            return (index + 1 == path.len()).then(|| Place {
+                key: element.span(),
+                value: element.span(),
+            });
+        }
+        place
+    }
+}
+
+/// A TOML item as a value of the layers; none for an empty slot.
+fn value(item: &Item) -> Option<Value> {
+    match item {
+        Item::None => None,
+        Item::Value(inner) => Some(plain(inner)),
+        Item::Table(table) => Some(
+            table
+                .iter()
+                .filter_map(|(key, item)| Some((key.to_owned(), value(item)?)))
+                .collect::<Dict>()
+                .into(),
+        ),
+        Item::ArrayOfTables(tables) => Some(
+            tables
+                .iter()
+                .map(|table| {
+                    table
+                        .iter()
+                        .filter_map(|(key, item)| Some((key.to_owned(), value(item)?)))
+                        .collect::<Dict>()
+                })
+                .map(Value::from)
+                .collect::<Vec<_>>()
+                .into(),
+        ),
+    }
+}
+
+/// A TOML value as a value of the layers.
+pub(super) fn plain(inner: &toml_edit::Value) -> Value {
+    match inner {
+        toml_edit::Value::String(text) => Value::from(text.value().as_str()),
+        toml_edit::Value::Integer(number) => Value::from(*number.value()),
+        toml_edit::Value::Float(number) => Value::from(*number.value()),
+        toml_edit::Value::Boolean(flag) => Value::from(*flag.value()),
+        toml_edit::Value::Datetime(moment) => Value::from(moment.value().to_string()),
+        toml_edit::Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().into(),
+        toml_edit::Value::InlineTable(table) => table
+            .iter()
+            .map(|(key, inner)| (key.to_owned(), plain(inner)))
+            .collect::<Dict>()
+            .into(),
+    }
+}

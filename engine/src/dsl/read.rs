@@ -1,0 +1,193 @@
+//! From merged layers to raw tables: serde stops at the first fault, this goes on until it has them all.
+
+use std::collections::BTreeMap;
+
+use figment::error::{Actual, Kind};
+use figment::value::{Dict, Value};
+
+use super::document::Part;
+use super::layers::{Draft, KeyPath, Stack, find, remove, slot};
+use super::raw;
+
+/// The parts of a pipeline whose tables name a kind.
+pub(super) const STAGES: [&str; 5] = ["source", "chunker", "codec", "transport", "sink"];
+
+/// What came out of reading.
+#[derive(Debug)]
+pub(super) struct Read {
+    /// The values that could be read.
+    pub(super) role: raw::Role,
+    /// What could not.
+    pub(super) drafts: Vec<Draft>,
+    /// Where something was taken out: what is missing below is no fault of its own.
+    pub(super) refused: Vec<KeyPath>,
+}
+
+/// Reads the merged layers; a value that cannot be read is noted and taken out, until the rest can.
+pub(super) fn read(mut values: Dict, stack: &Stack) -> Read {
+    let mut drafts = Vec::new();
+    let mut refused: Vec<KeyPath> = Vec::new();
+    let mut as_text: BTreeMap<KeyPath, Draft> = BTreeMap::new();
+    loop {
+        let error = match Value::from(values.clone()).deserialize::<raw::Role>() {
+            Ok(role) => {
+                return Read {
+                    role,
+                    drafts,
+                    refused,
+                };
+            }
+            Err(error) => error,
+        };
+        let draft = describe(&error);
+        let Some(known) = (1..=error.path.len())
+            .rev()
+            .map(|length| &error.path[..length])
+            .find(|path| find(&values, path).is_some())
+        else {
+            drafts.push(draft);
+            return Read {
+                role: raw::Role::default(),
+                drafts,
+                refused,
+            };
+        };
+        // A value given as text that reads as a TOML number may have been meant as a text: 2024 is a folder.
+        if let (Some(text), None) = (stack.given_as_text(known), as_text.get(known)) {
+            if let Some(value) = slot(&mut values, known).filter(|value| value.as_dict().is_none()) {
+                *value = Value::from(text);
+                as_text.insert(known.to_vec(), draft);
+                continue;
+            }
+        }
+        drafts.push(as_text.get(known).cloned().unwrap_or(draft));
+        remove(&mut values, known);
+        refused.push(known.to_vec());
+    }
+}
+
+/// A value's path as written in its pipeline's file: without `pipelines` and the pipeline's name.
+pub(super) fn local(path: &[String]) -> &[String] {
+    if path.first().is_some_and(|first| first == "pipelines") {
+        path.get(2..).unwrap_or_default()
+    } else {
+        path
+    }
+}
+
+/// A value's path as a person writes it: `claim.lease`.
+pub(super) fn shown(path: &[String]) -> String {
+    local(path).join(".")
+}
+
+fn describe(error: &figment::Error) -> Draft {
+    let path = error.path.clone();
+    let (part, what, help) = match &error.kind {
+        Kind::UnknownField(name, known) => {
+            let (what, help) = unknown(&path, name, known);
+            (Part::Key, what, Some(help))
+        }
+        Kind::Message(text) => {
+            let (what, help) = text
+                .split_once('\n')
+                .map_or((text.as_str(), None), |(what, help)| (what, Some(help)));
+            (
+                Part::Value,
+                format!("`{}`: {what}", shown(&path)),
+                help.map(str::to_owned),
+            )
+        }
+        Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
+            let (what, help) = mistyped(&path, actual, expected);
+            (Part::Value, what, help)
+        }
+        other => (Part::Value, format!("`{}`: {other}", shown(&path)), None),
+    };
+    Draft {
+        path,
+        part,
+        what,
+        help,
+        missing: false,
+    }
+}
+
+fn mistyped(path: &[String], actual: &Actual, expected: &str) -> (String, Option<String>) {
+    let name = shown(path);
+    let found = match actual {
+        Actual::Bool(flag) => flag.to_string(),
+        Actual::Unsigned(number) => number.to_string(),
+        Actual::Signed(number) => number.to_string(),
+        Actual::Float(number) => number.to_string(),
+        Actual::Str(text) => format!("the text {text:?}"),
+        Actual::Seq => "a list".into(),
+        Actual::Map => "a table".into(),
+        other => other.to_string(),
+    };
+    if expected.starts_with("struct ") {
+        let here = local(path);
+        let help = match here {
+            [stage] if STAGES.contains(&stage.as_str()) => {
+                format!("write a table that names its kind: [{stage}.KIND]")
+            }
+            _ => format!("write a table: [{name}]"),
+        };
+        return (format!("`{name}` must be a table, not {found}"), Some(help));
+    }
+    let (expected, help) = match expected {
+        "a boolean" => ("true or false, without quotes", None),
+        "a string" => (
+            "a text",
+            matches!(actual, Actual::Signed(_) | Actual::Float(_))
+                .then(|| format!("write it in quotes: \"{found}\"")),
+        ),
+        "a map" => ("a table", None),
+        other => (other, None),
+    };
+    (format!("`{name}` must be {expected}, not {found}"), help)
+}
+
+fn unknown(path: &[String], name: &str, known: &[&str]) -> (String, String) {
+    let table = local(path).split_last().map_or(&[][..], |(_, table)| table);
+    let in_pipeline = path.first().is_some_and(|first| first == "pipelines");
+    let joined = table.join(".");
+    let what = match table {
+        [] if in_pipeline => format!("a pipeline has no `{name}`"),
+        [] => format!("a role has no `{name}`"),
+        [stage] if STAGES.contains(&stage.as_str()) => format!("there is no {stage} of the kind `{name}`"),
+        _ => format!("`{name}` is not a key of [{joined}]"),
+    };
+    let is_kind = table.len() == 1 && STAGES.contains(&joined.as_str());
+    let spelled = |key: &str| {
+        if is_kind {
+            format!("[{joined}.{key}]")
+        } else {
+            format!("`{key}`")
+        }
+    };
+    let all = known
+        .iter()
+        .map(|key| spelled(key))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let list = match known {
+        [] => format!("[{joined}] has no keys"),
+        _ => format!("known here: {all}"),
+    };
+    let help = nearest(name, known.iter().copied()).map_or_else(
+        || list.clone(),
+        |near| format!("did you mean {}?\n{list}", spelled(near)),
+    );
+    (what, help)
+}
+
+/// The known name that is close enough to be what was meant.
+pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let wanted = name.to_lowercase().replace('_', "-");
+    known
+        .into_iter()
+        .map(|candidate| (strsim::osa_distance(&wanted, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 3).max(1))
+        .min()
+        .map(|(_, candidate)| candidate)
+}

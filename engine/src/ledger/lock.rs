@@ -1,0 +1,42 @@
+//! One process per ledger.
+
+use std::ffi::OsString;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Takes the lock beside the ledger, or says who is in the way. It is let go when the file is closed.
+pub(super) fn take(ledger: &Path) -> Result<File> {
+    let path = lock_path(ledger);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|error| {
+            Error::config(format!("the lock file {} cannot be written", path.display()))
+                .because(error)
+                .hint("the state folder must exist and be writable; choose another one with --state")
+        })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::away(format!(
+            "another roundtrip uses the state folder of {}",
+            ledger.display()
+        ))
+        .hint("wait until it has ended, or choose another folder with --state")),
+        Err(TryLockError::Error(error)) => Err(Error::config(format!(
+            "the file system cannot lock {}",
+            path.display()
+        ))
+        .because(error)
+        .hint("choose a state folder on a local disk with --state")),
+    }
+}
+
+fn lock_path(ledger: &Path) -> PathBuf {
+    let mut name = OsString::from(ledger);
+    name.push(".lock");
+    name.into()
+}

@@ -1,0 +1,168 @@
+//! The world of a pipeline that claims jobs and hands their files to the processor.
+
+mod carry;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use roundtrip_core::lifecycle::{Change, RecordKey, Write};
+use roundtrip_core::machine::Decision;
+use roundtrip_core::worker::{Action, Event, Outcome, Worker, WorkerPolicy};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::driver::{Work, World};
+use super::fetch::FetchPolicy;
+use super::parts::Parts;
+use crate::cloud::jobs::Answer;
+use crate::sink::processor::Processor;
+use crate::source::lanes::Lanes;
+use crate::spool::SpoolDir;
+
+/// Reports of bytes on their way, waiting for the machine: more are dropped, since a later one says more.
+const REPORTS_MAX: usize = 64;
+
+/// What the world of a fetcher consists of.
+pub(super) struct Analyse {
+    pub(super) parts: Parts,
+    pub(super) spool: Arc<SpoolDir>,
+    pub(super) lanes: Lanes,
+    pub(super) policy: WorkerPolicy,
+    pub(super) fetch: FetchPolicy,
+    pub(super) processor: Arc<Processor>,
+    work: BTreeMap<RecordKey, Handles>,
+    reports: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+}
+
+/// How work on a job is steered.
+#[derive(Clone, Debug)]
+struct Handles {
+    engage: Arc<Notify>,
+    stop: CancellationToken,
+}
+
+impl Analyse {
+    pub(super) fn new(
+        parts: Parts,
+        spool: Arc<SpoolDir>,
+        lanes: Lanes,
+        policy: WorkerPolicy,
+        fetch: FetchPolicy,
+        processor: Processor,
+    ) -> Self {
+        let (processor, reports) = (Arc::new(processor), mpsc::channel(REPORTS_MAX));
+        Self { parts, spool, lanes, policy, fetch, processor, work: BTreeMap::new(), reports }
+    }
+
+    fn look(&self, limit: usize) -> Work<Event> {
+        let (lanes, policy, objects) = (self.lanes.clone(), self.policy.claim.clone(), self.parts.objects.clone());
+        Work::task(async move {
+            match lanes.claimable(limit, &policy, &objects).await {
+                Ok(look) => Event::Found { offers: look.offers, malformed: look.malformed },
+                Err(fault) => {
+                    warn!(%fault, "cannot look for jobs");
+                    Event::LookFailed(fault.to_string())
+                }
+            }
+        })
+    }
+
+    fn write(&self, change: Change) -> Work<Event> {
+        let jobs = self.parts.jobs.clone();
+        Work::task(async move {
+            let outcome = match jobs.apply(&change).await {
+                Ok(Answer::Done(job)) => Outcome::Done(job),
+                Ok(Answer::Lost(job)) => Outcome::Lost(job),
+                Err(fault) => {
+                    warn!(write = change.write.as_str(), file = change.key.file, %fault, "cannot write to the job");
+                    Outcome::Failed(fault.to_string())
+                }
+            };
+            Event::Written { key: change.key, write: change.write, outcome }
+        })
+    }
+}
+
+impl World<Worker> for Analyse {
+    async fn next(&mut self) -> Event {
+        match self.reports.1.recv().await {
+            Some(event) => event,
+            // The world holds a sender itself.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn perform(&mut self, Decision { action, reason }: Decision<Action>) -> Work<Event> {
+        match action {
+            Action::Look { limit } => self.look(limit),
+            Action::Write(change) => {
+                say(&change, &reason.rule, reason.key);
+                if matches!(change.write, Write::Complete | Write::Fail | Write::Release) {
+                    self.work.remove(&change.key);
+                }
+                self.write(change)
+            }
+            Action::Fetch(job) => {
+                let handles = Handles { engage: Arc::new(Notify::new()), stop: CancellationToken::new() };
+                self.work.insert(RecordKey::from(&job.key), handles.clone());
+                let load = carry::Load {
+                    job: *job,
+                    objects: self.parts.objects.clone(),
+                    spool: Arc::clone(&self.spool),
+                    fetch: self.fetch.clone(),
+                    processor: Arc::clone(&self.processor),
+                    engage: handles.engage,
+                    stop: handles.stop,
+                    reports: self.reports.0.clone(),
+                };
+                Work::task(async move {
+                    let key = load.job.key.clone();
+                    let ending = carry::carry(load).await;
+                    Event::Ended(key, ending)
+                })
+            }
+            Action::Engage(key) => {
+                if let Some(handles) = self.work.get(&RecordKey::from(&key)) {
+                    self.parts.progress.analysing(&key.file);
+                    handles.engage.notify_one();
+                }
+                Work::None
+            }
+            Action::Stop(key) => {
+                if let Some(handles) = self.work.remove(&RecordKey::from(&key)) {
+                    info!(file = %key.file, why = reason.rule, "stops work");
+                    handles.stop.cancel();
+                }
+                Work::None
+            }
+        }
+    }
+}
+
+/// What an operator reads of a write.
+fn say(change: &Change, why: &str, key: &str) {
+    let (write, file) = (change.write.as_str(), change.key.file.as_str());
+    match change.write {
+        Write::Refuse | Write::Fail => warn!(file, why = text_of(change).unwrap_or(why), key, "{write}"),
+        Write::Claim | Write::Complete | Write::Release => info!(file, why, key, "{write}"),
+        Write::Create
+        | Write::Heartbeat
+        | Write::Downloaded
+        | Write::Requeue
+        | Write::GiveUp
+        | Write::Cleaned
+        | Write::Keep
+        | Write::Admit
+        | Write::Adopt => debug!(file, why, key, "{write}"),
+    }
+}
+
+/// The error a write puts into the record.
+fn text_of(change: &Change) -> Option<&str> {
+    use roundtrip_core::lifecycle::{Value, attribute};
+    change.set.iter().find_map(|(name, value)| match value {
+        Value::Text(text) if *name == attribute::ERROR => Some(text.as_str()),
+        Value::Text(_) | Value::Number(_) | Value::Time(_) | Value::Expiry(_) | Value::History(_) => None,
+    })
+}

@@ -1,0 +1,132 @@
+//! One job from its first chunk to its sealed result.
+
+use std::sync::Arc;
+
+use roundtrip_core::job::Job;
+use roundtrip_core::names::JobKey;
+use roundtrip_core::worker::{Ending, Event};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::cloud::objects::Objects;
+use crate::run::fetch::{self, FetchError, FetchPolicy};
+use crate::sink::processor::{Answer, Input, Processor};
+use crate::spool::SpoolDir;
+use crate::wire::{seal, signed};
+
+/// A plain result beyond this many bytes goes into the bucket: an item holds 400 KB, and sealing doubles it.
+pub(super) const INLINE_RESULT_MAX: usize = 180_000;
+
+/// What it takes to carry one job.
+pub(super) struct Load {
+    pub(super) job: Job,
+    pub(super) objects: Objects,
+    pub(super) spool: Arc<SpoolDir>,
+    pub(super) fetch: FetchPolicy,
+    pub(super) processor: Arc<Processor>,
+    /// Notified when the processor may have the file.
+    pub(super) engage: Arc<Notify>,
+    pub(super) stop: CancellationToken,
+    pub(super) reports: mpsc::Sender<Event>,
+}
+
+/// Fetches the file, hands it to the processor when told to, seals what comes back. The local copy is gone when
+/// this returns or is dropped.
+pub(super) async fn carry(load: Load) -> Ending {
+    let stop = load.stop.clone();
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Ending::Stopped,
+        ending = carry_on(load) => ending,
+    }
+}
+
+async fn carry_on(load: Load) -> Ending {
+    let Load { job, objects, spool, fetch, processor, engage, stop, reports } = load;
+    let outline = match signed::verify_outline(&job) {
+        Ok(outline) => outline,
+        Err(error) => return Ending::Refused(format!("the outline is not what its client signed: {error}")),
+    };
+    let size = outline.as_ref().map(|outline| outline.size);
+    let (writer, reader) = match spool.create(job.key.file.as_str(), size) {
+        Ok(file) => file,
+        Err(error) => return away(error.to_string()),
+    };
+    let input = Input { file: reader, name: outline.as_ref().and_then(|outline| outline.name.clone()) };
+    let analysis = async {
+        engage.notified().await;
+        processor.analyse(input, stop).await
+    };
+    let arrival = async {
+        let report = |here| {
+            let _ = reports.try_send(Event::Progressed { key: job.key.clone(), here, size });
+        };
+        fetch::fetch(&objects, &job, outline.as_ref(), &fetch, writer, report).await?;
+        // This report must not be lost: without it the processor may never be engaged.
+        let _ = reports.send(Event::Arrived(job.key.clone())).await;
+        Ok::<(), FetchError>(())
+    };
+    tokio::pin!(analysis, arrival);
+    let answer = tokio::select! {
+        arrived = &mut arrival => match arrived {
+            Ok(()) => analysis.await,
+            Err(error) => return not_arrived(error),
+        },
+        answer = &mut analysis => match answer {
+            // The fetcher knows best why a file is not whole.
+            Answer::Unproven(why) => match arrival.await {
+                Ok(()) => Answer::Unproven(why),
+                Err(error) => return not_arrived(error),
+            },
+            answer => answer,
+        },
+    };
+    ended(&objects, &job.key, answer).await
+}
+
+fn not_arrived(error: FetchError) -> Ending {
+    match error {
+        FetchError::Refused(why) => Ending::Refused(why),
+        FetchError::Stalled(why) => Ending::Stalled(why),
+        FetchError::Fault(why) => Ending::Fault(why),
+        FetchError::Disk(why) => away(why),
+    }
+}
+
+fn away(why: String) -> Ending {
+    Ending::Away { why, after: None }
+}
+
+async fn ended(objects: &Objects, key: &JobKey, answer: Answer) -> Ending {
+    match answer {
+        Answer::Result { content_type, body } => match seal_result(objects, key, body).await {
+            Ok(results) => Ending::Result { results, results_type: content_type },
+            Err(ending) => ending,
+        },
+        Answer::JobFault(why) => Ending::JobFault(why),
+        Answer::Failed { why, after } => Ending::Failed { why, after },
+        Answer::Away { why, after } => Ending::Away { why, after },
+        Answer::Unproven(why) => Ending::Fault(why),
+        Answer::Stopped => Ending::Stopped,
+    }
+}
+
+/// Seals a result for its client; gives what the record says of it: the sealed text, or the object it lies in.
+async fn seal_result(objects: &Objects, key: &JobKey, body: Vec<u8>) -> Result<String, Ending> {
+    let fits = body.len() <= INLINE_RESULT_MAX;
+    let client = key.client.clone();
+    let sealed = tokio::task::spawn_blocking(move || seal::seal(&client, &body)).await;
+    let sealed = match sealed {
+        Ok(Ok(sealed)) => sealed,
+        Ok(Err(error)) => return Err(Ending::JobFault(format!("the result cannot be sealed: {error}"))),
+        Err(error) => return Err(Ending::Fault(format!("the result was not sealed: {error}"))),
+    };
+    if fits {
+        return Ok(sealed);
+    }
+    let object = key.results();
+    match objects.put(&object, sealed.into()).await {
+        Ok(()) => Ok(object),
+        Err(fault) => Err(Ending::Fault(format!("the result cannot be put into the bucket: {fault}"))),
+    }
+}

@@ -1,0 +1,280 @@
+//! Builds the running part of a pipeline from its spec: one builder for every chain.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use roundtrip_core::caretaker::{Caretaker, Duty};
+use roundtrip_core::claim::{ClaimPolicy, Feed as CoreFeed, Start as CoreStart};
+use roundtrip_core::collect::Collect;
+use roundtrip_core::intake::IntakePolicy;
+use roundtrip_core::pace::Pace;
+use roundtrip_core::retry::{Jitter, Retry};
+use roundtrip_core::upload::{Announce as CoreAnnounce, Upload, UploadPolicy};
+use roundtrip_core::worker::{Worker, WorkerPolicy};
+use tokio::sync::watch;
+
+use super::analyse::Analyse;
+use super::care::{Care, Source};
+use super::collect::{self, CollectWorld};
+use super::driver::{Order, drive};
+use super::fetch::FetchPolicy;
+use super::parts::Parts;
+use super::ship::{Cargo, Ship};
+use crate::dsl::spec::{
+    Announce, ChunkerSpec, ClaimSpec, CodecSpec, DirectorySink, DirectorySource, Feed, ForeignSource, JobsSink,
+    JobsSource, PipelineSpec, ProcessorSink, ResultsSource, SinkSpec, SourceSpec, Start, TransportSpec,
+};
+use crate::error::{Error, Result};
+use crate::sink::directory::ResultsDirectory;
+use crate::sink::processor::Processor;
+use crate::source::directory::Directory;
+use crate::source::foreign::Foreign;
+use crate::source::lanes::Lanes;
+
+/// A pipeline that is ready to run.
+pub struct Running {
+    /// The name it has in its role.
+    pub name: String,
+    /// Whether others of the role wait for what it makes: it is asked to finish first.
+    pub makes_jobs: bool,
+    task: Task,
+}
+
+type Task = Box<dyn FnOnce(watch::Receiver<Order>) -> Pin<Box<dyn Future<Output = Result<()>> + Send>> + Send>;
+
+impl Running {
+    /// Runs until it is idle after [`Order::Finish`] or [`Order::Drain`].
+    pub async fn run(self, orders: watch::Receiver<Order>) -> Result<()> {
+        (self.task)(orders).await
+    }
+}
+
+/// The stages of a chain that lie between its source and its sink.
+struct Middle<'a> {
+    spec: &'a PipelineSpec,
+}
+
+impl Middle<'_> {
+    fn need<'b, T>(&self, stage: Option<&'b T>, name: &str) -> Result<&'b T> {
+        stage.ok_or_else(|| Error::config(format!("pipeline `{}` has no [{name}]", self.spec.name)))
+    }
+
+    fn chunk_size(&self) -> Result<u64> {
+        let ChunkerSpec::Fixed { size } = self.need(self.spec.chunker.as_ref(), "chunker.fixed")?;
+        Ok(*size)
+    }
+
+    fn codec(&self) -> Result<&CodecSpec> {
+        self.need(self.spec.codec.as_ref(), "codec.zstd")
+    }
+
+    fn transport(&self) -> Result<(usize, u64)> {
+        let TransportSpec::S3 { concurrency_max, file_size_max } =
+            self.need(self.spec.transport.as_ref(), "transport.s3")?;
+        Ok((*concurrency_max, *file_size_max))
+    }
+
+    fn retry(&self) -> Result<Retry> {
+        self.need(self.spec.retry.as_ref(), "retry").cloned()
+    }
+}
+
+/// Builds a pipeline. `uploads` are the names of the role's pipelines that ship files.
+pub async fn build(spec: &PipelineSpec, parts: &Parts, uploads: &[String]) -> Result<Running> {
+    let (name, middle) = (spec.name.clone(), Middle { spec });
+    let running = |makes_jobs, task| Running { name: spec.name.clone(), makes_jobs, task };
+    match (&spec.source, &spec.sink) {
+        (SourceSpec::Directory(source), SinkSpec::Jobs(sink)) => {
+            let (machine, world) = ship(&name, source, sink, &middle, parts).await?;
+            Ok(running(true, task(move |orders| async move { drive(&name, machine, world, orders).await })))
+        }
+        (SourceSpec::Results(source), SinkSpec::Directory(sink)) => {
+            let (machine, world) = collector(source, sink, parts, uploads)?;
+            Ok(running(false, task(move |orders| async move { drive(&name, machine, world, orders).await })))
+        }
+        (SourceSpec::Jobs(source), SinkSpec::Processor(sink)) => {
+            let (machine, world) = analyse(source, sink, &middle, parts).await?;
+            Ok(running(false, task(move |orders| async move { drive(&name, machine, world, orders).await })))
+        }
+        (SourceSpec::Jobs(source), SinkSpec::Delete(sink)) => {
+            let (results_keep, retention) = (sink.results_keep, sink.retention);
+            let (machine, world) = care(source, Duty::Clean { results_keep, retention }, parts);
+            Ok(running(false, task(move |orders| async move { drive(&name, machine, world, orders).await })))
+        }
+        (SourceSpec::Jobs(source), SinkSpec::Requeue) => {
+            let (machine, world) = care(source, Duty::Requeue(middle.retry()?), parts);
+            Ok(running(false, task(move |orders| async move { drive(&name, machine, world, orders).await })))
+        }
+        (SourceSpec::Foreign(source), SinkSpec::Admit(sink)) => {
+            let (machine, world) = admit(source, sink.lease, parts);
+            Ok(running(false, task(move |orders| async move { drive(&name, machine, world, orders).await })))
+        }
+        // The chain check has refused the rest with what is missing; this is for specs made in code.
+        (SourceSpec::Directory(_) | SourceSpec::Jobs(_) | SourceSpec::Results(_) | SourceSpec::Foreign(_), _) => {
+            Err(Error::config(format!("the sink of pipeline `{name}` does not take what its source gives")))
+        }
+    }
+}
+
+fn task<F>(run: impl FnOnce(watch::Receiver<Order>) -> F + Send + 'static) -> Task
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    Box::new(move |orders| Box::pin(run(orders)))
+}
+
+async fn ship(
+    name: &str,
+    source: &DirectorySource,
+    sink: &JobsSink,
+    middle: &Middle<'_>,
+    parts: &Parts,
+) -> Result<(Upload, Ship)> {
+    let (codec, retry) = (middle.codec()?, middle.retry()?);
+    let (concurrency_max, _) = middle.transport()?;
+    let cargo = Cargo {
+        chunk_size: middle.chunk_size()?,
+        codec: codec.codec,
+        level: codec.level,
+        concurrency_max,
+        version: sink.version.clone(),
+        send_name: sink.send_name,
+    };
+    let policy = UploadPolicy {
+        intake: IntakePolicy {
+            settle: source.settle,
+            settle_max: source.settle_max,
+            waiting_max: source.waiting_max,
+        },
+        files_max: source.files_max,
+        announce: match sink.announce {
+            Announce::First => CoreAnnounce::First,
+            Announce::Last => CoreAnnounce::Last,
+        },
+        retry,
+    };
+    let directory = Directory::open(source)?;
+    let (key, ledger) = (owned(parts.key.as_ref(), "key")?, owned(parts.ledger.as_ref(), "ledger")?);
+    let world = Ship::new(name, directory, parts.clone(), key, ledger, cargo).await?;
+    Ok((Upload::new(policy), world))
+}
+
+fn collector(
+    source: &ResultsSource,
+    sink: &DirectorySink,
+    parts: &Parts,
+    uploads: &[String],
+) -> Result<(Collect, CollectWorld)> {
+    let of = if source.of.is_empty() { uploads.to_vec() } else { source.of.clone() };
+    let shared = collect::Shared {
+        parts: parts.clone(),
+        key: owned(parts.key.as_ref(), "key")?,
+        ledger: owned(parts.ledger.as_ref(), "ledger")?,
+        of,
+        folder: ResultsDirectory::open(sink)?,
+    };
+    // A delivery that fails (a full disk) is repeated for as long as the pipeline runs: the waits alone are set.
+    let retry = Retry {
+        attempts_max: u32::MAX,
+        interval: source.interval,
+        backoff_rate: 2.0,
+        interval_max: source.interval_max,
+        jitter: Jitter::None,
+    };
+    let machine = Collect::new(Pace::new(source.interval, source.interval_max), retry);
+    Ok((machine, CollectWorld { shared: Arc::new(shared) }))
+}
+
+async fn analyse(
+    source: &JobsSource,
+    sink: &ProcessorSink,
+    middle: &Middle<'_>,
+    parts: &Parts,
+) -> Result<(Worker, Analyse)> {
+    let claim = middle.need(middle.spec.claim.as_ref(), "claim")?;
+    let (concurrency_max, file_size_max) = middle.transport()?;
+    middle.codec()?;
+    let policy = WorkerPolicy {
+        processor: parts.processor.to_string(),
+        bucket: parts.objects.bucket().to_owned(),
+        claim: claim_policy(claim),
+        retry: middle.retry()?,
+    };
+    let fetch = FetchPolicy {
+        concurrency_max,
+        stall: claim.stall,
+        chunk_size_max: middle.chunk_size()?,
+        file_size_max,
+        manifest: claim.manifest,
+    };
+    let processor = Processor::new(sink)?;
+    processor.ready().await?;
+    let spool = owned(parts.spool.as_ref(), "spool")?;
+    let machine = Worker::new(policy.clone(), Pace::new(source.interval, source.interval_max));
+    Ok((machine, Analyse::new(parts.clone(), spool, lanes(source, parts), policy, fetch, processor)))
+}
+
+fn claim_policy(claim: &ClaimSpec) -> ClaimPolicy {
+    ClaimPolicy {
+        versions: claim.versions.clone(),
+        start: match claim.start {
+            Start::Announced => CoreStart::Announced,
+            Start::Uploaded => CoreStart::Uploaded,
+        },
+        feed: match claim.feed {
+            Feed::Streaming => CoreFeed::Streaming { wait: claim.feed_wait },
+            Feed::Complete => CoreFeed::Complete,
+        },
+        in_flight_max: claim.in_flight_max,
+        lease: claim.lease,
+        heartbeat: claim.heartbeat,
+        stall: claim.stall,
+        upload_max: claim.upload_max,
+    }
+}
+
+fn lanes(source: &JobsSource, parts: &Parts) -> Lanes {
+    Lanes { jobs: parts.jobs.clone(), kind: source.lane, shards: parts.shards, batch_max: source.batch_max }
+}
+
+fn care(source: &JobsSource, duty: Duty, parts: &Parts) -> (Caretaker, Care) {
+    let pace = Pace::new(source.interval, source.interval_max);
+    let world = Care { parts: parts.clone(), source: Source::Lanes(lanes(source, parts)) };
+    (Caretaker::new(duty, &*parts.processor, pace), world)
+}
+
+fn admit(source: &ForeignSource, lease: std::time::Duration, parts: &Parts) -> (Caretaker, Care) {
+    let pace = Pace::new(source.interval, source.interval);
+    let foreign = Foreign::new(parts.jobs.clone(), parts.shards, source.pages_max);
+    let world = Care { parts: parts.clone(), source: Source::Foreign(foreign) };
+    (Caretaker::new(Duty::Admit { shards: parts.shards, lease }, &*parts.processor, pace), world)
+}
+
+fn owned<T: Clone>(part: Option<&T>, what: &str) -> Result<T> {
+    part.cloned().ok_or_else(|| Error::config(format!("the role has no {what} for this pipeline")))
+}
+
+/// What a role's pipelines need of the parts they share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// A key and a ledger: something is shipped or collected.
+    pub client: bool,
+    /// A spool: something is analysed.
+    pub spool: bool,
+}
+
+impl Needs {
+    /// What these pipelines need.
+    pub fn of<'a>(pipelines: impl Iterator<Item = &'a PipelineSpec>) -> Self {
+        let mut needs = Self { client: false, spool: false };
+        for pipeline in pipelines {
+            match (&pipeline.source, &pipeline.sink) {
+                (SourceSpec::Directory(_) | SourceSpec::Results(_), _) => needs.client = true,
+                (_, SinkSpec::Processor(_)) => needs.spool = true,
+                (SourceSpec::Jobs(_) | SourceSpec::Foreign(_), _) => {}
+            }
+        }
+        needs
+    }
+}

@@ -1,0 +1,106 @@
+//! The world of a pipeline that looks after jobs: deletes, requeues, admits.
+
+use roundtrip_core::caretaker::{Action, Caretaker, Event, Extent};
+use roundtrip_core::lifecycle::{RecordKey, Write};
+use roundtrip_core::machine::Decision;
+use tracing::{debug, info, warn};
+
+use super::driver::{Work, World};
+use super::parts::Parts;
+use crate::cloud::fault::Fault;
+use crate::cloud::jobs::Answer;
+use crate::source::foreign::Foreign;
+use crate::source::lanes::{Lanes, Look};
+
+/// Where jobs to look after come from.
+#[derive(Clone)]
+pub(super) enum Source {
+    /// A lane.
+    Lanes(Lanes),
+    /// No lane.
+    Foreign(Foreign),
+}
+
+impl Source {
+    async fn look(&self) -> Result<Look, Fault> {
+        match self {
+            Self::Lanes(lanes) => lanes.due().await,
+            Self::Foreign(foreign) => foreign.look().await,
+        }
+    }
+}
+
+/// The world of a pipeline that looks after jobs.
+pub(super) struct Care {
+    pub(super) parts: Parts,
+    pub(super) source: Source,
+}
+
+impl World<Caretaker> for Care {
+    async fn next(&mut self) -> Event {
+        std::future::pending().await
+    }
+
+    fn perform(&mut self, Decision { action, reason }: Decision<Action>) -> Work<Event> {
+        match action {
+            Action::Look => {
+                let source = self.source.clone();
+                Work::task(async move {
+                    match source.look().await {
+                        Ok(Look { offers, malformed, more }) => Event::Found { offers, malformed, more },
+                        Err(fault) => {
+                            warn!(%fault, "cannot look for jobs");
+                            Event::LookFailed(fault.to_string())
+                        }
+                    }
+                })
+            }
+            Action::Delete(job, extent) => {
+                let objects = self.parts.objects.clone();
+                Work::task(async move {
+                    let kept = match extent {
+                        Extent::All => None,
+                        Extent::AllButResults => Some(job.key.results()),
+                    };
+                    let key = RecordKey::from(&job.key);
+                    match objects.delete_under(&job.key.prefix(), kept.as_deref()).await {
+                        Ok(count) => {
+                            info!(file = key.file, count, why = reason.rule, key = reason.key, "objects deleted");
+                            Event::Deleted(key)
+                        }
+                        Err(fault) => failed(key, &fault),
+                    }
+                })
+            }
+            Action::Write(change) => {
+                let jobs = self.parts.jobs.clone();
+                Work::task(async move {
+                    let (write, file) = (change.write.as_str(), change.key.file.as_str());
+                    match jobs.apply(&change).await {
+                        Ok(Answer::Done(_)) => match change.write {
+                            Write::Refuse | Write::GiveUp => warn!(file, why = reason.rule, "{write}"),
+                            Write::Requeue | Write::Admit | Write::Adopt => info!(file, why = reason.rule, "{write}"),
+                            Write::Create
+                            | Write::Claim
+                            | Write::Heartbeat
+                            | Write::Downloaded
+                            | Write::Complete
+                            | Write::Fail
+                            | Write::Release
+                            | Write::Cleaned
+                            | Write::Keep => debug!(file, why = reason.rule, "{write}"),
+                        },
+                        Ok(Answer::Lost(_)) => debug!(file, "{write}: someone else was first"),
+                        Err(fault) => return failed(change.key, &fault),
+                    }
+                    Event::Written(change.key)
+                })
+            }
+        }
+    }
+}
+
+fn failed(key: RecordKey, fault: &Fault) -> Event {
+    warn!(file = key.file, %fault, "the job waits for the next look");
+    Event::Failed(key, fault.to_string())
+}

@@ -1,0 +1,31 @@
+//! What the pipelines of one process share.
+
+use std::sync::Arc;
+
+use crate::cloud::jobs::Jobs;
+use crate::cloud::objects::Objects;
+use crate::ledger::Ledger;
+use crate::run::progress::Progress;
+use crate::spool::SpoolDir;
+use crate::wire::keys::ClientKey;
+
+/// What the pipelines of one process share. Cheap to clone.
+#[derive(Clone)]
+pub struct Parts {
+    /// The jobs table.
+    pub jobs: Jobs,
+    /// The bucket.
+    pub objects: Objects,
+    /// Shards of each lane.
+    pub shards: u32,
+    /// `processor-<uuid>`: this process, where it claims.
+    pub processor: Arc<str>,
+    /// Who signs and opens, for pipelines that ship or collect.
+    pub key: Option<Arc<ClientKey>>,
+    /// What was shipped, for pipelines that ship or collect.
+    pub ledger: Option<Ledger>,
+    /// Where files wait for the processor, for pipelines that analyse.
+    pub spool: Option<Arc<SpoolDir>>,
+    /// Who watches.
+    pub progress: Progress,
+}

@@ -1,0 +1,179 @@
+//! A role: the pipelines one process runs, from their preparation to their end.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::build::{Needs, Running, build};
+use super::driver::Order;
+use super::parts::Parts;
+use super::progress::Progress;
+use crate::cloud::jobs::Jobs;
+use crate::cloud::objects::Objects;
+use crate::cloud::{Clients, setup};
+use crate::dsl::spec::{RoleSpec, SinkSpec, SourceSpec};
+use crate::error::{Error, Result};
+use crate::ledger::Ledger;
+use crate::spool::SpoolDir;
+use crate::wire::keys::ClientKey;
+
+/// A role whose pipelines are built and whose services answered.
+pub struct Role {
+    name: String,
+    pipelines: Vec<Running>,
+}
+
+impl Role {
+    /// Checks that folders, services and the processor are there, and builds the pipelines.
+    pub async fn prepare(spec: &RoleSpec, clients: &Clients, state: &Path, progress: Progress) -> Result<Self> {
+        let needs = Needs::of(spec.pipelines.values());
+        private_folder(state)?;
+        refuse_overlaps(spec, state)?;
+        setup::check(clients, &spec.store.bucket, &spec.store.table).await?;
+        let processor = format!("processor-{}", uuid::Uuid::new_v4());
+        let (key, ledger) = if needs.client {
+            let key = ClientKey::load_or_create(&state.join(&spec.identity.key))?;
+            (Some(Arc::new(key)), Some(Ledger::open(&state.join("ledger.sqlite"))?))
+        } else {
+            (None, None)
+        };
+        let spool = match needs.spool {
+            true => Some(Arc::new(SpoolDir::open(state, &processor)?)),
+            false => None,
+        };
+        let parts = Parts {
+            jobs: Jobs::new(clients.dynamodb.clone(), &spec.store.table),
+            objects: Objects::new(clients.s3.clone(), &spec.store.bucket),
+            shards: spec.store.shards,
+            processor: processor.into(),
+            key,
+            ledger,
+            spool,
+            progress,
+        };
+        let ships = |source: &SourceSpec| matches!(source, SourceSpec::Directory(_));
+        let uploads = spec.pipelines.iter().filter(|(_, pipeline)| ships(&pipeline.source));
+        let uploads: Vec<String> = uploads.map(|(name, _)| name.clone()).collect();
+        let mut pipelines = Vec::new();
+        for pipeline in spec.pipelines.values() {
+            pipelines.push(build(pipeline, &parts, &uploads).await?);
+        }
+        Ok(Self { name: spec.name.clone(), pipelines })
+    }
+
+    /// Runs the pipelines until `finish` is cancelled and one more full round is done, or until `stop` is
+    /// cancelled and what was under way has come to a safe end.
+    pub async fn run(self, finish: CancellationToken, stop: CancellationToken) -> Result<()> {
+        let (makers, maker_orders) = watch::channel(Order::Serve);
+        let (others, other_orders) = watch::channel(Order::Serve);
+        let mut tasks = JoinSet::new();
+        let mut making = 0_usize;
+        for pipeline in self.pipelines {
+            let makes_jobs = pipeline.makes_jobs;
+            making += usize::from(makes_jobs);
+            let orders = if makes_jobs { maker_orders.clone() } else { other_orders.clone() };
+            tasks.spawn(async move { (makes_jobs, pipeline.run(orders).await) });
+        }
+        info!(role = self.name, pipelines = tasks.len(), "runs");
+        let drain = || {
+            makers.send_replace(Order::Drain);
+            others.send_replace(Order::Drain);
+        };
+        let (mut outcome, mut phase) = (Ok(()), Phase::Serving);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled(), if phase != Phase::Draining => {
+                    phase = Phase::Draining;
+                    drain();
+                }
+                () = finish.cancelled(), if phase == Phase::Serving => {
+                    phase = Phase::Finishing;
+                    makers.send_replace(Order::Finish);
+                    if making == 0 {
+                        others.send_replace(Order::Finish);
+                    }
+                }
+                ended = tasks.join_next() => {
+                    let Some(ended) = ended else { return outcome };
+                    let broken = |error| (false, Err(Error::failed("a pipeline broke off").because(error)));
+                    let (makes_jobs, ended) = ended.unwrap_or_else(broken);
+                    making = making.saturating_sub(usize::from(makes_jobs));
+                    if let Err(error) = ended {
+                        outcome = outcome.and(Err(error));
+                        phase = Phase::Draining;
+                        drain();
+                    } else if makes_jobs && making == 0 && phase == Phase::Finishing {
+                        // Those that wait for results end only when those that make jobs have made them all.
+                        others.send_replace(Order::Finish);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    Finishing,
+    Draining,
+}
+
+/// Makes the state folder, readable by its owner alone.
+fn private_folder(state: &Path) -> Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(state).map_err(|error| {
+        Error::config(format!("the state folder {} cannot be made", state.display()))
+            .because(error)
+            .hint("name a folder that this user may write with --state")
+    })
+}
+
+/// What is written into a watched folder would be sent: results of results, without end.
+fn refuse_overlaps(spec: &RoleSpec, state: &Path) -> Result<()> {
+    let inboxes = spec.pipelines.values().filter_map(|pipeline| match &pipeline.source {
+        SourceSpec::Directory(source) => Some(&source.path),
+        SourceSpec::Jobs(_) | SourceSpec::Results(_) | SourceSpec::Foreign(_) => None,
+    });
+    let results = spec.pipelines.values().filter_map(|pipeline| match &pipeline.sink {
+        SinkSpec::Directory(sink) => Some(("results", "sink.directory.path", sink.path.clone())),
+        SinkSpec::Jobs(_)
+        | SinkSpec::Processor(_)
+        | SinkSpec::Delete(_)
+        | SinkSpec::Requeue
+        | SinkSpec::Admit(_) => None,
+    });
+    let mut written: Vec<_> = results.collect();
+    let hidden = state.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    if !hidden {
+        written.push(("state", "--state", state.to_owned()));
+    }
+    for inbox in inboxes {
+        for (what, key, folder) in &written {
+            if resolved(folder).starts_with(resolved(inbox)) {
+                let (folder, inbox) = (folder.display(), inbox.display());
+                let what = format!("the {what} folder {folder} lies in the watched folder {inbox}: what is written there would be sent");
+                return Err(Error::config(what).hint(format!("name a folder outside of it in `{key}`")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A path with links resolved as far as it exists.
+fn resolved(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let existing = absolute.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
+    match existing {
+        Some((part, real)) => real.join(absolute.strip_prefix(part).unwrap_or(Path::new(""))),
+        None => absolute,
+    }
+}

@@ -1,0 +1,134 @@
+//! Jobs of a lane that are due, over all its shards.
+
+use roundtrip_core::claim::{ClaimPolicy, Malformed, Offer, Start};
+use roundtrip_core::job::{Job, Lane, LaneKind};
+
+use crate::cloud::fault::Fault;
+use crate::cloud::jobs::{Jobs, Page, Record};
+use crate::cloud::objects::Objects;
+use crate::run::driver::now;
+use crate::wire::signed;
+
+/// Pages of one shard a look reads, at most: jobs that are not for us must not hide those behind them for ever,
+/// nor a look take for ever.
+const PAGES_MAX: usize = 10;
+
+/// What a look brought.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// Jobs.
+    pub offers: Vec<Offer>,
+    /// Records that are no jobs.
+    pub malformed: Vec<Malformed>,
+    /// Whether there is more than was brought.
+    pub more: bool,
+}
+
+impl Look {
+    /// Takes a record in, without judging its signature.
+    fn take(&mut self, record: Record) {
+        match record {
+            Ok(job) => self.offers.push(Offer { job, signature: Ok(()), uploaded: true }),
+            Err(malformed) => self.malformed.push(malformed),
+        }
+    }
+}
+
+/// All shards of a lane.
+#[derive(Clone, Debug)]
+pub struct Lanes {
+    /// The table.
+    pub jobs: Jobs,
+    /// Which lane.
+    pub kind: LaneKind,
+    /// How many shards it has.
+    pub shards: u32,
+    /// Records one request brings, at most.
+    pub batch_max: u32,
+}
+
+impl Lanes {
+    /// Up to `wanted` jobs a fetcher may claim, with their signatures judged, from shards in random order.
+    pub async fn claimable(
+        &self,
+        wanted: usize,
+        policy: &ClaimPolicy,
+        objects: &Objects,
+    ) -> Result<Look, Fault> {
+        let mut look = Look::default();
+        let mut shards: Vec<u32> = (0..self.shards).collect();
+        fastrand::shuffle(&mut shards);
+        for shard in shards {
+            self.claimable_of(shard, wanted, policy, objects, &mut look).await?;
+            if look.offers.len() >= wanted {
+                break;
+            }
+        }
+        Ok(look)
+    }
+
+    async fn claimable_of(
+        &self,
+        shard: u32,
+        wanted: usize,
+        policy: &ClaimPolicy,
+        objects: &Objects,
+        look: &mut Look,
+    ) -> Result<(), Fault> {
+        let lane = Lane { kind: self.kind, shard };
+        let mut from = None;
+        for _ in 0..PAGES_MAX {
+            let Page { records, next } = self.jobs.due(lane, now(), self.batch_max, from).await?;
+            for record in records {
+                match record {
+                    Ok(job) if !policy.accepts(&job, objects.bucket(), now()) => {}
+                    Ok(job) => look.offers.push(judged(job, policy, objects).await?),
+                    Err(malformed) => look.malformed.push(malformed),
+                }
+            }
+            from = next;
+            if look.offers.len() >= wanted || from.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Jobs that are due, of every shard.
+    pub async fn due(&self) -> Result<Look, Fault> {
+        let mut look = Look::default();
+        for shard in 0..self.shards {
+            let lane = Lane { kind: self.kind, shard };
+            let page = self.jobs.due(lane, now(), self.batch_max, None).await?;
+            look.more |= page.next.is_some();
+            page.records.into_iter().for_each(|record| look.take(record));
+        }
+        Ok(look)
+    }
+}
+
+/// A job with the facts its claim depends on.
+async fn judged(job: Job, policy: &ClaimPolicy, objects: &Objects) -> Result<Offer, Fault> {
+    let signature = verified(&job);
+    let uploaded = match policy.start {
+        Start::Announced => true,
+        Start::Uploaded => signature.is_ok() && is_uploaded(&job, objects).await?,
+    };
+    Ok(Offer { job, signature, uploaded })
+}
+
+/// Whether a record is what its client signed, its outline included.
+pub(crate) fn verified(job: &Job) -> Result<(), String> {
+    signed::verify_job(job).map_err(|error| format!("the record is not what its client signed: {error}"))?;
+    signed::verify_outline(job).map_err(|error| format!("the outline is not what its client signed: {error}"))?;
+    Ok(())
+}
+
+/// Our clients put the manifest last; of a foreign one the last chunk has to do.
+async fn is_uploaded(job: &Job, objects: &Objects) -> Result<bool, Fault> {
+    let last = match &job.outline {
+        Some(_) => job.key.manifest(),
+        None => job.key.chunk(job.chunks.saturating_sub(1)),
+    };
+    objects.exists(&last).await
+}
