@@ -17,6 +17,7 @@ mod raw;
 mod read;
 pub mod shipped;
 pub mod spec;
+mod tree;
 mod units;
 
 pub use fault::{Fault, Faults};
@@ -82,26 +83,35 @@ pub fn check_file(file: &Path) -> Faults {
         Ok(document) => document,
         Err(fault) => return Faults::new(file.display().to_string(), vec![fault]),
     };
-    let is_role = ["pipelines", "store", "identity", "profile"]
-        .iter()
-        .any(|key| document.has(key));
-    let assembly = if is_role {
-        assemble::role(document, &Layers::default())
-    } else {
-        assemble::pipeline(document)
-    };
-    judge(assembly).1
+    if !document.is_role() {
+        return judge(assemble::pipeline(document)).1;
+    }
+    // What a profile says counts only when it is chosen: each is tried once.
+    let profiles = document.profiles();
+    let (_, mut faults) = judge(assemble::role(document, &Layers::default()));
+    for profile in profiles {
+        if let Ok(document) = document::Document::read(file) {
+            let layers = Layers {
+                profile: Some(profile),
+                ..Layers::default()
+            };
+            faults = faults.and(judge(assemble::role(document, &layers)).1);
+        }
+    }
+    faults
 }
 
 fn judge(assembly: assemble::Assembly) -> (RoleSpec, Faults) {
     let assemble::Assembly {
         subject,
+        fallback_name,
         stack,
         values,
         mut faults,
+        lost,
     } = assembly;
-    let read = read::read(values, &stack);
-    let (spec, mut more) = build::role(read, &stack);
+    let read = read::read(values, &stack, lost);
+    let (spec, mut more) = build::role(read, &stack, &fallback_name);
     faults.append(&mut more);
     (spec, Faults::new(subject, faults))
 }

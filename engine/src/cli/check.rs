@@ -35,13 +35,13 @@ enum Format {
 struct Report<'a> {
     path: String,
     ok: bool,
-    faults: Vec<Line<'a>>,
+    faults: Vec<Finding<'a>>,
     /// What a stronger layer still has to give: no fault of a file that is checked alone.
-    unset: Vec<Line<'a>>,
+    unset: Vec<Finding<'a>>,
 }
 
 #[derive(Debug, Serialize)]
-struct Line<'a> {
+struct Finding<'a> {
     message: &'a str,
     help: Option<&'a str>,
     file: Option<&'a str>,
@@ -51,13 +51,14 @@ struct Line<'a> {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<Exit> {
-    let files = files(&arguments.paths)?;
+    let Arguments { paths, format } = arguments;
+    let files = files(paths)?;
     let mut checked = Vec::new();
     for file in files {
         let faults = dsl::check_file(&file);
         checked.push((file, faults));
     }
-    match arguments.format {
+    match format {
         Format::Text => checked.iter().for_each(|(file, faults)| say(file, faults)),
         Format::Json => {
             let reports: Vec<Report<'_>> = checked
@@ -76,7 +77,7 @@ pub(super) fn run(arguments: Arguments) -> Result<Exit> {
 }
 
 /// The files to check: those named, and every TOML file of the folders named.
-fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+fn files(paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
         if !path.exists() {
@@ -84,11 +85,11 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
                 .hint("name TOML files or folders of them; `roundtrip init DIR` writes the shipped ones"));
         }
         if path.is_file() {
-            files.push(path.clone());
+            files.push(path);
             continue;
         }
         let before = files.len();
-        for entry in WalkDir::new(path).sort_by_file_name() {
+        for entry in WalkDir::new(&path).sort_by_file_name() {
             let entry = entry
                 .map_err(|error| Error::config(format!("cannot read {}", path.display())).because(error))?;
             let is_toml = entry
@@ -139,12 +140,12 @@ fn report<'a>(file: &Path, faults: &'a Faults) -> Report<'a> {
     }
 }
 
-fn line(fault: &Fault) -> Line<'_> {
+fn line(fault: &Fault) -> Finding<'_> {
     let (message, help) = (fault.what.as_str(), fault.help.as_deref());
     match &fault.origin {
         Origin::Text(spot) => {
             let (line, column) = spot.line_and_column();
-            Line {
+            Finding {
                 message,
                 help,
                 file: Some(&spot.path),
@@ -153,7 +154,7 @@ fn line(fault: &Fault) -> Line<'_> {
                 origin: None,
             }
         }
-        Origin::Named(name) => Line {
+        Origin::Named(name) => Finding {
             message,
             help,
             file: None,

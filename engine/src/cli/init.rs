@@ -18,8 +18,9 @@ pub struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<Exit> {
+    let Arguments { folder } = arguments;
     for shipped in PIPELINES.iter().chain(ROLES) {
-        let file = arguments.folder.join(shipped.path);
+        let file = folder.join(shipped.path);
         let written = write(&file, shipped).map_err(|error| {
             Error::config(format!("cannot write {}", file.display()))
                 .because(error)

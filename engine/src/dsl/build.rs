@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use super::document::Part;
 use super::fault::Fault;
-use super::layers::{Draft, KeyPath, Stack, extended};
+use super::layers::{Draft, Stack};
 use super::raw;
-use super::read::{Read, local};
+use super::read::{Read, local, nearest};
 use super::spec::{IdentitySpec, RoleSpec, StoreSpec};
+use super::tree::{KeyPath, extended};
 
 mod pipeline;
+mod policy;
 mod role;
 mod sink;
 mod source;
@@ -32,6 +34,14 @@ impl Bench<'_> {
             .any(|refused| refused.starts_with(path) || path.starts_with(refused))
     }
 
+    /// Whether a key beside it was refused that was meant to be this one.
+    fn is_misspelt(&self, table: &[String], name: &str) -> bool {
+        self.refused.iter().any(|refused| {
+            let beside = refused.split_last().filter(|(_, parent)| *parent == table);
+            beside.is_some_and(|(last, _)| nearest(last, [name]).is_some())
+        })
+    }
+
     fn wrong(&mut self, path: KeyPath, part: Part, what: String, help: impl Into<String>) {
         self.drafts.push(Draft {
             path,
@@ -44,7 +54,7 @@ impl Bench<'_> {
 }
 
 /// A role's spec, and everything that is wrong with it; the spec counts only where nothing is.
-pub(super) fn role(read: Read, stack: &Stack) -> (RoleSpec, Vec<Fault>) {
+pub(super) fn role(read: Read, stack: &Stack, fallback_name: &str) -> (RoleSpec, Vec<Fault>) {
     let Read {
         role: raw,
         mut drafts,
@@ -58,12 +68,16 @@ pub(super) fn role(read: Read, stack: &Stack) -> (RoleSpec, Vec<Fault>) {
     let mut pipelines = std::collections::BTreeMap::new();
     for (name, raw) in raw.pipelines.unwrap_or_default() {
         let at = vec!["pipelines".to_owned(), name.clone()];
-        if let Some(spec) = pipeline::build(&mut bench, at, &name, raw) {
+        // A pipeline without its file lacks everything: one fault is enough.
+        if refused.contains(&at) {
+            continue;
+        }
+        if let Some(spec) = pipeline::build(&mut bench, &at, &name, raw) {
             pipelines.insert(name, spec);
         }
     }
     let spec = RoleSpec {
-        name: raw.name.unwrap_or_else(|| "role".into()),
+        name: raw.name.unwrap_or_else(|| fallback_name.to_owned()),
         store: store(&mut bench, raw.store.unwrap_or_default()),
         identity: identity(&mut bench, raw.identity.unwrap_or_default()),
         pipelines,

@@ -3,65 +3,13 @@
 //! From what the source gives, each stage leads on to what the next one takes. A pipeline holds exactly the
 //! stages that lead from its source to its sink: one that is missing is named, one that is of no use too.
 
-use std::fmt;
-
 use roundtrip_core::job::LaneKind;
 
 use super::spec::{SinkSpec, SourceSpec};
 
-/// What travels between stages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Thing {
-    /// A file of this machine.
-    File,
-    /// A file, cut.
-    Pieces,
-    /// Encoded pieces.
-    Chunks,
-    /// A file that lies in the bucket.
-    StoredFile,
-    /// A job that may be taken.
-    Job,
-    /// A job that is claimed.
-    HeldJob,
-    /// Chunks of a claimed job.
-    HeldChunks,
-    /// Decoded pieces of a claimed job's file.
-    HeldPieces,
-    /// The file of a claimed job.
-    HeldFile,
-    /// A job whose lease has ended.
-    LostJob,
-    /// A finished job.
-    DoneJob,
-    /// A finished job with its objects at hand.
-    DoneObjects,
-    /// A job of a client that does not know our lanes.
-    ForeignJob,
-    /// A result that may still lie in the bucket.
-    StoredResult,
-    /// A result.
-    Result,
-}
+mod thing;
 
-impl fmt::Display for Thing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::File | Self::HeldFile => "a file",
-            Self::Pieces | Self::HeldPieces => "the pieces of a file",
-            Self::Chunks | Self::HeldChunks => "chunks",
-            Self::StoredFile => "a stored file",
-            Self::Job => "a job",
-            Self::HeldJob => "a held job",
-            Self::LostJob => "a job whose lease has ended",
-            Self::DoneJob => "a finished job",
-            Self::DoneObjects => "a finished job's objects",
-            Self::ForeignJob => "a foreign job",
-            Self::StoredResult => "a finished job of this client",
-            Self::Result => "a result",
-        })
-    }
-}
+pub use thing::Thing;
 
 /// A stage between source and sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -283,16 +231,22 @@ mod tests {
             ("requeue", Thing::LostJob),
             ("admit", Thing::ForeignJob),
         ];
-        let mut table = String::new();
+        let mut chains = Vec::new();
         for (source, gives) in SOURCES {
             for (sink, takes) in sinks {
-                if let Some(links) = path(gives, takes) {
-                    let names: Vec<_> = links.into_iter().map(Link::name).collect();
-                    table.push_str(&format!("{source} -> {} -> {sink}\n", names.join(" -> ")));
-                }
+                let Some(links) = path(gives, takes) else { continue };
+                let stages: Vec<&str> = links.into_iter().map(Link::name).collect();
+                chains.push(format!("{source} -> ({}) -> {sink}", stages.join(", ")));
             }
         }
-        insta::assert_snapshot!(table);
+        insta::assert_snapshot!(chains.join("\n"), @r#"
+        [source.directory] -> (chunker, codec, transport) -> jobs
+        [source.jobs] with lane = "ready" -> (claim, transport, codec, chunker) -> processor
+        [source.jobs] with lane = "leased" -> () -> requeue
+        [source.jobs] with lane = "done" -> (transport) -> delete
+        [source.results] -> (transport) -> directory
+        [source.foreign] -> () -> admit
+        "#);
     }
 
     #[test]

@@ -63,13 +63,10 @@ impl Document {
             }),
             Err(error) => {
                 let span = error.span().unwrap_or(0..0);
-                let what = error.message().lines().collect::<Vec<_>>().join(", ");
+                let (what, help) = explain(&shared, &span, error.message());
                 Err(Fault {
                     what: format!("this is not TOML: {what}"),
-                    help: Some(
-                        "TOML is `key = value`, texts in double quotes, and [tables]: see https://toml.io"
-                            .into(),
-                    ),
+                    help: Some(help),
                     origin: Origin::Text(Spot::new(path, shared, span)),
                     missing: false,
                 })
@@ -85,9 +82,19 @@ impl Document {
             .collect()
     }
 
-    /// Whether it has this key at the top.
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.tree.as_table().contains_key(key)
+    /// Whether it is a role and not a pipeline, told by its keys.
+    pub(super) fn is_role(&self) -> bool {
+        ["pipelines", "store", "identity", "profile"]
+            .iter()
+            .any(|key| self.tree.as_table().contains_key(key))
+    }
+
+    /// The names of a role's profiles.
+    pub(super) fn profiles(&self) -> Vec<String> {
+        let profiles = self.tree.as_table().get("profile").and_then(Item::as_table_like);
+        profiles
+            .map(|profiles| profiles.iter().map(|(name, _)| name.to_owned()).collect())
+            .unwrap_or_default()
     }
 
     /// Where the longest known part of a key path stands.
@@ -139,6 +146,33 @@ impl Document {
         }
         place
     }
+}
+
+/// The parser's words, or better ones for what people do most.
+fn explain(text: &str, span: &Range<usize>, message: &str) -> (String, String) {
+    let before = text.get(..span.start).unwrap_or_default();
+    let line = text
+        .get(span.start..)
+        .unwrap_or_default()
+        .lines()
+        .next()
+        .unwrap_or_default();
+    let word = line.split('#').next().unwrap_or_default().trim();
+    if before.trim_end().ends_with('=') && word.starts_with(char::is_alphabetic) && !word.contains('"') {
+        return (
+            format!("the text {word} has no quotes"),
+            format!("write it in double quotes: \"{word}\""),
+        );
+    }
+    if message.contains("duplicate key") {
+        let name = text.get(span.clone()).unwrap_or_default();
+        return (format!("`{name}` is there twice"), "keep one of the two".into());
+    }
+    let what = message.lines().collect::<Vec<_>>().join(", ");
+    (
+        what,
+        "TOML is `key = value`, texts in double quotes, and [tables]: see https://toml.io".into(),
+    )
 }
 
 /// A TOML item as a value of the layers; none for an empty slot.

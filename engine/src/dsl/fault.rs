@@ -115,6 +115,12 @@ impl Faults {
             faults,
         }
     }
+
+    /// These and others of the same subject.
+    pub(super) fn and(mut self, mut others: Self) -> Self {
+        self.faults.append(&mut others.faults);
+        Self::new(self.subject, self.faults)
+    }
 }
 
 impl fmt::Display for Faults {

@@ -7,9 +7,7 @@ use figment::{Figment, Metadata, Profile, Provider};
 
 use super::document::{Document, Part};
 use super::fault::{Fault, Origin};
-
-/// The names that lead to a value: `pipelines`, `upload`, `source`, `directory`, `path`.
-pub(super) type KeyPath = Vec<String>;
+use super::tree::{KeyPath, extended, find, mounted, names, remove};
 
 /// One source of values, in the shape of a whole role.
 #[derive(Debug)]
@@ -209,7 +207,7 @@ impl Layer {
     }
 
     /// The same layer, as the built-in defaults.
-    pub(super) fn as_defaults(mut self) -> Self {
+    pub(super) fn into_defaults(mut self) -> Self {
         if let Given::Text { defaults, .. } = &mut self.given {
             *defaults = true;
         }
@@ -272,67 +270,5 @@ impl Draft {
             origin,
             missing: self.missing,
         }
-    }
-}
-
-/// A path with one more name.
-pub(super) fn extended(path: &[String], name: &str) -> KeyPath {
-    path.iter().cloned().chain([name.to_owned()]).collect()
-}
-
-/// Values put into the tables of a path.
-fn mounted(values: Dict, path: &[String]) -> Dict {
-    path.iter().rev().fold(values, |inner, name| {
-        Dict::from([(name.clone(), Value::from(inner))])
-    })
-}
-
-/// The value at a path; none for the empty path.
-pub(super) fn find<'a>(values: &'a Dict, path: &[String]) -> Option<&'a Value> {
-    let (first, rest) = path.split_first()?;
-    let value = values.get(first)?;
-    if rest.is_empty() {
-        Some(value)
-    } else {
-        find(value.as_dict()?, rest)
-    }
-}
-
-/// The table at a path; the whole for the empty path.
-pub(super) fn table<'a>(values: &'a Dict, path: &[String]) -> Option<&'a Dict> {
-    if path.is_empty() {
-        Some(values)
-    } else {
-        find(values, path)?.as_dict()
-    }
-}
-
-/// The names in the table at a path.
-pub(super) fn names(values: &Dict, path: &[String]) -> Vec<String> {
-    table(values, path)
-        .map(|table| table.keys().cloned().collect())
-        .unwrap_or_default()
-}
-
-/// The slot of a value, to change it.
-pub(super) fn slot<'a>(values: &'a mut Dict, path: &[String]) -> Option<&'a mut Value> {
-    let (first, rest) = path.split_first()?;
-    let value = values.get_mut(first)?;
-    match (rest, value) {
-        ([], value) => Some(value),
-        (rest, Value::Dict(_, inner)) => slot(inner, rest),
-        _ => None,
-    }
-}
-
-/// Takes a value out; whether there was one.
-pub(super) fn remove(values: &mut Dict, path: &[String]) -> bool {
-    match path {
-        [] => false,
-        [name] => values.remove(name).is_some(),
-        [name, rest @ ..] => match values.get_mut(name) {
-            Some(Value::Dict(_, inner)) => remove(inner, rest),
-            _ => false,
-        },
     }
 }

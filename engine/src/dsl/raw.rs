@@ -97,3 +97,6 @@ tables! {
     AdmitSink { lease: Span }
     Retry { attempts_max: Count, interval: Span, backoff_rate: Rate, interval_max: Span, jitter: String }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,9 @@ use figment::error::{Actual, Kind};
 use figment::value::{Dict, Value};
 
 use super::document::Part;
-use super::layers::{Draft, KeyPath, Stack, find, remove, slot};
+use super::layers::{Draft, Stack};
 use super::raw;
+use super::tree::{KeyPath, find, remove, slot};
 
 /// The parts of a pipeline whose tables name a kind.
 pub(super) const STAGES: [&str; 5] = ["source", "chunker", "codec", "transport", "sink"];
@@ -23,10 +24,10 @@ pub(super) struct Read {
     pub(super) refused: Vec<KeyPath>,
 }
 
-/// Reads the merged layers; a value that cannot be read is noted and taken out, until the rest can.
-pub(super) fn read(mut values: Dict, stack: &Stack) -> Read {
+/// Reads the merged layers but for what was `lost` already; a value that cannot be read is noted and taken out, until the rest can.
+pub(super) fn read(mut values: Dict, stack: &Stack, lost: Vec<KeyPath>) -> Read {
     let mut drafts = Vec::new();
-    let mut refused: Vec<KeyPath> = Vec::new();
+    let mut refused = lost;
     let mut as_text: BTreeMap<KeyPath, Draft> = BTreeMap::new();
     loop {
         let error = match Value::from(values.clone()).deserialize::<raw::Role>() {
@@ -53,12 +54,12 @@ pub(super) fn read(mut values: Dict, stack: &Stack) -> Read {
             };
         };
         // A value given as text that reads as a TOML number may have been meant as a text: 2024 is a folder.
-        if let (Some(text), None) = (stack.given_as_text(known), as_text.get(known)) {
-            if let Some(value) = slot(&mut values, known).filter(|value| value.as_dict().is_none()) {
-                *value = Value::from(text);
-                as_text.insert(known.to_vec(), draft);
-                continue;
-            }
+        if let (Some(text), None) = (stack.given_as_text(known), as_text.get(known))
+            && let Some(value) = slot(&mut values, known).filter(|value| value.as_dict().is_none())
+        {
+            *value = Value::from(text);
+            as_text.insert(known.to_vec(), draft);
+            continue;
         }
         drafts.push(as_text.get(known).cloned().unwrap_or(draft));
         remove(&mut values, known);
@@ -101,7 +102,14 @@ fn describe(error: &figment::Error) -> Draft {
             let (what, help) = mistyped(&path, actual, expected);
             (Part::Value, what, help)
         }
-        other => (Part::Value, format!("`{}`: {other}", shown(&path)), None),
+        other @ (Kind::InvalidLength(..)
+        | Kind::UnknownVariant(..)
+        | Kind::MissingField(_)
+        | Kind::DuplicateField(_)
+        | Kind::ISizeOutOfRange(_)
+        | Kind::USizeOutOfRange(_)
+        | Kind::Unsupported(_)
+        | Kind::UnsupportedKey(..)) => (Part::Value, format!("`{}`: {other}", shown(&path)), None),
     };
     Draft {
         path,
@@ -122,7 +130,17 @@ fn mistyped(path: &[String], actual: &Actual, expected: &str) -> (String, Option
         Actual::Str(text) => format!("the text {text:?}"),
         Actual::Seq => "a list".into(),
         Actual::Map => "a table".into(),
-        other => other.to_string(),
+        other @ (Actual::Char(_)
+        | Actual::Bytes(_)
+        | Actual::Unit
+        | Actual::Option
+        | Actual::NewtypeStruct
+        | Actual::Enum
+        | Actual::UnitVariant
+        | Actual::NewtypeVariant
+        | Actual::TupleVariant
+        | Actual::StructVariant
+        | Actual::Other(_)) => other.to_string(),
     };
     if expected.starts_with("struct ") {
         let here = local(path);
@@ -136,6 +154,18 @@ fn mistyped(path: &[String], actual: &Actual, expected: &str) -> (String, Option
     }
     let (expected, help) = match expected {
         "a boolean" => ("true or false, without quotes", None),
+        "a whole number, without quotes" => {
+            let text = if let Actual::Str(text) = actual {
+                text.trim()
+            } else {
+                ""
+            };
+            let number = text.parse::<u64>().ok();
+            (
+                "a whole number",
+                number.map(|number| format!("write it without quotes: {number}")),
+            )
+        }
         "a string" => (
             "a text",
             matches!(actual, Actual::Signed(_) | Actual::Float(_))
@@ -187,7 +217,7 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     known
         .into_iter()
         .map(|candidate| (strsim::osa_distance(&wanted, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 3).max(1))
+        .filter(|(distance, candidate)| *distance <= candidate.chars().count().div_ceil(3))
         .min()
         .map(|(_, candidate)| candidate)
 }

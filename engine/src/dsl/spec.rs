@@ -279,7 +279,7 @@ pub struct ProcessorSink {
 /// Which processor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProcessorKind {
-    /// `url = "http://..."`: the file is POSTed there.
+    /// `url = "http://..."`: the file is posted there.
     Http {
         /// Where.
         url: String,

@@ -41,9 +41,13 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
     if trimmed.parse::<f64>().is_ok() {
         return Err(bare_span(trimmed));
     }
-    if trimmed.contains('M') || trimmed.contains("month") || trimmed.contains('y') {
+    let units = trimmed.split(|letter: char| !letter.is_alphabetic());
+    if units
+        .into_iter()
+        .any(|unit| matches!(unit, "M" | "month" | "months" | "y" | "yr" | "year" | "years"))
+    {
         return Err(format!(
-            "\"{text}\" is not a time\n{SPAN_FORM}; minutes are a small m"
+            "\"{text}\" has a unit of no fixed length\n{SPAN_FORM}; minutes are a small m"
         ));
     }
     humantime::parse_duration(trimmed).map_err(|_| format!("\"{text}\" is not a time\n{SPAN_FORM}"))
@@ -71,7 +75,25 @@ fn bare_size(number: &str) -> String {
 
 /// A time as it would be written in TOML.
 pub(super) fn show_span(span: Duration) -> String {
-    humantime::format_duration(span).to_string()
+    let mut left = span.as_millis();
+    let mut parts = Vec::new();
+    for (unit, name) in [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1_000, "s"),
+        (1, "ms"),
+    ] {
+        if left >= unit {
+            parts.push(format!("{}{name}", left / unit));
+            left %= unit;
+        }
+    }
+    if parts.is_empty() {
+        "0s".into()
+    } else {
+        parts.join(" ")
+    }
 }
 
 /// A size as it would be written in TOML.
@@ -83,7 +105,7 @@ pub(super) fn show_size(bytes: u64) -> String {
         (1 << 10, "KiB"),
     ]
     .into_iter()
-    .find(|(unit, _)| bytes >= *unit && bytes % unit == 0)
+    .find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit))
     .map_or_else(
         || format!("{bytes} B"),
         |(unit, name)| format!("{} {name}", bytes / unit),
@@ -217,7 +239,7 @@ mod tests {
 
     #[test]
     fn times_need_a_unit_that_says_one_thing() {
-        assert_eq!(span("1h 30m"), Ok(Duration::from_secs(5_400)));
+        assert_eq!(span("1h 30m"), Ok(Duration::from_mins(90)));
         assert_eq!(span("500ms"), Ok(Duration::from_millis(500)));
         for text in ["5", "1.5", "5M", "8 MiB", "2 years", "soon", "", "-5m"] {
             assert!(span(text).is_err(), "{text}");
@@ -239,7 +261,7 @@ mod tests {
         for bytes in [0, 1, 1_000, 65_536, 8 << 20, 1 << 30, 3 << 40] {
             assert_eq!(size(&show_size(bytes)), Ok(bytes));
         }
-        for seconds in [1, 90, 86_400 * 7] {
+        for seconds in [0, 1, 90, 86_400 * 7, 86_400 * 400 + 61] {
             let time = Duration::from_secs(seconds);
             assert_eq!(span(&show_span(time)), Ok(time));
         }

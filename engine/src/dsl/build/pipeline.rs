@@ -1,22 +1,15 @@
 //! Judges one pipeline: its stages, its policies and how they make a chain.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use roundtrip_core::plan::{CHUNK_SIZE_MAX, Codec};
-use roundtrip_core::retry::{Jitter, Retry};
 
-use super::value::{At, TICK};
-use super::{Bench, below, sink, source};
+use super::value::At;
+use super::{Bench, below, policy, sink, source};
 use crate::dsl::chain::{self, End, Link, Misfit};
 use crate::dsl::document::Part;
-use crate::dsl::layers::KeyPath;
 use crate::dsl::raw;
-use crate::dsl::spec::{
-    ChunkerSpec, ClaimSpec, CodecSpec, Feed, ManifestNeed, PipelineSpec, SinkSpec, SourceSpec, Start,
-    TransportSpec,
-};
-use crate::dsl::units::{Span, show_span};
+use crate::dsl::spec::{ChunkerSpec, CodecSpec, PipelineSpec, SinkSpec, SourceSpec, TransportSpec};
 
 /// The smallest piece a client may cut: below it the requests cost more than the bytes.
 const CHUNK_SIZE_MIN: u64 = 64 << 10;
@@ -24,28 +17,37 @@ const CHUNK_SIZE_MIN: u64 = 64 << 10;
 /// A pipeline's spec; none where its ends are not known.
 pub(super) fn build(
     bench: &mut Bench<'_>,
-    path: KeyPath,
+    path: &[String],
     name: &str,
     raw: raw::Pipeline,
 ) -> Option<PipelineSpec> {
+    if raw.name.is_some() {
+        let what = "`name` is of no use here: in a role a pipeline has the name of its table".to_owned();
+        bench.wrong(
+            below(path, &["name"]),
+            Part::Key,
+            what,
+            "take it out, or rename the table",
+        );
+    }
     let present = present(&raw);
     let has_retry = raw.retry.is_some();
-    let source = source_spec(bench, &path, raw.source);
+    let source = source_spec(bench, path, raw.source);
     let claim = raw
         .claim
-        .map(|raw| claim(At::new(bench, below(&path, &["claim"])), raw));
-    let chunker = raw.chunker.and_then(|raw| chunker(bench, &path, raw));
-    let codec = raw.codec.and_then(|raw| codec(bench, &path, raw));
-    let transport = raw.transport.and_then(|raw| transport(bench, &path, raw));
-    let sink = sink_spec(bench, &path, raw.sink);
+        .map(|raw| policy::claim(At::new(bench, below(path, &["claim"])), raw));
+    let chunker = raw.chunker.and_then(|raw| chunker(bench, path, raw));
+    let codec = raw.codec.and_then(|raw| codec(bench, path, raw));
+    let transport = raw.transport.and_then(|raw| transport(bench, path, raw));
+    let sink = sink_spec(bench, path, raw.sink);
     let retry = raw
         .retry
-        .map(|raw| retry(At::new(bench, below(&path, &["retry"])), raw));
+        .map(|raw| policy::retry(At::new(bench, below(path, &["retry"])), raw));
     let (source, sink) = (source?, sink?);
-    fit(bench, &path, &source, &sink, &present);
+    fit(bench, path, (&source, &sink), &present);
     if has_retry && !chain::retries(&sink) {
         let what = format!("[retry] is of no use here: `{}` does not try again", sink.table());
-        bench.wrong(below(&path, &["retry"]), Part::Key, what, "take [retry] out");
+        bench.wrong(below(path, &["retry"]), Part::Key, what, "take [retry] out");
     }
     Some(PipelineSpec {
         name: name.to_owned(),
@@ -59,49 +61,79 @@ pub(super) fn build(
     })
 }
 
-fn present(raw: &raw::Pipeline) -> Vec<Link> {
+/// The stages between the ends, with the name of their table.
+fn present(raw: &raw::Pipeline) -> Vec<(Link, &'static str)> {
+    let codec = raw.codec.as_ref().map(|codec| {
+        if codec.none.is_some() {
+            "codec.none"
+        } else {
+            "codec.zstd"
+        }
+    });
     let there = [
-        (Link::Claim, raw.claim.is_some()),
-        (Link::Transport, raw.transport.is_some()),
-        (Link::Codec, raw.codec.is_some()),
-        (Link::Chunker, raw.chunker.is_some()),
+        (Link::Claim, raw.claim.as_ref().map(|_| "claim")),
+        (Link::Transport, raw.transport.as_ref().map(|_| "transport.s3")),
+        (Link::Codec, codec),
+        (Link::Chunker, raw.chunker.as_ref().map(|_| "chunker.fixed")),
     ];
     there
         .into_iter()
-        .filter(|(_, there)| *there)
-        .map(|(link, _)| link)
+        .filter_map(|(link, table)| Some((link, table?)))
         .collect()
 }
 
 /// Holds the chain together.
-fn fit(bench: &mut Bench<'_>, path: &[String], source: &SourceSpec, sink: &SinkSpec, present: &[Link]) {
-    let kind_of = |table: &str| below(path, &table.split('.').collect::<Vec<_>>());
+fn fit(bench: &mut Bench<'_>, path: &[String], ends: (&SourceSpec, &SinkSpec), present: &[(Link, &str)]) {
+    let (source, sink) = ends;
     let (from, to) = (source.table(), sink.table());
-    for misfit in chain::check(source, sink, present) {
+    let sink_path = below(path, &to.split('.').collect::<Vec<_>>());
+    let links: Vec<Link> = present.iter().map(|(link, _)| *link).collect();
+    for misfit in chain::check(source, sink, &links) {
         match misfit {
-            Misfit::Missing { links, .. }
-                if links
-                    .iter()
-                    .any(|link| bench.is_refused(&below(path, &[link.name()]))) => {}
             Misfit::Missing { links, takes, gives } => {
-                let what = format!("`{to}` takes {takes}, but `{from}` gives {gives}");
-                bench.wrong(kind_of(to), Part::Key, what, format!("add {}", listed(&links)));
+                if !links
+                    .iter()
+                    .any(|link| bench.is_refused(&below(path, &[link.name()])))
+                {
+                    let what = format!("`{to}` takes {takes}, but `{from}` gives {gives}");
+                    bench.wrong(
+                        sink_path.clone(),
+                        Part::Key,
+                        what,
+                        format!("add {}", listed(&links)),
+                    );
+                }
             }
             Misfit::Apart {
                 takes,
                 gives,
                 instead,
             } => {
+                let (takes, gives) = (takes.at_length(), gives.at_length());
                 let what = format!(
                     "`{to}` takes {takes}, but `{from}` gives {gives}: no stages lead from one to the other"
                 );
-                let help = format!("`{to}` goes with {instead}");
-                bench.wrong(kind_of(to), Part::Key, what, help);
+                let lane = instead
+                    .strip_prefix("[source.jobs] with ")
+                    .filter(|_| from == "source.jobs");
+                let help = lane.map_or_else(
+                    || format!("`{to}` goes with {instead}"),
+                    |lane| format!("write {lane} in [source.jobs], or choose another sink"),
+                );
+                bench.wrong(sink_path.clone(), Part::Key, what, help);
             }
             Misfit::Useless(link) => {
-                let table = below(path, &[link.name()]);
-                let what = format!("[{}] is of no use between `{from}` and `{to}`", link.name());
-                bench.wrong(table, Part::Key, what, format!("take [{}...] out", link.name()));
+                let table = present
+                    .iter()
+                    .find(|(there, _)| *there == link)
+                    .map_or(link.name(), |(_, table)| *table);
+                let what = format!("[{table}] is of no use between `{from}` and `{to}`");
+                bench.wrong(
+                    below(path, &[link.name()]),
+                    Part::Key,
+                    what,
+                    format!("take [{table}] out"),
+                );
             }
         }
     }
@@ -134,7 +166,7 @@ fn one_kind(bench: &mut Bench<'_>, path: &[String], stage: &str, kinds: &[(&str,
     let table = below(path, &[stage]);
     match named.as_slice() {
         [_] => {}
-        [] if bench.is_refused(&table) => {}
+        [] if bench.is_refused(&table) || bench.is_misspelt(path, stage) => {}
         [] => {
             let all = kinds
                 .iter()
@@ -181,7 +213,8 @@ fn source_spec(bench: &mut Bench<'_>, path: &[String], raw: Option<raw::Source>)
         .and_then(|raw| source::jobs(At::new(bench, at("jobs")), raw))
         .map(SourceSpec::Jobs);
     let results = results.map(|raw| SourceSpec::Results(source::results(At::new(bench, at("results")), raw)));
-    let foreign = foreign.map(|raw| SourceSpec::Foreign(source::foreign(At::new(bench, at("foreign")), raw)));
+    let foreign =
+        foreign.map(|raw| SourceSpec::Foreign(source::foreign(At::new(bench, at("foreign")), &raw)));
     only([directory, jobs, results, foreign])
 }
 
@@ -209,9 +242,9 @@ fn sink_spec(bench: &mut Bench<'_>, path: &[String], raw: Option<raw::Sink>) -> 
         processor.map(|raw| SinkSpec::Processor(sink::processor(At::new(bench, at("processor")), raw)));
     let directory =
         directory.map(|raw| SinkSpec::Directory(sink::directory(At::new(bench, at("directory")), raw)));
-    let delete = delete.map(|raw| SinkSpec::Delete(sink::delete(At::new(bench, at("delete")), raw)));
+    let delete = delete.map(|raw| SinkSpec::Delete(sink::delete(At::new(bench, at("delete")), &raw)));
     let requeue = requeue.map(|raw::RequeueSink {}| SinkSpec::Requeue);
-    let admit = admit.map(|raw| SinkSpec::Admit(sink::admit(At::new(bench, at("admit")), raw)));
+    let admit = admit.map(|raw| SinkSpec::Admit(sink::admit(At::new(bench, at("admit")), &raw)));
     only([jobs, processor, directory, delete, requeue, admit])
 }
 
@@ -258,71 +291,4 @@ fn transport(bench: &mut Bench<'_>, path: &[String], raw: raw::Transport) -> Opt
         concurrency_max: at.number("concurrency-max", raw.concurrency_max, 1..=256),
         file_size_max: at.size("file-size-max", raw.file_size_max, 1..=1 << 50),
     })
-}
-
-fn claim(mut at: At<'_, '_>, raw: raw::Claim) -> ClaimSpec {
-    if let (Some(Span(lease)), Some(Span(heartbeat))) = (raw.lease, raw.heartbeat) {
-        if heartbeat.saturating_mul(2) >= lease {
-            let what = format!(
-                "{} is not less than half of `lease` ({})",
-                show_span(heartbeat),
-                show_span(lease)
-            );
-            let help =
-                "one heartbeat may be lost without losing the job: shorten `heartbeat` or lengthen `lease`";
-            at.between("heartbeat", &what, "lease", help);
-        }
-    }
-    let moments = [("announced", Start::Announced), ("uploaded", Start::Uploaded)];
-    let feeds = [("streaming", Feed::Streaming), ("complete", Feed::Complete)];
-    let needs = [
-        ("optional", ManifestNeed::Optional),
-        ("required", ManifestNeed::Required),
-    ];
-    ClaimSpec {
-        versions: versions(&mut at, raw.versions),
-        start: at.word("start", raw.start, &moments).unwrap_or(Start::Announced),
-        feed: at.word("feed", raw.feed, &feeds).unwrap_or(Feed::Streaming),
-        manifest: at
-            .word("manifest", raw.manifest, &needs)
-            .unwrap_or(ManifestNeed::Optional),
-        in_flight_max: at.number("in-flight-max", raw.in_flight_max, 1..=1_024),
-        lease: at.span("lease", raw.lease, TICK),
-        heartbeat: at.span("heartbeat", raw.heartbeat, TICK),
-        stall: at.span("stall", raw.stall, TICK),
-        upload_max: at.span("upload-max", raw.upload_max, TICK),
-        feed_wait: at.span("feed-wait", raw.feed_wait, TICK),
-    }
-}
-
-/// All versions where it is `*`: that takes pre-releases too, which a comparison would not.
-fn versions(at: &mut At<'_, '_>, text: Option<String>) -> Option<semver::VersionReq> {
-    let text = text.filter(|text| text.trim() != "*")?;
-    semver::VersionReq::parse(&text)
-        .map_err(|error| {
-            let help = "such as \">=2.5, <3\", \"^2.5\", or \"*\" for all";
-            at.value_wrong(
-                "versions",
-                &format!("{text:?} does not say which versions: {error}"),
-                help,
-            );
-        })
-        .ok()
-}
-
-fn retry(mut at: At<'_, '_>, raw: raw::Retry) -> Retry {
-    at.ordered(("interval", raw.interval), ("interval-max", raw.interval_max));
-    Retry {
-        attempts_max: at.number32("attempts-max", raw.attempts_max, 1..=1_000),
-        interval: at.span("interval", raw.interval, Duration::ZERO),
-        backoff_rate: at.rate("backoff-rate", raw.backoff_rate, 1.0..=100.0),
-        interval_max: at.span("interval-max", raw.interval_max, Duration::ZERO),
-        jitter: at
-            .word(
-                "jitter",
-                raw.jitter,
-                &[("full", Jitter::Full), ("none", Jitter::None)],
-            )
-            .unwrap_or(Jitter::Full),
-    }
 }

@@ -15,21 +15,22 @@ pub(super) fn check(bench: &mut Bench<'_>, role: &RoleSpec) {
                 of_names_an_upload(bench, role, pipeline, name);
             }
         }
-        if let SinkSpec::Directory(sink) = &pipeline.sink {
-            for upload in role.pipelines.values() {
-                if let SourceSpec::Directory(source) = &upload.source {
-                    if feeds(source, &sink.path) {
-                        let path = below(&at(pipeline), &["sink", "directory", "path"]);
-                        let what = format!(
-                            "results in {} would be uploaded again: `{}` takes the files of {}",
-                            sink.path.display(),
-                            upload.name,
-                            source.path.display()
-                        );
-                        let help = "choose a folder outside, or exclude it there: source.directory.exclude";
-                        bench.wrong(path, Part::Value, what, help);
-                    }
-                }
+        let SinkSpec::Directory(sink) = &pipeline.sink else {
+            continue;
+        };
+        for upload in role.pipelines.values() {
+            let SourceSpec::Directory(source) = &upload.source else {
+                continue;
+            };
+            if feeds(source, &sink.path) {
+                let path = below(&at(pipeline), &["sink", "directory", "path"]);
+                let (results, inbox) = (sink.path.display(), source.path.display());
+                let what = format!(
+                    "results in {results} would be uploaded again: `{}` takes the files of {inbox}",
+                    upload.name
+                );
+                let help = "choose a folder outside, or exclude it there: source.directory.exclude";
+                bench.wrong(path, Part::Value, what, help);
             }
         }
     }

@@ -128,14 +128,16 @@ pub(super) fn directory(mut at: At<'_, '_>, raw: raw::DirectorySink) -> Director
     }
 }
 
-pub(super) fn delete(mut at: At<'_, '_>, raw: raw::DeleteSink) -> DeleteSink {
+pub(super) fn delete(mut at: At<'_, '_>, raw: &raw::DeleteSink) -> DeleteSink {
+    // A record that expires first would leave its result in the bucket for good.
+    at.ordered(("results-keep", raw.results_keep), ("retention", raw.retention));
     DeleteSink {
         results_keep: at.span("results-keep", raw.results_keep, Duration::ZERO),
         retention: at.span("retention", raw.retention, Duration::ZERO),
     }
 }
 
-pub(super) fn admit(mut at: At<'_, '_>, raw: raw::AdmitSink) -> AdmitSink {
+pub(super) fn admit(mut at: At<'_, '_>, raw: &raw::AdmitSink) -> AdmitSink {
     AdmitSink {
         lease: at.span("lease", raw.lease, TICK),
     }

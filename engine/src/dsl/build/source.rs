@@ -106,7 +106,7 @@ pub(super) fn results(mut at: At<'_, '_>, raw: raw::ResultsSource) -> ResultsSou
     }
 }
 
-pub(super) fn foreign(mut at: At<'_, '_>, raw: raw::ForeignSource) -> ForeignSource {
+pub(super) fn foreign(mut at: At<'_, '_>, raw: &raw::ForeignSource) -> ForeignSource {
     ForeignSource {
         interval: at.span("every", raw.every, TICK),
         pages_max: at.number32("pages-max", raw.pages_max, 1..=10_000),

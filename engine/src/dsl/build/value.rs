@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::{Bench, settable};
 use crate::dsl::document::Part;
-use crate::dsl::layers::{Draft, KeyPath, extended};
+use crate::dsl::layers::Draft;
 use crate::dsl::read::{nearest, shown};
+use crate::dsl::tree::{KeyPath, extended};
 use crate::dsl::units::{Count, Rate, Size, Span, show_size, show_span};
 
 /// No time in a pipeline is longer than ten years.
-const LONGEST: Duration = Duration::from_secs(3_650 * 86_400);
+const LONGEST: Duration = Duration::from_hours(3_650 * 24);
 
 /// No wait that repeats is shorter: a loop has to rest.
 pub(super) const TICK: Duration = Duration::from_millis(1);
@@ -176,15 +177,15 @@ impl<'b, 'a> At<'b, 'a> {
 
     /// Two times of which the first must not be longer than the second.
     pub(super) fn ordered(&mut self, shorter: (&str, Option<Span>), longer: (&str, Option<Span>)) {
-        if let ((low, Some(Span(first))), (high, Some(Span(second)))) = (shorter, longer) {
-            if first > second {
-                let what = format!(
-                    "{} is longer than `{high}` ({})",
-                    show_span(first),
-                    show_span(second)
-                );
-                self.between(low, &what, high, &format!("shorten `{low}` or lengthen `{high}`"));
-            }
+        if let ((low, Some(Span(first))), (high, Some(Span(second)))) = (shorter, longer)
+            && first > second
+        {
+            let what = format!(
+                "{} is longer than `{high}` ({})",
+                show_span(first),
+                show_span(second)
+            );
+            self.between(low, &what, high, &format!("shorten `{low}` or lengthen `{high}`"));
         }
     }
 
