@@ -292,7 +292,7 @@ impl Machine for Caretaker {
     fn wake_at(&self) -> Option<Timestamp> {
         let rests =
             self.draining || self.looking || !self.under_way.is_empty() || self.finishing == Some(true);
-        if rests { None } else { self.pace.next() }
+        if rests { None } else { Some(self.pace.next()) }
     }
 
     fn is_idle(&self) -> bool {

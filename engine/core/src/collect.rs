@@ -242,7 +242,7 @@ impl Machine for Collect {
 
     fn wake_at(&self) -> Option<Timestamp> {
         let rests = self.looking || !self.waiting.is_empty() || !self.phase.looks();
-        if rests { None } else { self.pace.next() }
+        if rests { None } else { Some(self.pace.next()) }
     }
 
     fn is_idle(&self) -> bool {

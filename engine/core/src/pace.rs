@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use crate::at::{At, Timestamp};
 
+const AT_ONCE: Timestamp = Timestamp(i64::MIN);
+
 /// Adaptive time between looks, within two configured bounds.
 #[derive(Clone, Debug)]
 pub struct Pace {
     interval: Duration,
     interval_max: Duration,
     current: Duration,
-    next: Option<Timestamp>,
+    next: Timestamp,
 }
 
 impl Pace {
@@ -20,29 +22,29 @@ impl Pace {
             interval,
             interval_max: interval_max.max(interval),
             current: interval,
-            next: None,
+            next: AT_ONCE,
         }
     }
 
     /// Whether a look is due.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.next.is_none_or(|next| next <= now)
+        self.next <= now
     }
 
-    /// When the next look is due; none: at once.
-    pub fn next(&self) -> Option<Timestamp> {
+    /// When the next look is due; in the past: at once.
+    pub fn next(&self) -> Timestamp {
         self.next
     }
 
     /// Looks at once.
     pub fn hurry(&mut self) {
         self.current = self.interval;
-        self.next = None;
+        self.next = AT_ONCE;
     }
 
     /// Waits until `until`, whatever was found.
     pub fn rest(&mut self, until: Timestamp) {
-        self.next = Some(until);
+        self.next = until;
     }
 
     /// A look ended: plans the next one. Waits are spread by up to a quarter, so that many do not look at once.
@@ -52,6 +54,6 @@ impl Pace {
         } else {
             (self.current * 2).min(self.interval_max)
         };
-        self.next = Some(at.now + self.current.mul_f64(1.0 - 0.25 * at.jitter));
+        self.next = at.now + self.current.mul_f64(1.0 - 0.25 * at.jitter);
     }
 }

@@ -531,7 +531,7 @@ impl Machine for Worker {
         let look = if self.draining || self.looking || self.free() == 0 {
             None
         } else {
-            self.pace.next()
+            Some(self.pace.next())
         };
         leases.into_iter().chain(look).min()
     }

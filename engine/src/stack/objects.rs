@@ -29,6 +29,7 @@ mod checksum;
 mod index;
 mod key;
 mod listing;
+mod multipart;
 mod read;
 mod uploads;
 mod write;

@@ -57,6 +57,7 @@ impl Server {
 
 async fn accept(listener: TcpListener, service: S3Service, stop: CancellationToken) {
     let connections = TaskTracker::new();
+    let abandon = CancellationToken::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let accepted = tokio::select! {
@@ -66,10 +67,10 @@ async fn accept(listener: TcpListener, service: S3Service, stop: CancellationTok
         match accepted {
             Ok((stream, place)) => {
                 let (service, stop) = (service.clone(), stop.clone());
-                connections.spawn(async move {
+                connections.spawn(abandon.clone().run_until_cancelled_owned(async move {
                     serve(stream, service, stop).await;
                     drop(place);
-                });
+                }));
             }
             Err(error) => {
                 // Out of file descriptors, most likely: try again, but not in a tight loop.
@@ -88,6 +89,8 @@ async fn accept(listener: TcpListener, service: S3Service, stop: CancellationTok
             connections = connections.len(),
             "S3 requests still under way are dropped"
         );
+        abandon.cancel();
+        connections.wait().await;
     }
 }
 

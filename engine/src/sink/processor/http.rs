@@ -242,8 +242,9 @@ fn is_loopback(url: &Url) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// `Content-Disposition` with the file's name in UTF-8 (RFC 8187).
+/// `Content-Disposition` with the file's name in UTF-8 (RFC 8187), without the folders it lay in.
 fn disposition(name: &str) -> String {
+    let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
     let mut value = String::from("attachment; filename*=UTF-8''");
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {

@@ -1,4 +1,4 @@
-//! Multipart uploads: parts wait as bodies of their own until they become one object.
+//! The rows of multipart uploads: parts wait as bodies of their own until they become one object.
 
 use rusqlite::{OptionalExtension, Transaction, params};
 use s3s::crypto::{Checksum as _, Md5};
