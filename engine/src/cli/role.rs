@@ -52,6 +52,10 @@ pub(super) fn run(arguments: Arguments) -> Result<Exit> {
         let ended = role.run(finish, stop).await;
         let counts = watcher.end().await;
         ended?;
-        Ok(if arguments.once && counts.failed + counts.left as u64 > 0 { Exit::Failed } else { Exit::Done })
+        Ok(if arguments.once && counts.failed + counts.left as u64 > 0 {
+            Exit::Failed
+        } else {
+            Exit::Done
+        })
     })
 }
