@@ -50,10 +50,10 @@ pub struct Arguments {
     format: Format,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<Exit> {
+pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     process::log(LOG, arguments.format == Format::Json)?;
-    let specs = Specs::load(&arguments)?;
-    process::block_on(round_trip(&arguments, specs))
+    let specs = Specs::load(arguments)?;
+    process::block_on(round_trip(arguments, specs))
 }
 
 /// The three roles.
