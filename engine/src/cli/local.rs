@@ -19,7 +19,7 @@ use crate::stack::Stack;
 const PROFILE: &str = "local";
 
 /// What is logged by default: the embedded services tell of every request they refuse, which is no news here.
-const LOG: &str = "warn,s3s=off,dynoxide=off";
+const LOG: &str = "warn,aws_config=error,s3s=off,dynoxide=off";
 
 /// Arguments.
 #[derive(Debug, Args)]
