@@ -6,6 +6,7 @@
 //! code.
 
 pub mod at;
+pub mod calendar;
 pub mod caretaker;
 pub mod claim;
 pub mod collect;
@@ -17,6 +18,7 @@ pub mod machine;
 pub mod names;
 pub mod pace;
 pub mod plan;
+pub mod queue;
 pub mod retry;
 pub mod shard;
 pub mod upload;
