@@ -10,6 +10,7 @@ use super::read::{Read, local, nearest};
 use super::spec::{IdentitySpec, RoleSpec, StoreSpec};
 use super::tree::{KeyPath, extended};
 
+mod notify;
 mod pipeline;
 mod policy;
 mod role;

@@ -36,8 +36,15 @@ tables! {
         transport: Transport,
         sink: Sink,
         retry: Retry,
+        notify: BTreeMap<String, Notify>,
     }
-    Source { directory: DirectorySource, jobs: JobsSource, results: ResultsSource, foreign: ForeignSource }
+    Source {
+        directory: DirectorySource,
+        jobs: JobsSource,
+        results: ResultsSource,
+        foreign: ForeignSource,
+        lanes: LanesSource,
+    }
     DirectorySource {
         path: String,
         include: List,
@@ -50,9 +57,18 @@ tables! {
         files_max: Count,
         waiting_max: Count,
     }
-    JobsSource { lane: String, interval: Span, interval_max: Span, every: Span, batch_max: Count }
+    JobsSource {
+        lane: String,
+        interval: Span,
+        interval_max: Span,
+        every: Span,
+        cron: String,
+        timezone: String,
+        batch_max: Count,
+    }
     ResultsSource { interval: Span, interval_max: Span, of: List }
-    ForeignSource { every: Span, pages_max: Count }
+    ForeignSource { every: Span, cron: String, timezone: String, pages_max: Count }
+    LanesSource { every: Span, cron: String, timezone: String, pages_max: Count }
     Claim {
         versions: String,
         start: String,
@@ -79,6 +95,7 @@ tables! {
         delete: DeleteSink,
         requeue: RequeueSink,
         admit: AdmitSink,
+        metrics: MetricsSink,
     }
     JobsSink { announce: String, version: String, send_name: bool }
     ProcessorSink {
@@ -95,7 +112,20 @@ tables! {
     DeleteSink { results_keep: Span, retention: Span }
     RequeueSink {}
     AdmitSink { lease: Span }
+    MetricsSink { to: String }
     Retry { attempts_max: Count, interval: Span, backoff_rate: Rate, interval_max: Span, jitter: String }
+    Notify {
+        metric: String,
+        above: Rate,
+        below: Rate,
+        r#for: Span,
+        webhook: String,
+        webhook_env: String,
+        command: Words,
+        sns: String,
+        log: String,
+        timeout: Span,
+    }
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ fn lists_for_tables(values: &Dict) -> Vec<KeyPath> {
                 let holds_tables = match path.as_slice() {
                     [first] => first == "pipelines",
                     [_, _] => true,
-                    [_, _, stage] => STAGES.contains(&stage.as_str()),
+                    [_, _, stage] => STAGES.contains(&stage.as_str()) || stage == "notify",
                     _ => false,
                 };
                 tables.extend(names.filter(|_| holds_tables).map(|name| extended(&path, name)));
