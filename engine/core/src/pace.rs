@@ -13,6 +13,7 @@ pub struct Pace {
     interval_max: Duration,
     current: Duration,
     next: Timestamp,
+    rests_until: Timestamp,
 }
 
 impl Pace {
@@ -23,28 +24,34 @@ impl Pace {
             interval_max: interval_max.max(interval),
             current: interval,
             next: AT_ONCE,
+            rests_until: AT_ONCE,
         }
     }
 
     /// Whether a look is due.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.next <= now
+        self.next() <= now
     }
 
     /// When the next look is due; in the past: at once.
     pub fn next(&self) -> Timestamp {
-        self.next
+        self.next.max(self.rests_until)
     }
 
-    /// Looks at once.
+    /// Looks at once, or when the rest ends.
     pub fn hurry(&mut self) {
         self.current = self.interval;
         self.next = AT_ONCE;
     }
 
-    /// Waits until `until`, whatever was found.
+    /// Looks no more before `until`, whatever happens; of several rests the longest holds.
     pub fn rest(&mut self, until: Timestamp) {
-        self.next = until;
+        self.rests_until = self.rests_until.max(until);
+    }
+
+    /// Whether a rest has not ended.
+    pub fn rests(&self, now: Timestamp) -> bool {
+        self.rests_until > now
     }
 
     /// A look ended: plans the next one. Waits are spread by up to a quarter, so that many do not look at once.
