@@ -429,3 +429,6 @@ fn queued_again(change: Change, job: &Job, due: Timestamp) -> Change {
         .lane(lane_of(job, LaneKind::Ready), due)
         .remove(&[a::PROCESSOR, a::ASSIGNED, a::DOWNLOADED])
 }
+
+#[cfg(test)]
+mod tests;

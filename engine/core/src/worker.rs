@@ -240,6 +240,30 @@ impl Worker {
         }
     }
 
+    fn written(&mut self, at: At, record: &RecordKey, write: Write, outcome: Outcome) {
+        if write == Write::Refuse {
+            self.refusing.remove(record);
+        }
+        let Some(key) = self.held_key(record) else {
+            return;
+        };
+        match write {
+            Write::Claim => self.claim_answered(at, &key, outcome),
+            Write::Heartbeat => self.beat_answered(at, &key, &outcome),
+            Write::Complete | Write::Fail | Write::Release => self.commit_answered(at, &key, &outcome),
+            Write::Downloaded if matches!(outcome, Outcome::Lost(_)) => self.lost(&key),
+            Write::Downloaded
+            | Write::Refuse
+            | Write::Create
+            | Write::Requeue
+            | Write::GiveUp
+            | Write::Cleaned
+            | Write::Keep
+            | Write::Admit
+            | Write::Adopt => {}
+        }
+    }
+
     fn held_key(&self, key: &RecordKey) -> Option<JobKey> {
         self.held
             .keys()

@@ -1,0 +1,1 @@
+//! Any sequence of events: no panic, no spin, no unbounded queue.
