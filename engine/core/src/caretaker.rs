@@ -276,10 +276,14 @@ impl Caretaker {
                     let reason = Reason::rule("a foreign client's job, and its signature holds");
                     self.write(lifecycle::admit(job, at.now, shard), reason);
                 }
-                Err(why) => self.write(
-                    lifecycle::refuse(job, at.now, &self.by, why),
-                    Reason::rule(why.clone()),
-                ),
+                Err(why) => {
+                    let placed = Job {
+                        lane: Some(lane(LaneKind::Ready)),
+                        ..job.clone()
+                    };
+                    let change = lifecycle::refuse(&placed, at.now, &self.by, why);
+                    self.write(change, Reason::rule(why.clone()));
+                }
             },
             (Status::Processing, None | Some(LaneKind::Ready)) => {
                 let due = job.assigned.unwrap_or(at.now) + lease;

@@ -112,7 +112,9 @@ impl Collect {
     }
 
     fn found(&mut self, at: At, standings: Vec<Standing>, unanswered: bool, next: Option<FileId>) {
-        self.looking = false;
+        if !std::mem::take(&mut self.looking) {
+            return;
+        }
         self.saw_outstanding |= unanswered || !standings.is_empty();
         if self.phase == Phase::Draining {
             return;
@@ -265,3 +267,6 @@ impl Machine for Collect {
         !self.phase.looks() && !self.looking && self.delivering.is_empty() && self.actions.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use crate::at::{At, Timestamp};
 use crate::job::{Job, Lane, LaneKind, Status};
 use crate::lifecycle::{Change, Term, Value, attribute as a};
@@ -167,6 +169,102 @@ impl Record {
                 *self.0.get(a::RETRIES).unwrap_or(&Value::Number(0)) == generation
             }
             Term::Finished => matches!(self.text(a::STATUS), Some("COMPLETED" | "ERROR")),
+        }
+    }
+}
+
+/// One step of a sequence.
+#[derive(Clone, Debug)]
+pub(crate) enum Input<E> {
+    Event(E),
+    Tick,
+    Finish,
+    Drain,
+}
+
+/// Steps with the milliseconds before each and its jitter.
+pub(crate) type Sequence<E> = Vec<(i64, f64, Input<E>)>;
+
+/// Sequences of these events: mostly they come thick and fast, sometimes after minutes; order and sense are left to
+/// chance.
+pub(crate) fn sequences<E: Clone + std::fmt::Debug + 'static>(
+    events: Vec<E>,
+) -> impl Strategy<Value = Sequence<E>> {
+    let wait = prop_oneof![6 => 0..20_i64, 3 => 0..20_000_i64, 1 => 0..1_000_000_i64];
+    let input = prop_oneof![
+        20 => proptest::sample::select(events).prop_map(Input::Event),
+        3 => Just(Input::Tick),
+        1 => Just(Input::Finish),
+    ];
+    // A drain is final: it comes near the end or not at all.
+    let tail = proptest::option::of(proptest::collection::vec(
+        (wait.clone(), 0.0..1.0, input.clone()),
+        0..30,
+    ));
+    let head = proptest::collection::vec((wait, 0.0..1.0, input), 1..150);
+    (head, tail).prop_map(|(mut steps, tail)| {
+        if let Some(tail) = tail {
+            steps.push((1, 0.5, Input::Drain));
+            steps.extend(tail);
+        }
+        steps
+    })
+}
+
+/// Takes a machine through a sequence. Whatever comes: it does not panic, asks for no more than `actions_max` things
+/// at once, wants nothing when it is idle, and once it was woken does not want to be woken for the same moment again.
+pub(crate) fn survives<M: Machine>(mut machine: M, steps: Sequence<M::Event>, actions_max: usize) {
+    let mut now = START.0;
+    for (wait, jitter, input) in steps {
+        now += wait;
+        let at = At {
+            now: Timestamp(now),
+            jitter,
+        };
+        match input {
+            Input::Event(event) => machine.handle(at, event),
+            Input::Tick => machine.tick(at),
+            Input::Finish => machine.finish(at),
+            Input::Drain => machine.drain(at),
+        }
+        let idle = machine.is_idle();
+        let wanted = decisions(&mut machine).len();
+        assert!(!idle || wanted == 0, "an idle machine wants {wanted} things done");
+        assert!(wanted <= actions_max, "{wanted} things at once");
+        wake(&mut machine, at);
+    }
+}
+
+/// Runs a machine for `span` of virtual time in a world that answers at once; gives how many actions it took. A
+/// machine that goes on without ever waiting is found out.
+pub(crate) fn live<M: Machine>(
+    machine: &mut M,
+    span: Duration,
+    mut answer: impl FnMut(At, M::Action) -> Option<M::Event>,
+) -> usize {
+    let (mut now, mut count, mut at_once) = (at(0), 0, 0);
+    let mut events = std::collections::VecDeque::new();
+    machine.tick(now);
+    loop {
+        for action in actions(machine) {
+            (count, at_once) = (count + 1, at_once + 1);
+            assert!(at_once < 1_000, "it never waits at {}", now.now);
+            events.extend(answer(now, action));
+        }
+        if let Some(event) = events.pop_front() {
+            machine.handle(now, event);
+            continue;
+        }
+        match machine.wake_at() {
+            Some(wake) if wake <= START + span => {
+                if wake > now.now {
+                    (now.now, at_once) = (wake, 0);
+                }
+                at_once += 1;
+                assert!(at_once < 1_000, "it is woken again and again at {}", now.now);
+                machine.tick(now);
+            }
+            Some(_) | None => return count,
         }
     }
 }
