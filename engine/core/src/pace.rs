@@ -64,3 +64,27 @@ impl Pace {
         self.next = at.now + self.current.mul_f64(1.0 - 0.25 * at.jitter);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{at, seconds};
+
+    #[test]
+    fn the_longest_of_several_rests_holds_and_a_hurry_waits_for_it() {
+        let mut pace = Pace::new(seconds(1), seconds(8));
+        assert!(pace.is_due(at(0).now));
+        pace.rest(at(9_000).now);
+        pace.rest(at(5_000).now);
+        pace.hurry();
+        assert_eq!(pace.next(), at(9_000).now);
+        assert!(pace.rests(at(8_999).now) && !pace.is_due(at(8_999).now));
+        assert!(!pace.rests(at(9_000).now) && pace.is_due(at(9_000).now));
+        pace.looked(at(9_000), true);
+        assert_eq!(
+            pace.next(),
+            at(9_875).now,
+            "an eighth less than a second by the jitter"
+        );
+    }
+}

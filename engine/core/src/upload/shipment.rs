@@ -38,11 +38,19 @@ pub enum Step {
 }
 
 impl Step {
-    /// Whether the file itself plays no part in it any more.
-    fn is_an_ending(&self) -> bool {
+    /// Whether the file itself plays a part in it.
+    fn reads(&self) -> bool {
         match self {
-            Self::Remember | Self::Abandon(_) | Self::Forget => true,
-            Self::Begin | Self::Create | Self::Send | Self::Commit => false,
+            Self::Begin | Self::Create | Self::Send | Self::Commit => true,
+            Self::Remember | Self::Abandon(_) | Self::Forget => false,
+        }
+    }
+
+    /// Whether it may find that the job exists.
+    fn creates(&self) -> bool {
+        match self {
+            Self::Begin | Self::Create => true,
+            Self::Send | Self::Commit | Self::Remember | Self::Abandon(_) | Self::Forget => false,
         }
     }
 }
@@ -184,6 +192,7 @@ impl Shipment {
     }
 
     pub(super) fn failed(&mut self, at: At, step: Step, fault: Fault, retry: &Retry) {
+        let cannot = || "a step failed in a way it cannot".to_owned();
         let nothing_begun = step == Step::Begin && self.resume.is_none();
         self.state = match fault {
             Fault::Transient(why) => {
@@ -195,10 +204,9 @@ impl Shipment {
                 }
             }
             Fault::Permanent(why) => State::Left(why),
-            // These touch neither the file nor its creation: who drives them broke the rules.
-            Fault::Changed | Fault::Gone | Fault::Unreadable(_) | Fault::Exists(_) if step.is_an_ending() => {
-                State::Left("a step failed as it cannot".to_owned())
-            }
+            // A step that touches neither the file nor the creation of its job: who drives it broke the rules.
+            Fault::Changed | Fault::Gone | Fault::Unreadable(_) if !step.reads() => State::Left(cannot()),
+            Fault::Exists(_) if !step.creates() => State::Left(cannot()),
             Fault::Changed | Fault::Gone if nothing_begun => State::LookAgain,
             Fault::Changed => State::Todo(Step::Abandon("the file changed while it was read".to_owned())),
             Fault::Gone => State::Todo(Step::Abandon("the file went away while it was read".to_owned())),
