@@ -77,16 +77,28 @@ pub fn decode(codec: Codec, chunk: &[u8], bound: Bound) -> Result<Vec<u8>, Decod
 
 fn decode_zstd(chunk: &[u8], bytes_max: u64) -> Result<Vec<u8>, DecodeError> {
     let mut rest = chunk;
-    let mut decoder = zstd::Decoder::with_buffer(&mut rest).map_err(DecodeError::Broken)?.single_frame();
-    decoder.window_log_max(window_log_max(bytes_max)).map_err(DecodeError::Broken)?;
+    let mut decoder = zstd::Decoder::with_buffer(&mut rest)
+        .map_err(DecodeError::Broken)?
+        .single_frame();
+    decoder
+        .window_log_max(window_log_max(bytes_max))
+        .map_err(DecodeError::Broken)?;
     let capacity = usize::try_from(bytes_max.min(chunk.len() as u64 * 4)).unwrap_or(0);
     let mut piece = Vec::with_capacity(capacity);
-    decoder.by_ref().take(bytes_max + 1).read_to_end(&mut piece).map_err(DecodeError::Broken)?;
+    decoder
+        .by_ref()
+        .take(bytes_max + 1)
+        .read_to_end(&mut piece)
+        .map_err(DecodeError::Broken)?;
     if piece.len() as u64 > bytes_max {
         return Err(DecodeError::TooLarge(bytes_max));
     }
     drop(decoder);
-    if rest.is_empty() { Ok(piece) } else { Err(DecodeError::Trailing) }
+    if rest.is_empty() {
+        Ok(piece)
+    } else {
+        Err(DecodeError::Trailing)
+    }
 }
 
 /// The largest window a frame may ask for: what its piece needs, and at least the 8 MiB every level up to 19 uses.

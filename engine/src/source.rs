@@ -3,9 +3,9 @@
 //! A source reports what it saw and decides nothing; whether and when a file is taken is the core's to say.
 
 pub mod directory;
+mod filter;
 pub mod foreign;
 pub mod lanes;
-mod filter;
 mod notices;
 mod open_files;
 mod place;

@@ -18,6 +18,9 @@ use crate::stack::Stack;
 /// The profile of the shipped roles whose waits suit one machine.
 const PROFILE: &str = "local";
 
+/// What is logged by default: the embedded services tell of every request they refuse, which is no news here.
+const LOG: &str = "warn,aws_config=error,s3s=off,dynoxide=off";
+
 /// Arguments.
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -47,10 +50,10 @@ pub struct Arguments {
     format: Format,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<Exit> {
-    process::log("warn", arguments.format == Format::Json)?;
-    let specs = Specs::load(&arguments)?;
-    process::block_on(round_trip(&arguments, specs))
+pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
+    process::log(LOG, arguments.format == Format::Json)?;
+    let specs = Specs::load(arguments)?;
+    process::block_on(round_trip(arguments, specs))
 }
 
 /// The three roles.
@@ -63,7 +66,9 @@ struct Specs {
 impl Specs {
     fn load(arguments: &Arguments) -> Result<Self> {
         let text = |path: &PathBuf| {
-            let text = path.to_str().ok_or_else(|| Error::usage(format!("{} is no UTF-8 path", path.display())));
+            let text = path
+                .to_str()
+                .ok_or_else(|| Error::usage(format!("{} is no UTF-8 path", path.display())));
             text.map(|text| toml_edit::Value::from(text).to_string())
         };
         let mut client = vec![
@@ -86,10 +91,18 @@ impl Specs {
         }
         let load = |role, set| {
             // The embedded stack has a bucket and a table of its own: the environment is another fleet's.
-            let layers = Layers { profile: Some(PROFILE.to_owned()), set, environment: Vec::new() };
+            let layers = Layers {
+                profile: Some(PROFILE.to_owned()),
+                set,
+                environment: Vec::new(),
+            };
             dsl::load_role(role, &layers)
         };
-        Ok(Self { client: load("client", client)?, fetcher: load("fetcher", fetcher)?, watcher: load("watcher", watcher)? })
+        Ok(Self {
+            client: load("client", client)?,
+            fetcher: load("fetcher", fetcher)?,
+            watcher: load("watcher", watcher)?,
+        })
     }
 }
 
@@ -99,10 +112,19 @@ async fn round_trip(arguments: &Arguments, specs: Specs) -> Result<Exit> {
     let ended = with_stack(arguments, specs, &stack, stop).await;
     stack.stop().await;
     let counts = ended?;
-    Ok(if arguments.once && counts.failed + counts.left as u64 > 0 { Exit::Failed } else { Exit::Done })
+    Ok(if arguments.once && counts.failed + counts.left as u64 > 0 {
+        Exit::Failed
+    } else {
+        Exit::Done
+    })
 }
 
-async fn with_stack(arguments: &Arguments, specs: Specs, stack: &Stack, stop: CancellationToken) -> Result<Counts> {
+async fn with_stack(
+    arguments: &Arguments,
+    specs: Specs,
+    stack: &Stack,
+    stop: CancellationToken,
+) -> Result<Counts> {
     let clients = Clients::for_endpoints(stack.endpoints()).await;
     let store = &specs.client.store;
     setup::ensure(&clients, &store.bucket, &store.table).await?;

@@ -9,10 +9,14 @@ use tracing_subscriber::EnvFilter;
 
 use crate::error::{Error, Exit, Result};
 
+/// Threads for work that blocks, at most: each may keep a chunk's worth of memory for its next piece of work.
+const BLOCKING_THREADS_MAX: usize = 16;
+
 /// Runs a command on a runtime of its own.
 pub(super) fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
         .map_err(|error| Error::away("cannot start the program's threads").because(error))?
         .block_on(command)
@@ -32,14 +36,19 @@ pub(super) fn log(default: &str, json: bool) -> Result<()> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     // Set once a process; a second command in one process (a test) keeps the first.
-    let _ = if json { builder.json().try_init() } else { builder.try_init() };
+    let _ = if json {
+        builder.json().try_init()
+    } else {
+        builder.try_init()
+    };
     Ok(())
 }
 
 /// A token that is cancelled by the first SIGINT or SIGTERM. The second ends the process at once: that is safe
 /// at any time, it only leaves more to be done by the next start.
 pub(super) fn stop_on_signal() -> Result<CancellationToken> {
-    let listen = |kind| signal(kind).map_err(|error| Error::failed("cannot listen for signals").because(error));
+    let listen =
+        |kind| signal(kind).map_err(|error| Error::failed("cannot listen for signals").because(error));
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     let token = CancellationToken::new();
     let stop = token.clone();
@@ -50,7 +59,9 @@ pub(super) fn stop_on_signal() -> Result<CancellationToken> {
                 _ = terminate.recv() => {}
             }
             if times == 1 {
-                tracing::warn!("stopping: what is under way is brought to a safe end; once more to stop at once");
+                tracing::warn!(
+                    "stopping: what is under way is brought to a safe end; once more to stop at once"
+                );
                 stop.cancel();
             } else {
                 std::process::exit(Exit::Failed.code().into());

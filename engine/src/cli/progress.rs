@@ -52,9 +52,16 @@ impl Outcomes {
 
 /// A name on one line, whatever is in it.
 fn text(path: &Path) -> String {
-    path.to_string_lossy().chars().flat_map(|char| {
-        if char.is_control() { char.escape_default().collect::<Vec<_>>() } else { vec![char] }
-    }).collect()
+    path.to_string_lossy()
+        .chars()
+        .flat_map(|char| {
+            if char.is_control() {
+                char.escape_default().collect::<Vec<_>>()
+            } else {
+                vec![char]
+            }
+        })
+        .collect()
 }
 
 /// Shows progress until it is ended.
@@ -105,11 +112,19 @@ impl View {
     fn new(outcomes: Outcomes, lines: bool) -> Self {
         let bar = (lines && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{bar:24} {bytes}/{total_bytes} {bytes_per_sec} {eta} left  {msg}");
+            let style = ProgressStyle::with_template(
+                "{bar:24} {bytes}/{total_bytes} {bytes_per_sec} {eta} left  {msg}",
+            );
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Self { outcomes, lines, bar, last_line: Instant::now(), last_bytes: 0 }
+        Self {
+            outcomes,
+            lines,
+            bar,
+            last_line: Instant::now(),
+            last_bytes: 0,
+        }
     }
 
     fn show(&mut self, progress: &Progress) {
@@ -118,7 +133,9 @@ impl View {
                 Some(bar) => bar.suspend(|| self.outcomes.print(&note)),
                 None => self.outcomes.print(&note),
             }
-            if self.lines && let Some(line) = line(&note) {
+            if self.lines
+                && let Some(line) = line(&note)
+            {
                 self.say(&line);
             }
         }
@@ -159,9 +176,17 @@ impl View {
             (_, _) => {
                 #[expect(clippy::cast_precision_loss, reason = "an estimate for a person")]
                 let (rate, rest) = (sent as f64 / elapsed.as_secs_f64(), left as f64);
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is positive")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a rate is positive"
+                )]
                 let rate_bytes = ByteSize(rate as u64);
-                format!("{} left at {rate_bytes}/s, {:.0} s to go, ", ByteSize(left), rest / rate)
+                format!(
+                    "{} left at {rate_bytes}/s, {:.0} s to go, ",
+                    ByteSize(left),
+                    rest / rate
+                )
             }
         };
         eprintln!("{bytes}{}", summary(counts));
@@ -182,18 +207,33 @@ fn line(note: &Note) -> Option<String> {
         Note::Uploading(file, size) => Some(format!("uploading {} ({})", text(file), ByteSize(*size))),
         Note::Analysing(file) => Some(format!("analysing {}", text(file))),
         Note::Left(file, why) => Some(format!("not sent  {}: {why}", text(file))),
-        Note::Failed(file, _, why) => Some(format!("failed    {}: {}", text(file), why.lines().next().unwrap_or(why))),
+        Note::Failed(file, _, why) => Some(format!(
+            "failed    {}: {}",
+            text(file),
+            why.lines().next().unwrap_or(why)
+        )),
         Note::Done(file, _) => Some(format!("done      {}", text(file))),
         Note::Uploaded(_) => None,
     }
 }
 
 fn summary(counts: &Counts) -> String {
-    let Counts { waiting, uploading, queued, analysing, done, failed, left, .. } = *counts;
-    let mut text = format!("{waiting} waiting, {uploading} uploading, {queued} queued, {analysing} analysing, {done} done");
+    let Counts {
+        waiting,
+        uploading,
+        queued,
+        analysing,
+        done,
+        failed,
+        left,
+        ..
+    } = *counts;
+    let mut text = format!(
+        "{waiting} waiting, {uploading} uploading, {queued} queued, {analysing} analysing, {done} done"
+    );
     for (count, what) in [(failed, "failed"), (left as u64, "not sent")] {
         if count > 0 {
-            text.push_str(&format!(", {count} {what}"));
+            text.extend([", ", &count.to_string(), " ", what]);
         }
     }
     text

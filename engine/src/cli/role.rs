@@ -36,7 +36,10 @@ pub struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<Exit> {
-    process::log("roundtrip=info,warn", arguments.format == Format::Json)?;
+    process::log(
+        "roundtrip=info,warn,aws_config=error",
+        arguments.format == Format::Json,
+    )?;
     let layers = Layers::of_process(arguments.profile, arguments.set);
     let spec = dsl::load_role(&arguments.role, &layers)?;
     process::block_on(async {
@@ -52,6 +55,10 @@ pub(super) fn run(arguments: Arguments) -> Result<Exit> {
         let ended = role.run(finish, stop).await;
         let counts = watcher.end().await;
         ended?;
-        Ok(if arguments.once && counts.failed + counts.left as u64 > 0 { Exit::Failed } else { Exit::Done })
+        Ok(if arguments.once && counts.failed + counts.left as u64 > 0 {
+            Exit::Failed
+        } else {
+            Exit::Done
+        })
     })
 }

@@ -29,7 +29,9 @@ impl Expression {
         let remove: Vec<_> = change.remove.iter().map(|name| expression.name(name)).collect();
         let clauses = [("SET", set), ("REMOVE", remove)];
         let clauses = clauses.iter().filter(|(_, parts)| !parts.is_empty());
-        let clauses: Vec<_> = clauses.map(|(clause, parts)| format!("{clause} {}", parts.join(", "))).collect();
+        let clauses: Vec<_> = clauses
+            .map(|(clause, parts)| format!("{clause} {}", parts.join(", ")))
+            .collect();
         expression.update = clauses.join(" ");
         expression
     }
@@ -44,7 +46,11 @@ impl Expression {
                 format!("(attribute_not_exists({name}) OR {name} = {zero})")
             }
             Term::Generation(generation) => {
-                format!("{} = {}", self.name(a::RETRIES), self.value(&Value::Number((*generation).into())))
+                format!(
+                    "{} = {}",
+                    self.name(a::RETRIES),
+                    self.value(&Value::Number((*generation).into()))
+                )
             }
             Term::Finished => {
                 let name = self.name(a::STATUS);

@@ -21,7 +21,9 @@ pub fn iso(timestamp: Timestamp) -> String {
 
 /// A moment from a record; none where the text is none.
 pub fn moment(text: &str) -> Option<Timestamp> {
-    text.parse::<jiff::Timestamp>().ok().map(|moment| Timestamp(moment.as_millisecond()))
+    text.parse::<jiff::Timestamp>()
+        .ok()
+        .map(|moment| Timestamp(moment.as_millisecond()))
 }
 
 /// A value as DynamoDB holds it.
@@ -30,7 +32,9 @@ pub fn attribute(value: &Value) -> AttributeValue {
         Value::Text(text) => AttributeValue::S(text.clone()),
         Value::Number(number) => AttributeValue::N(number.to_string()),
         Value::Time(moment) => AttributeValue::S(iso(*moment)),
-        Value::Expiry(moment) => AttributeValue::N(SignedDuration::from_millis(moment.0).as_secs().to_string()),
+        Value::Expiry(moment) => {
+            AttributeValue::N(SignedDuration::from_millis(moment.0).as_secs().to_string())
+        }
         Value::History(attempts) => AttributeValue::L(attempts.iter().map(attempt).collect()),
     }
 }
@@ -38,7 +42,10 @@ pub fn attribute(value: &Value) -> AttributeValue {
 /// Reads a record. It is no job where a name does not hold or a signed attribute is missing or of another type;
 /// what is ours and unreadable is taken as absent.
 pub fn read(item: &Item) -> Result<Job, Malformed> {
-    let malformed = |why: &str| Malformed { key: record_key(item), why: why.to_owned() };
+    let malformed = |why: &str| Malformed {
+        key: record_key(item),
+        why: why.to_owned(),
+    };
     let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
     let signed = |name: &str| text(name).ok_or_else(|| malformed(&format!("`{name}` is missing or no text")));
     let time = |name: &str| text(name).as_deref().and_then(moment);
@@ -47,7 +54,8 @@ pub fn read(item: &Item) -> Result<Job, Malformed> {
     let file = FileId::parse(&signed(a::FILE)?).map_err(|error| malformed(&error.to_string()))?;
     let status = signed(a::STATUS)?;
     let status = Status::parse(&status).ok_or_else(|| malformed("`status` is none of the four"))?;
-    let chunks = number(item, a::CHUNKS).ok_or_else(|| malformed("`chunks` is missing or no whole number"))?;
+    let chunks =
+        number(item, a::CHUNKS).ok_or_else(|| malformed("`chunks` is missing or no whole number"))?;
     let created = signed(a::CREATED)?;
     Ok(Job {
         key: JobKey { client, file },
@@ -78,8 +86,16 @@ pub fn read(item: &Item) -> Result<Job, Malformed> {
 
 /// The key of a record, whatever it is worth.
 pub fn record_key(item: &Item) -> RecordKey {
-    let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
-    RecordKey { client: text(a::CLIENT), file: text(a::FILE) }
+    let text = |name: &str| {
+        item.get(name)
+            .and_then(|value| value.as_s().ok())
+            .cloned()
+            .unwrap_or_default()
+    };
+    RecordKey {
+        client: text(a::CLIENT),
+        file: text(a::FILE),
+    }
 }
 
 fn number(item: &Item, name: &str) -> Option<u64> {
@@ -101,11 +117,18 @@ fn attempt(attempt: &Attempt) -> AttributeValue {
 }
 
 fn history(item: &Item) -> Vec<Attempt> {
-    let Some(Ok(list)) = item.get(a::HISTORY).map(AttributeValue::as_l) else { return Vec::new() };
+    let Some(Ok(list)) = item.get(a::HISTORY).map(AttributeValue::as_l) else {
+        return Vec::new();
+    };
     let read = |entry: &AttributeValue| {
         let map = entry.as_m().ok()?;
         let text = |name: &str| map.get(name).and_then(|value| value.as_s().ok()).cloned();
-        Some(Attempt { at: moment(&text("at")?)?, by: text("by")?, what: text("what")?, why: text("why")? })
+        Some(Attempt {
+            at: moment(&text("at")?)?,
+            by: text("by")?,
+            what: text("what")?,
+            why: text("why")?,
+        })
     };
     list.iter().take(HISTORY_MAX).filter_map(read).collect()
 }
@@ -121,9 +144,15 @@ mod tests {
             ("version".to_owned(), text("2.5.21")),
             ("created".to_owned(), text("2025-09-25T11:21:51.690Z")),
             ("bucket".to_owned(), text("lab")),
-            ("file".to_owned(), text("file-1a026c06-e99c-4f2f-842c-cb01c51849af")),
+            (
+                "file".to_owned(),
+                text("file-1a026c06-e99c-4f2f-842c-cb01c51849af"),
+            ),
             ("chunks".to_owned(), AttributeValue::N("20".to_owned())),
-            ("client".to_owned(), text(&format!("client-04{}", "ab".repeat(64)))),
+            (
+                "client".to_owned(),
+                text(&format!("client-04{}", "ab".repeat(64))),
+            ),
             ("signature".to_owned(), text("30")),
         ])
     }
@@ -131,7 +160,10 @@ mod tests {
     #[test]
     fn a_foreign_record_is_a_job() {
         let job = read(&item()).unwrap();
-        assert_eq!((job.chunks, job.retries, job.lane, job.created_at), (20, 0, None, Some(Timestamp(1_758_799_311_690))));
+        assert_eq!(
+            (job.chunks, job.retries, job.lane, job.created_at),
+            (20, 0, None, Some(Timestamp(1_758_799_311_690)))
+        );
     }
 
     #[test]
@@ -143,7 +175,17 @@ mod tests {
 
     #[test]
     fn a_record_that_is_no_job_says_why() {
-        let reasons = ["status", "version", "created", "bucket", "file", "chunks", "client", "signature"].map(|name| {
+        let reasons = [
+            "status",
+            "version",
+            "created",
+            "bucket",
+            "file",
+            "chunks",
+            "client",
+            "signature",
+        ]
+        .map(|name| {
             let mut item = item();
             item.insert(name.to_owned(), AttributeValue::Bool(true));
             read(&item).unwrap_err().why

@@ -1,7 +1,6 @@
 //! The jobs table: conditional writes, lanes, and reads by key.
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure,
@@ -53,13 +52,20 @@ pub struct Jobs {
 impl Jobs {
     /// The table of this name.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
+        Self {
+            client,
+            table: table.into(),
+        }
     }
 
     /// Makes one conditional write. Repeating it is safe: its condition fails, or it sets the same again.
     pub async fn apply(&self, change: &Change) -> Result<Answer, Fault> {
         let expression = Expression::of(change);
-        let returned = if change.write == Write::Claim { ReturnValue::AllNew } else { ReturnValue::None };
+        let returned = if change.write == Write::Claim {
+            ReturnValue::AllNew
+        } else {
+            ReturnValue::None
+        };
         let result = self
             .client
             .update_item()
@@ -76,17 +82,24 @@ impl Jobs {
             .await;
         match result {
             Ok(output) => Ok(Answer::Done(output.attributes().and_then(readable))),
-            Err(SdkError::ServiceError(error)) => match error.err() {
-                UpdateItemError::ConditionalCheckFailedException(lost) => Ok(Answer::Lost(lost.item().and_then(readable))),
-                _ => Err(Fault::of(&SdkError::ServiceError(error))),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(lost)) => {
+                    Ok(Answer::Lost(lost.item().and_then(readable)))
+                }
+                Some(_) | None => Err(Fault::of(&error)),
             },
-            Err(error) => Err(Fault::of(&error)),
         }
     }
 
     /// Jobs of a lane that were due before or at `now`, the longest due first. Eventually consistent: the
     /// condition of the write that follows decides.
-    pub async fn due(&self, lane: Lane, now: Timestamp, limit: u32, from: Option<Item>) -> Result<Page, Fault> {
+    pub async fn due(
+        &self,
+        lane: Lane,
+        now: Timestamp,
+        limit: u32,
+        from: Option<Item>,
+    ) -> Result<Page, Fault> {
         let output = self
             .client
             .query()
@@ -109,8 +122,16 @@ impl Jobs {
     }
 
     /// Jobs of a ready lane that are not queued any more: a foreign fetcher, which does not know lanes, has them.
-    pub async fn moved_by_foreigners(&self, shard: u32, limit: u32, from: Option<Item>) -> Result<Page, Fault> {
-        let lane = Lane { kind: LaneKind::Ready, shard };
+    pub async fn moved_by_foreigners(
+        &self,
+        shard: u32,
+        limit: u32,
+        from: Option<Item>,
+    ) -> Result<Page, Fault> {
+        let lane = Lane {
+            kind: LaneKind::Ready,
+            shard,
+        };
         let output = self
             .client
             .query()
@@ -186,9 +207,15 @@ impl Jobs {
             .await
             .map_err(|error| Fault::of(&error))?;
         let records = output.responses().and_then(|tables| tables.get(&self.table));
-        let records = records.map(|items| items.iter().map(item::read).collect()).unwrap_or_default();
-        let left = output.unprocessed_keys().and_then(|tables| tables.get(&self.table));
-        let left = left.map(|left| left.keys().iter().map(item::record_key).collect()).unwrap_or_default();
+        let records = records
+            .map(|items| items.iter().map(item::read).collect())
+            .unwrap_or_default();
+        let left = output
+            .unprocessed_keys()
+            .and_then(|tables| tables.get(&self.table));
+        let left = left
+            .map(|left| left.keys().iter().map(item::record_key).collect())
+            .unwrap_or_default();
         Ok((records, left))
     }
 }

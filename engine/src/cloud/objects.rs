@@ -28,7 +28,10 @@ pub struct Objects {
 impl Objects {
     /// The bucket of this name.
     pub fn new(client: Client, bucket: impl Into<String>) -> Self {
-        Self { client, bucket: bucket.into() }
+        Self {
+            client,
+            bucket: bucket.into(),
+        }
     }
 
     /// The bucket's name.
@@ -51,16 +54,23 @@ impl Objects {
 
     /// Reads an object of at most `bytes_max` bytes into memory.
     pub async fn get(&self, key: &str, bytes_max: u64) -> Result<Found, Fault> {
-        let output = match self.client.get_object().bucket(&self.bucket).key(key).send().await {
+        let output = match self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await
+        {
             Ok(output) => output,
             Err(error) => {
-                return match Fault::of(&error) {
-                    Fault::Absent(_) => Ok(Found::Nothing),
-                    fault => Err(fault),
-                };
+                return Fault::of(&error).if_absent(Found::Nothing);
             }
         };
-        let size = output.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or(0);
+        let size = output
+            .content_length()
+            .and_then(|length| u64::try_from(length).ok())
+            .unwrap_or(0);
         if size > bytes_max {
             return Ok(Found::TooLarge(size));
         }
@@ -79,12 +89,16 @@ impl Objects {
 
     /// Whether there is such an object.
     pub async fn exists(&self, key: &str) -> Result<bool, Fault> {
-        match self.client.head_object().bucket(&self.bucket).key(key).send().await {
+        match self
+            .client
+            .head_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await
+        {
             Ok(_) => Ok(true),
-            Err(error) => match Fault::of(&error) {
-                Fault::Absent(_) => Ok(false),
-                fault => Err(fault),
-            },
+            Err(error) => Fault::of(&error).if_absent(false),
         }
     }
 
@@ -93,16 +107,16 @@ impl Objects {
         let request = self.client.delete_object().bucket(&self.bucket).key(key);
         match request.send().await {
             Ok(_) => Ok(()),
-            Err(error) => match Fault::of(&error) {
-                Fault::Absent(_) => Ok(()),
-                fault => Err(fault),
-            },
+            Err(error) => Fault::of(&error).if_absent(()),
         }
     }
 
     /// Deletes everything under a prefix that ends in `/`, except the key `keep`. Gives how many went.
     pub async fn delete_under(&self, prefix: &str, keep: Option<&str>) -> Result<u64, Fault> {
-        debug_assert!(prefix.ends_with('/'), "a prefix that is no folder would take others with it");
+        debug_assert!(
+            prefix.ends_with('/'),
+            "a prefix that is no folder would take others with it"
+        );
         let mut deleted = 0;
         let mut token = None;
         loop {
@@ -115,7 +129,11 @@ impl Objects {
                 .send()
                 .await
                 .map_err(|error| Fault::of(&error))?;
-            let keys = page.contents().iter().filter_map(|object| object.key()).filter(|key| Some(*key) != keep);
+            let keys = page
+                .contents()
+                .iter()
+                .filter_map(|object| object.key())
+                .filter(|key| Some(*key) != keep);
             let keys: Vec<_> = keys.map(ToOwned::to_owned).collect();
             deleted += keys.len() as u64;
             self.delete_all(keys).await?;
@@ -131,9 +149,15 @@ impl Objects {
             return Ok(());
         }
         let wrong = |error: aws_sdk_s3::error::BuildError| Fault::Permanent(error.to_string());
-        let objects: Result<Vec<_>, _> =
-            keys.into_iter().map(|key| ObjectIdentifier::builder().key(key).build().map_err(wrong)).collect();
-        let delete = Delete::builder().set_objects(Some(objects?)).quiet(true).build().map_err(wrong)?;
+        let objects: Result<Vec<_>, _> = keys
+            .into_iter()
+            .map(|key| ObjectIdentifier::builder().key(key).build().map_err(wrong))
+            .collect();
+        let delete = Delete::builder()
+            .set_objects(Some(objects?))
+            .quiet(true)
+            .build()
+            .map_err(wrong)?;
         let output = self
             .client
             .delete_objects()

@@ -180,13 +180,18 @@ pub(super) fn outstanding(
          ORDER BY seq LIMIT ?3"
     ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = statement.query_map(params![list(pipelines), after.map(FileId::as_str), limit], awaited)?;
+    let rows = statement.query_map(
+        params![list(pipelines), after.map(FileId::as_str), limit],
+        awaited,
+    )?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 pub(super) fn find(connection: &mut Connection, key: &JobKey) -> Result<Option<Outstanding>, Fault> {
     let mut statement = connection.prepare_cached(&format!("{AWAITED} AND file = ?1 AND client = ?2"))?;
-    let found = statement.query_row(params![key.file.as_str(), key.client.as_str()], awaited).optional()?;
+    let found = statement
+        .query_row(params![key.file.as_str(), key.client.as_str()], awaited)
+        .optional()?;
     Ok(found)
 }
 
@@ -199,7 +204,10 @@ const AWAITED: &str = "SELECT client, file, pipeline, path, EXISTS (
 
 fn awaited(row: &rusqlite::Row<'_>) -> rusqlite::Result<Outstanding> {
     Ok(Outstanding {
-        key: JobKey { client: name(row, 0, ClientId::parse)?, file: name(row, 1, FileId::parse)? },
+        key: JobKey {
+            client: name(row, 0, ClientId::parse)?,
+            file: name(row, 1, FileId::parse)?,
+        },
         pipeline: row.get(2)?,
         path: paths::path(row.get(3)?),
         superseded: row.get(4)?,

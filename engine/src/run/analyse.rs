@@ -52,14 +52,30 @@ impl Analyse {
         processor: Processor,
     ) -> Self {
         let (processor, reports) = (Arc::new(processor), mpsc::channel(REPORTS_MAX));
-        Self { parts, spool, lanes, policy, fetch, processor, work: BTreeMap::new(), reports }
+        Self {
+            parts,
+            spool,
+            lanes,
+            policy,
+            fetch,
+            processor,
+            work: BTreeMap::new(),
+            reports,
+        }
     }
 
     fn look(&self, limit: usize) -> Work<Event> {
-        let (lanes, policy, objects) = (self.lanes.clone(), self.policy.claim.clone(), self.parts.objects.clone());
+        let (lanes, policy, objects) = (
+            self.lanes.clone(),
+            self.policy.claim.clone(),
+            self.parts.objects.clone(),
+        );
         Work::task(async move {
             match lanes.claimable(limit, &policy, &objects).await {
-                Ok(look) => Event::Found { offers: look.offers, malformed: look.malformed },
+                Ok(look) => Event::Found {
+                    offers: look.offers,
+                    malformed: look.malformed,
+                },
                 Err(fault) => {
                     warn!(%fault, "cannot look for jobs");
                     Event::LookFailed(fault.to_string())
@@ -79,7 +95,11 @@ impl Analyse {
                     Outcome::Failed(fault.to_string())
                 }
             };
-            Event::Written { key: change.key, write: change.write, outcome }
+            Event::Written {
+                key: change.key,
+                write: change.write,
+                outcome,
+            }
         })
     }
 }
@@ -104,7 +124,10 @@ impl World<Worker> for Analyse {
                 self.write(change)
             }
             Action::Fetch(job) => {
-                let handles = Handles { engage: Arc::new(Notify::new()), stop: CancellationToken::new() };
+                let handles = Handles {
+                    engage: Arc::new(Notify::new()),
+                    stop: CancellationToken::new(),
+                };
                 self.work.insert(RecordKey::from(&job.key), handles.clone());
                 let load = carry::Load {
                     job: *job,
@@ -118,7 +141,7 @@ impl World<Worker> for Analyse {
                 };
                 Work::task(async move {
                     let key = load.job.key.clone();
-                    let ending = carry::carry(load).await;
+                    let ending = Box::pin(carry::carry(load)).await;
                     Event::Ended(key, ending)
                 })
             }

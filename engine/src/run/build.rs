@@ -22,8 +22,9 @@ use super::fetch::FetchPolicy;
 use super::parts::Parts;
 use super::ship::{Cargo, Ship};
 use crate::dsl::spec::{
-    Announce, ChunkerSpec, ClaimSpec, CodecSpec, DirectorySink, DirectorySource, Feed, ForeignSource, JobsSink,
-    JobsSource, PipelineSpec, ProcessorSink, ResultsSource, SinkSpec, SourceSpec, Start, TransportSpec,
+    Announce, ChunkerSpec, ClaimSpec, CodecSpec, DirectorySink, DirectorySource, Feed, ForeignSource,
+    JobsSink, JobsSource, PipelineSpec, ProcessorSink, ResultsSource, SinkSpec, SourceSpec, Start,
+    TransportSpec,
 };
 use crate::error::{Error, Result};
 use crate::sink::directory::ResultsDirectory;
@@ -33,19 +34,18 @@ use crate::source::foreign::Foreign;
 use crate::source::lanes::Lanes;
 
 /// A pipeline that is ready to run.
-pub struct Running {
-    /// The name it has in its role.
-    pub name: String,
+pub(super) struct Running {
     /// Whether others of the role wait for what it makes: it is asked to finish first.
-    pub makes_jobs: bool,
+    pub(super) makes_jobs: bool,
     task: Task,
 }
 
-type Task = Box<dyn FnOnce(watch::Receiver<Order>) -> Pin<Box<dyn Future<Output = Result<()>> + Send>> + Send>;
+type Task =
+    Box<dyn FnOnce(watch::Receiver<Order>) -> Pin<Box<dyn Future<Output = Result<()>> + Send>> + Send>;
 
 impl Running {
     /// Runs until it is idle after [`Order::Finish`] or [`Order::Drain`].
-    pub async fn run(self, orders: watch::Receiver<Order>) -> Result<()> {
+    pub(super) async fn run(self, orders: watch::Receiver<Order>) -> Result<()> {
         (self.task)(orders).await
     }
 }
@@ -70,8 +70,10 @@ impl Middle<'_> {
     }
 
     fn transport(&self) -> Result<(usize, u64)> {
-        let TransportSpec::S3 { concurrency_max, file_size_max } =
-            self.need(self.spec.transport.as_ref(), "transport.s3")?;
+        let TransportSpec::S3 {
+            concurrency_max,
+            file_size_max,
+        } = self.need(self.spec.transport.as_ref(), "transport.s3")?;
         Ok((*concurrency_max, *file_size_max))
     }
 
@@ -81,39 +83,67 @@ impl Middle<'_> {
 }
 
 /// Builds a pipeline. `uploads` are the names of the role's pipelines that ship files.
-pub async fn build(spec: &PipelineSpec, parts: &Parts, uploads: &[String]) -> Result<Running> {
+pub(super) async fn build(spec: &PipelineSpec, parts: &Parts, uploads: &[String]) -> Result<Running> {
     let (name, middle) = (spec.name.clone(), Middle { spec });
-    let running = |makes_jobs, task| Running { name: spec.name.clone(), makes_jobs, task };
+    let running = |makes_jobs, task| Running { makes_jobs, task };
     match (&spec.source, &spec.sink) {
         (SourceSpec::Directory(source), SinkSpec::Jobs(sink)) => {
             let (machine, world) = ship(&name, source, sink, &middle, parts).await?;
-            Ok(running(true, task(move |orders| async move { drive(&name, machine, world, orders).await })))
+            Ok(running(
+                true,
+                task(move |orders| async move { drive(&name, machine, world, orders).await }),
+            ))
         }
         (SourceSpec::Results(source), SinkSpec::Directory(sink)) => {
             let (machine, world) = collector(source, sink, parts, uploads)?;
-            Ok(running(false, task(move |orders| async move { drive(&name, machine, world, orders).await })))
+            Ok(running(
+                false,
+                task(move |orders| async move { drive(&name, machine, world, orders).await }),
+            ))
         }
         (SourceSpec::Jobs(source), SinkSpec::Processor(sink)) => {
             let (machine, world) = analyse(source, sink, &middle, parts).await?;
-            Ok(running(false, task(move |orders| async move { drive(&name, machine, world, orders).await })))
+            Ok(running(
+                false,
+                task(move |orders| async move { drive(&name, machine, world, orders).await }),
+            ))
         }
         (SourceSpec::Jobs(source), SinkSpec::Delete(sink)) => {
             let (results_keep, retention) = (sink.results_keep, sink.retention);
-            let (machine, world) = care(source, Duty::Clean { results_keep, retention }, parts);
-            Ok(running(false, task(move |orders| async move { drive(&name, machine, world, orders).await })))
+            let (machine, world) = care(
+                source,
+                Duty::Clean {
+                    results_keep,
+                    retention,
+                },
+                parts,
+            );
+            Ok(running(
+                false,
+                task(move |orders| async move { drive(&name, machine, world, orders).await }),
+            ))
         }
         (SourceSpec::Jobs(source), SinkSpec::Requeue) => {
             let (machine, world) = care(source, Duty::Requeue(middle.retry()?), parts);
-            Ok(running(false, task(move |orders| async move { drive(&name, machine, world, orders).await })))
+            Ok(running(
+                false,
+                task(move |orders| async move { drive(&name, machine, world, orders).await }),
+            ))
         }
         (SourceSpec::Foreign(source), SinkSpec::Admit(sink)) => {
             let (machine, world) = admit(source, sink.lease, parts);
-            Ok(running(false, task(move |orders| async move { drive(&name, machine, world, orders).await })))
+            Ok(running(
+                false,
+                task(move |orders| async move { drive(&name, machine, world, orders).await }),
+            ))
         }
         // The chain check has refused the rest with what is missing; this is for specs made in code.
-        (SourceSpec::Directory(_) | SourceSpec::Jobs(_) | SourceSpec::Results(_) | SourceSpec::Foreign(_), _) => {
-            Err(Error::config(format!("the sink of pipeline `{name}` does not take what its source gives")))
-        }
+        (
+            SourceSpec::Directory(_) | SourceSpec::Jobs(_) | SourceSpec::Results(_) | SourceSpec::Foreign(_),
+            _,
+        ) => Err(Error::config(format!(
+            "the sink of pipeline `{name}` does not take what its source gives"
+        ))),
     }
 }
 
@@ -155,7 +185,10 @@ async fn ship(
         retry,
     };
     let directory = Directory::open(source)?;
-    let (key, ledger) = (owned(parts.key.as_ref(), "key")?, owned(parts.ledger.as_ref(), "ledger")?);
+    let (key, ledger) = (
+        owned(parts.key.as_ref(), "key")?,
+        owned(parts.ledger.as_ref(), "ledger")?,
+    );
     let world = Ship::new(name, directory, parts.clone(), key, ledger, cargo).await?;
     Ok((Upload::new(policy), world))
 }
@@ -166,7 +199,11 @@ fn collector(
     parts: &Parts,
     uploads: &[String],
 ) -> Result<(Collect, CollectWorld)> {
-    let of = if source.of.is_empty() { uploads.to_vec() } else { source.of.clone() };
+    let of = if source.of.is_empty() {
+        uploads.to_vec()
+    } else {
+        source.of.clone()
+    };
     let shared = collect::Shared {
         parts: parts.clone(),
         key: owned(parts.key.as_ref(), "key")?,
@@ -183,7 +220,12 @@ fn collector(
         jitter: Jitter::None,
     };
     let machine = Collect::new(Pace::new(source.interval, source.interval_max), retry);
-    Ok((machine, CollectWorld { shared: Arc::new(shared) }))
+    Ok((
+        machine,
+        CollectWorld {
+            shared: Arc::new(shared),
+        },
+    ))
 }
 
 async fn analyse(
@@ -212,7 +254,17 @@ async fn analyse(
     processor.ready().await?;
     let spool = owned(parts.spool.as_ref(), "spool")?;
     let machine = Worker::new(policy.clone(), Pace::new(source.interval, source.interval_max));
-    Ok((machine, Analyse::new(parts.clone(), spool, lanes(source, parts), policy, fetch, processor)))
+    Ok((
+        machine,
+        Analyse::new(
+            parts.clone(),
+            spool,
+            lanes(source, parts),
+            policy,
+            fetch,
+            processor,
+        ),
+    ))
 }
 
 fn claim_policy(claim: &ClaimSpec) -> ClaimPolicy {
@@ -223,7 +275,9 @@ fn claim_policy(claim: &ClaimSpec) -> ClaimPolicy {
             Start::Uploaded => CoreStart::Uploaded,
         },
         feed: match claim.feed {
-            Feed::Streaming => CoreFeed::Streaming { wait: claim.feed_wait },
+            Feed::Streaming => CoreFeed::Streaming {
+                wait: claim.feed_wait,
+            },
             Feed::Complete => CoreFeed::Complete,
         },
         in_flight_max: claim.in_flight_max,
@@ -235,39 +289,64 @@ fn claim_policy(claim: &ClaimSpec) -> ClaimPolicy {
 }
 
 fn lanes(source: &JobsSource, parts: &Parts) -> Lanes {
-    Lanes { jobs: parts.jobs.clone(), kind: source.lane, shards: parts.shards, batch_max: source.batch_max }
+    Lanes {
+        jobs: parts.jobs.clone(),
+        kind: source.lane,
+        shards: parts.shards,
+        batch_max: source.batch_max,
+    }
 }
 
 fn care(source: &JobsSource, duty: Duty, parts: &Parts) -> (Caretaker, Care) {
     let pace = Pace::new(source.interval, source.interval_max);
-    let world = Care { parts: parts.clone(), source: Source::Lanes(lanes(source, parts)) };
+    let world = Care {
+        parts: parts.clone(),
+        source: Source::Lanes(lanes(source, parts)),
+    };
     (Caretaker::new(duty, &*parts.processor, pace), world)
 }
 
 fn admit(source: &ForeignSource, lease: std::time::Duration, parts: &Parts) -> (Caretaker, Care) {
     let pace = Pace::new(source.interval, source.interval);
     let foreign = Foreign::new(parts.jobs.clone(), parts.shards, source.pages_max);
-    let world = Care { parts: parts.clone(), source: Source::Foreign(foreign) };
-    (Caretaker::new(Duty::Admit { shards: parts.shards, lease }, &*parts.processor, pace), world)
+    let world = Care {
+        parts: parts.clone(),
+        source: Source::Foreign(foreign),
+    };
+    (
+        Caretaker::new(
+            Duty::Admit {
+                shards: parts.shards,
+                lease,
+            },
+            &*parts.processor,
+            pace,
+        ),
+        world,
+    )
 }
 
 fn owned<T: Clone>(part: Option<&T>, what: &str) -> Result<T> {
-    part.cloned().ok_or_else(|| Error::config(format!("the role has no {what} for this pipeline")))
+    part.cloned()
+        .ok_or_else(|| Error::config(format!("the role has no {what} for this pipeline")))
 }
 
 /// What a role's pipelines need of the parts they share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Needs {
+pub(super) struct Needs {
     /// A key and a ledger: something is shipped or collected.
-    pub client: bool,
+    pub(super) client: bool,
     /// A spool: something is analysed.
-    pub spool: bool,
+    pub(super) spool: bool,
 }
 
 impl Needs {
     /// What these pipelines need.
-    pub fn of<'a>(pipelines: impl Iterator<Item = &'a PipelineSpec>) -> Self {
-        let mut needs = Self { client: false, spool: false };
+    pub(super) fn of<'a>(pipelines: impl Iterator<Item = &'a PipelineSpec>) -> Self {
+        let mut needs = Self {
+            client: false,
+            spool: false,
+        };
         for pipeline in pipelines {
             match (&pipeline.source, &pipeline.sink) {
                 (SourceSpec::Directory(_) | SourceSpec::Results(_), _) => needs.client = true,

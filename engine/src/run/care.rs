@@ -47,7 +47,15 @@ impl World<Caretaker> for Care {
                 let source = self.source.clone();
                 Work::task(async move {
                     match source.look().await {
-                        Ok(Look { offers, malformed, more }) => Event::Found { offers, malformed, more },
+                        Ok(Look {
+                            offers,
+                            malformed,
+                            more,
+                        }) => Event::Found {
+                            offers,
+                            malformed,
+                            more,
+                        },
                         Err(fault) => {
                             warn!(%fault, "cannot look for jobs");
                             Event::LookFailed(fault.to_string())
@@ -65,7 +73,13 @@ impl World<Caretaker> for Care {
                     let key = RecordKey::from(&job.key);
                     match objects.delete_under(&job.key.prefix(), kept.as_deref()).await {
                         Ok(count) => {
-                            info!(file = key.file, count, why = reason.rule, key = reason.key, "objects deleted");
+                            info!(
+                                file = key.file,
+                                count,
+                                why = reason.rule,
+                                key = reason.key,
+                                "objects deleted"
+                            );
                             Event::Deleted(key)
                         }
                         Err(fault) => failed(key, &fault),
@@ -79,7 +93,9 @@ impl World<Caretaker> for Care {
                     match jobs.apply(&change).await {
                         Ok(Answer::Done(_)) => match change.write {
                             Write::Refuse | Write::GiveUp => warn!(file, why = reason.rule, "{write}"),
-                            Write::Requeue | Write::Admit | Write::Adopt => info!(file, why = reason.rule, "{write}"),
+                            Write::Requeue | Write::Admit | Write::Adopt => {
+                                info!(file, why = reason.rule, "{write}");
+                            }
                             Write::Create
                             | Write::Claim
                             | Write::Heartbeat

@@ -79,8 +79,13 @@ fn told(key: JobKey, delivered: Result<(), Failure>) -> Event {
 
 impl Shared {
     async fn look(&self, after: Option<FileId>) -> Result<Event, Failure> {
-        let page = self.ledger.outstanding(&self.of, after.as_ref(), BATCH_GET_MAX).await?;
-        let next = (page.len() == BATCH_GET_MAX).then(|| page.last().map(|last| last.key.file.clone())).flatten();
+        let page = self
+            .ledger
+            .outstanding(&self.of, after.as_ref(), BATCH_GET_MAX)
+            .await?;
+        let next = (page.len() == BATCH_GET_MAX)
+            .then(|| page.last().map(|last| last.key.file.clone()))
+            .flatten();
         let keys: Vec<JobKey> = page.into_iter().map(|outstanding| outstanding.key).collect();
         let (records, left) = self.parts.jobs.get_many(&keys).await?;
         let mut jobs: BTreeMap<JobKey, Job> = BTreeMap::new();
@@ -95,9 +100,16 @@ impl Shared {
             let key = key.into();
             !left.contains(&key) && !unreadable.contains(&key)
         };
-        let standings = keys.into_iter().filter(answered).map(|key| Standing { job: jobs.remove(&key), key });
+        let standings = keys.into_iter().filter(answered).map(|key| Standing {
+            job: jobs.remove(&key),
+            key,
+        });
         let unanswered = !left.is_empty() || !unreadable.is_empty();
-        Ok(Event::Found { standings: standings.collect(), unanswered, next })
+        Ok(Event::Found {
+            standings: standings.collect(),
+            unanswered,
+            next,
+        })
     }
 
     /// Where the outcome of a job goes, by what the ledger knows of it.
@@ -116,25 +128,45 @@ impl Shared {
 
     async fn deliver_result(&self, job: &Job) -> Result<(), Failure> {
         let key = &job.key;
-        let Some(outstanding) = self.outstanding(key).await? else { return Ok(()) };
+        let Some(outstanding) = self.outstanding(key).await? else {
+            return Ok(());
+        };
         let object = job.results_object();
         let sealed = match &object {
             None => job.results.clone().unwrap_or_default(),
             Some(object) => match self.parts.objects.get(object, SEALED_BYTES_MAX as u64).await? {
                 Found::Object(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-                Found::Nothing => return self.lost(key, &outstanding, "the result is not in the bucket any more").await,
+                Found::Nothing => {
+                    return self
+                        .lost(key, &outstanding, "the result is not in the bucket any more")
+                        .await;
+                }
                 Found::TooLarge(size) => {
-                    return self.lost(key, &outstanding, &format!("the result is too large: {size} bytes")).await;
+                    return self
+                        .lost(
+                            key,
+                            &outstanding,
+                            &format!("the result is too large: {size} bytes"),
+                        )
+                        .await;
                 }
             },
         };
         if outstanding.superseded {
             info!(file = %key.file, path = %outstanding.path.display(), "a newer version was sent since: its result counts");
         } else {
-            let (client, folder, target) = (Arc::clone(&self.key), self.folder.clone(), self.target(&outstanding));
+            let (client, folder, target) = (
+                Arc::clone(&self.key),
+                self.folder.clone(),
+                self.target(&outstanding),
+            );
             let results_type = job.results_type.clone();
             let delivered = blocking(move || match client.open(&sealed) {
-                Ok(plain) => Ok(Ok(folder.write_result(&target, results_type.as_deref(), &plain)?)),
+                Ok(plain) => Ok(Ok(folder.write_result(
+                    &target,
+                    results_type.as_deref(),
+                    &plain,
+                )?)),
                 Err(error) => {
                     let kept = folder.keep_sealed(&target, &sealed)?;
                     let why = format!(
@@ -163,7 +195,9 @@ impl Shared {
     }
 
     async fn deliver_error(&self, key: &JobKey, why: &str) -> Result<(), Failure> {
-        let Some(outstanding) = self.outstanding(key).await? else { return Ok(()) };
+        let Some(outstanding) = self.outstanding(key).await? else {
+            return Ok(());
+        };
         self.report(key, &outstanding, why).await?;
         self.ledger.finished(key, Outcome::Error(why.to_owned())).await?;
         Ok(())
@@ -184,7 +218,9 @@ impl Shared {
         let text = error_text(&outstanding.path, why, now(), key.file.as_str());
         let written = blocking(move || Ok(folder.write_error(&target, &text)?)).await?;
         warn!(file = %key.file, error_file = %written.display(), why, "no result");
-        self.parts.progress.failed(&key.file, &outstanding.path, written, why);
+        self.parts
+            .progress
+            .failed(&key.file, &outstanding.path, written, why);
         Ok(())
     }
 }

@@ -54,7 +54,10 @@ pub trait World<M: Machine>: Send {
 
 /// Now, with fresh jitter.
 pub fn at() -> At {
-    At { now: now(), jitter: fastrand::f64() }
+    At {
+        now: now(),
+        jitter: fastrand::f64(),
+    }
 }
 
 /// Now.
@@ -63,7 +66,12 @@ pub fn now() -> Timestamp {
 }
 
 /// Runs a machine in its world until it is idle after [`Order::Finish`] or [`Order::Drain`].
-pub async fn drive<M, W>(name: &str, mut machine: M, mut world: W, mut orders: watch::Receiver<Order>) -> Result<()>
+pub async fn drive<M, W>(
+    name: &str,
+    mut machine: M,
+    mut world: W,
+    mut orders: watch::Receiver<Order>,
+) -> Result<()>
 where
     M: Machine,
     M::Event: Send + 'static,
@@ -89,7 +97,9 @@ where
         if order != Order::Serve && tasks.is_empty() && machine.is_idle() {
             return Ok(());
         }
-        let sleep = machine.wake_at().map(|wake| wake.since(now()).clamp(SLEEP_MIN, SLEEP_MAX));
+        let sleep = machine
+            .wake_at()
+            .map(|wake| wake.since(now()).clamp(SLEEP_MIN, SLEEP_MAX));
         tokio::select! {
             changed = orders.changed() => {
                 // Whoever gave the orders is gone: so is the process.
@@ -108,7 +118,9 @@ where
 }
 
 fn broken(name: &str, error: tokio::task::JoinError) -> Error {
-    Error::failed(format!("pipeline `{name}` broke off: this is a fault of the program"))
-        .because(error)
-        .hint("nothing is lost: start it again; please report what was printed above")
+    Error::failed(format!(
+        "pipeline `{name}` broke off: this is a fault of the program"
+    ))
+    .because(error)
+    .hint("nothing is lost: start it again; please report what was printed above")
 }

@@ -100,7 +100,13 @@ async fn fetch_pieces(
     spool: &mut SpoolWriter,
     here: &mut impl FnMut(u64),
 ) -> Result<(), FetchError> {
-    let fetcher = Fetcher { objects, job, outline, policy, last_came: Mutex::new(Instant::now()) };
+    let fetcher = Fetcher {
+        objects,
+        job,
+        outline,
+        policy,
+        last_came: Mutex::new(Instant::now()),
+    };
     let mut pieces = stream::iter(0..job.chunks)
         .map(|index| fetcher.piece(index))
         .buffered(policy.concurrency_max.max(1));
@@ -110,7 +116,9 @@ async fn fetch_pieces(
         total += bytes.len() as u64;
         if outline.is_none() && total > policy.file_size_max {
             let limit = policy.file_size_max;
-            return Err(FetchError::Refused(format!("the file is larger than {limit} bytes (transport.s3.file-size-max)")));
+            return Err(FetchError::Refused(format!(
+                "the file is larger than {limit} bytes (transport.s3.file-size-max)"
+            )));
         }
         whole.update(&bytes);
         digests.push(digest);
@@ -139,16 +147,23 @@ impl Fetcher<'_> {
             None => (Codec::Zstd, Bound::AtMost(self.policy.chunk_size_max)),
         };
         let what = format!("chunk {index}");
-        let stored = self.wait_for(&self.job.key.chunk(index), bound.encoded_max(), &what).await?;
+        let stored = self
+            .wait_for(&self.job.key.chunk(index), bound.encoded_max(), &what)
+            .await?;
         let decoded = tokio::task::spawn_blocking(move || {
             let bytes = codec::decode(codec, &stored, bound)?;
             let digest = hex::encode(Sha256::digest(&bytes));
-            Ok::<_, DecodeError>(Piece { bytes: bytes.into(), digest })
+            Ok::<_, DecodeError>(Piece {
+                bytes: bytes.into(),
+                digest,
+            })
         });
         match decoded.await {
             Ok(Ok(piece)) => Ok(piece),
             Ok(Err(error)) => Err(FetchError::Refused(format!("chunk {index}: {error}"))),
-            Err(error) => Err(FetchError::Fault(format!("chunk {index} was not decoded: {error}"))),
+            Err(error) => Err(FetchError::Fault(format!(
+                "chunk {index} was not decoded: {error}"
+            ))),
         }
     }
 
@@ -162,12 +177,18 @@ impl Fetcher<'_> {
                     return Ok(bytes);
                 }
                 Found::TooLarge(size) => {
-                    return Err(FetchError::Refused(format!("{what} is {size} bytes, and at most {bytes_max} were signed")));
+                    return Err(FetchError::Refused(format!(
+                        "{what} is {size} bytes, and at most {bytes_max} were signed"
+                    )));
                 }
                 Found::Nothing => {}
             }
             self.refuse_if_abandoned().await?;
-            let quiet = self.last_came.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+            let quiet = self
+                .last_came
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .elapsed();
             if quiet >= self.policy.stall {
                 let stall = humantime::format_duration(self.policy.stall);
                 return Err(FetchError::Stalled(format!("{what} did not come within {stall}")));
@@ -182,7 +203,11 @@ impl Fetcher<'_> {
         if self.outline.is_none() {
             return Ok(());
         }
-        match self.objects.get(&self.job.key.manifest(), MANIFEST_BYTES_MAX).await? {
+        match self
+            .objects
+            .get(&self.job.key.manifest(), MANIFEST_BYTES_MAX)
+            .await?
+        {
             Found::Object(bytes) => self.read(&bytes).map(drop),
             Found::Nothing | Found::TooLarge(_) => Ok(()),
         }
@@ -202,30 +227,46 @@ impl Fetcher<'_> {
     /// the proof, unless the policy asks for more.
     async fn prove(&self, sha256: &str, digests: &[String]) -> Result<(), FetchError> {
         let manifest = if self.outline.is_some() {
-            self.read(&self.wait_for(&self.job.key.manifest(), MANIFEST_BYTES_MAX, "the manifest").await?)?
+            self.read(
+                &self
+                    .wait_for(&self.job.key.manifest(), MANIFEST_BYTES_MAX, "the manifest")
+                    .await?,
+            )?
         } else {
-            match self.objects.get(&self.job.key.manifest(), MANIFEST_BYTES_MAX).await? {
+            match self
+                .objects
+                .get(&self.job.key.manifest(), MANIFEST_BYTES_MAX)
+                .await?
+            {
                 Found::Object(bytes) => self.read(&bytes)?,
                 Found::TooLarge(size) => {
-                    return Err(FetchError::Refused(format!("the manifest is too large: {size} bytes")));
+                    return Err(FetchError::Refused(format!(
+                        "the manifest is too large: {size} bytes"
+                    )));
                 }
                 Found::Nothing => {
                     return match self.policy.manifest {
                         ManifestNeed::Optional => Ok(()),
-                        ManifestNeed::Required => {
-                            Err(FetchError::Refused("there is no manifest, and claim.manifest asks for one".to_owned()))
-                        }
+                        ManifestNeed::Required => Err(FetchError::Refused(
+                            "there is no manifest, and claim.manifest asks for one".to_owned(),
+                        )),
                     };
                 }
             }
         };
-        if let Some(index) = (0..digests.len()).find(|&index| manifest.pieces.get(index) != digests.get(index)) {
-            return Err(FetchError::Refused(format!("chunk {index} is not what the client sent: its SHA-256 differs from the manifest")));
+        if let Some(index) =
+            (0..digests.len()).find(|&index| manifest.pieces.get(index) != digests.get(index))
+        {
+            return Err(FetchError::Refused(format!(
+                "chunk {index} is not what the client sent: its SHA-256 differs from the manifest"
+            )));
         }
         if manifest.sha256 == sha256 {
             Ok(())
         } else {
-            Err(FetchError::Refused("the file is not what the client sent: its SHA-256 differs from the manifest".to_owned()))
+            Err(FetchError::Refused(
+                "the file is not what the client sent: its SHA-256 differs from the manifest".to_owned(),
+            ))
         }
     }
 }

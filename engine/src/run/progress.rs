@@ -114,7 +114,12 @@ impl Progress {
         let mut board = self.board();
         board.waiting.remove(path);
         board.left.remove(path);
-        let underway = Underway { path: path.to_owned(), size, sent: 0, stage: Stage::Uploading };
+        let underway = Underway {
+            path: path.to_owned(),
+            size,
+            sent: 0,
+            stage: Stage::Uploading,
+        };
         if board.underway.insert(file.clone(), underway).is_none() {
             board.counts.bytes_total += size;
         }
@@ -134,7 +139,9 @@ impl Progress {
     /// A file is in the bucket.
     pub fn uploaded(&self, file: &FileId) {
         let mut board = self.board();
-        let Some(underway) = board.underway.get_mut(file) else { return };
+        let Some(underway) = board.underway.get_mut(file) else {
+            return;
+        };
         if underway.stage == Stage::Uploading {
             underway.stage = Stage::Queued;
         }
@@ -191,7 +198,13 @@ impl Progress {
     /// Where everything stands.
     pub fn counts(&self) -> Counts {
         let board = self.board();
-        let stage = |wanted| board.underway.values().filter(|underway| underway.stage == wanted).count();
+        let stage = |wanted| {
+            board
+                .underway
+                .values()
+                .filter(|underway| underway.stage == wanted)
+                .count()
+        };
         Counts {
             waiting: board.waiting.len(),
             uploading: stage(Stage::Uploading),

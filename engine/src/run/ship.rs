@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use roundtrip_core::at::Timestamp;
 use roundtrip_core::file::{Known, Shipping, Sight, Stamp};
 use roundtrip_core::machine::Decision;
 use roundtrip_core::upload::{Action, Event, Fault, Step, Upload};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::driver::{Work, World};
+use super::driver::{Work, World, now};
 use super::parts::Parts;
 use crate::error::Result;
 use crate::ledger::Ledger;
@@ -21,6 +22,9 @@ use crate::wire::keys::ClientKey;
 
 pub(super) use steps::Cargo;
 use steps::Shipment;
+
+/// How long the ledger keeps jobs of files that were shipped again since: 30 days, in milliseconds.
+const SUPERSEDED_KEPT_MS: i64 = 30 * 24 * 3_600_000;
 
 /// The world of a pipeline that ships files.
 pub(super) struct Ship {
@@ -59,22 +63,49 @@ impl Ship {
         cargo: Cargo,
     ) -> Result<Self> {
         let root = directory.root().to_owned();
+        ledger.prune(Timestamp(now().0 - SUPERSEDED_KEPT_MS)).await?;
         let unfinished = ledger.unfinished(pipeline, &root).await?;
-        let shared = Shared { pipeline: pipeline.to_owned(), root, parts, key, ledger, cargo };
+        let shared = Shared {
+            pipeline: pipeline.to_owned(),
+            root,
+            parts,
+            key,
+            ledger,
+            cargo,
+        };
         let mut events = VecDeque::new();
         // What a crash left half-done is gone on with or given up, also where the file is gone by now.
         for (path, known) in unfinished {
             let sight = directory.look(&path).await;
-            events.push_back(Event::Sighted { path, sight, known: Some(known) });
+            events.push_back(Event::Sighted {
+                path,
+                sight,
+                known: Some(known),
+            });
         }
-        Ok(Self { shared: Arc::new(shared), directory, unasked: None, events, under_way: BTreeMap::new() })
+        Ok(Self {
+            shared: Arc::new(shared),
+            directory,
+            unasked: None,
+            events,
+            under_way: BTreeMap::new(),
+        })
     }
 
     /// Asks the ledger about a batch of sightings.
     async fn ask(&mut self) {
         let Some(batch) = &self.unasked else { return };
-        let paths: Vec<PathBuf> = batch.sightings.iter().map(|sighting| sighting.path.clone()).collect();
-        let known = match self.shared.ledger.known(&self.shared.pipeline, &self.shared.root, &paths).await {
+        let paths: Vec<PathBuf> = batch
+            .sightings
+            .iter()
+            .map(|sighting| sighting.path.clone())
+            .collect();
+        let known = match self
+            .shared
+            .ledger
+            .known(&self.shared.pipeline, &self.shared.root, &paths)
+            .await
+        {
             Ok(known) => known,
             Err(error) => {
                 // Without its memory a file could be sent twice: nothing is taken until a later scan.
@@ -83,7 +114,13 @@ impl Ship {
                 return;
             }
         };
-        let Some(Batch { sightings, scan_complete }) = self.unasked.take() else { return };
+        let Some(Batch {
+            sightings,
+            scan_complete,
+        }) = self.unasked.take()
+        else {
+            return;
+        };
         for (Sighting { path, sight }, known) in sightings.into_iter().zip(known) {
             self.show(&path, &sight, known.as_ref());
             self.events.push_back(Event::Sighted { path, sight, known });
@@ -139,8 +176,16 @@ impl Ship {
             let sight = looking.await;
             let paths = [path.clone()];
             match shared.ledger.known(&shared.pipeline, &shared.root, &paths).await {
-                Ok(mut known) => Event::Sighted { path, sight, known: known.pop().flatten() },
-                Err(error) => Event::Sighted { path, sight: Sight::Unreadable(error.to_string()), known: None },
+                Ok(mut known) => Event::Sighted {
+                    path,
+                    sight,
+                    known: known.pop().flatten(),
+                },
+                Err(error) => Event::Sighted {
+                    path,
+                    sight: Sight::Unreadable(error.to_string()),
+                    known: None,
+                },
             }
         })
     }
@@ -167,7 +212,12 @@ impl World<Upload> for Ship {
                 self.directory.scan_now();
                 Work::None
             }
-            Action::Do { path, step, stamp, resume } => {
+            Action::Do {
+                path,
+                step,
+                stamp,
+                resume,
+            } => {
                 debug!(path = %path.display(), ?step, why = reason.rule, key = reason.key, "does");
                 self.step(path, step, stamp, resume)
             }

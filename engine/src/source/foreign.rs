@@ -25,7 +25,12 @@ pub struct Foreign {
 impl Foreign {
     /// Reads up to `pages_max` pages of the table a look.
     pub fn new(jobs: Jobs, shards: u32, pages_max: u32) -> Self {
-        Self { jobs, shards, pages_max, cursor: Arc::default() }
+        Self {
+            jobs,
+            shards,
+            pages_max,
+            cursor: Arc::default(),
+        }
     }
 
     /// Jobs without a lane, and jobs that are not where their status says.
@@ -62,7 +67,11 @@ fn take(look: &mut Look, records: Vec<crate::cloud::jobs::Record>) {
         match record {
             Ok(job) => {
                 let signature = verified(&job);
-                look.offers.push(Offer { job, signature, uploaded: true });
+                look.offers.push(Offer {
+                    job,
+                    signature,
+                    uploaded: true,
+                });
             }
             Err(malformed) => look.malformed.push(malformed),
         }

@@ -28,7 +28,11 @@ impl Look {
     /// Takes a record in, without judging its signature.
     fn take(&mut self, record: Record) {
         match record {
-            Ok(job) => self.offers.push(Offer { job, signature: Ok(()), uploaded: true }),
+            Ok(job) => self.offers.push(Offer {
+                job,
+                signature: Ok(()),
+                uploaded: true,
+            }),
             Err(malformed) => self.malformed.push(malformed),
         }
     }
@@ -59,7 +63,8 @@ impl Lanes {
         let mut shards: Vec<u32> = (0..self.shards).collect();
         fastrand::shuffle(&mut shards);
         for shard in shards {
-            self.claimable_of(shard, wanted, policy, objects, &mut look).await?;
+            self.claimable_of(shard, wanted, policy, objects, &mut look)
+                .await?;
             if look.offers.len() >= wanted {
                 break;
             }
@@ -75,7 +80,10 @@ impl Lanes {
         objects: &Objects,
         look: &mut Look,
     ) -> Result<(), Fault> {
-        let lane = Lane { kind: self.kind, shard };
+        let lane = Lane {
+            kind: self.kind,
+            shard,
+        };
         let mut from = None;
         for _ in 0..PAGES_MAX {
             let Page { records, next } = self.jobs.due(lane, now(), self.batch_max, from).await?;
@@ -98,7 +106,10 @@ impl Lanes {
     pub async fn due(&self) -> Result<Look, Fault> {
         let mut look = Look::default();
         for shard in 0..self.shards {
-            let lane = Lane { kind: self.kind, shard };
+            let lane = Lane {
+                kind: self.kind,
+                shard,
+            };
             let page = self.jobs.due(lane, now(), self.batch_max, None).await?;
             look.more |= page.next.is_some();
             page.records.into_iter().for_each(|record| look.take(record));
@@ -114,13 +125,18 @@ async fn judged(job: Job, policy: &ClaimPolicy, objects: &Objects) -> Result<Off
         Start::Announced => true,
         Start::Uploaded => signature.is_ok() && is_uploaded(&job, objects).await?,
     };
-    Ok(Offer { job, signature, uploaded })
+    Ok(Offer {
+        job,
+        signature,
+        uploaded,
+    })
 }
 
 /// Whether a record is what its client signed, its outline included.
 pub(crate) fn verified(job: &Job) -> Result<(), String> {
     signed::verify_job(job).map_err(|error| format!("the record is not what its client signed: {error}"))?;
-    signed::verify_outline(job).map_err(|error| format!("the outline is not what its client signed: {error}"))?;
+    signed::verify_outline(job)
+        .map_err(|error| format!("the outline is not what its client signed: {error}"))?;
     Ok(())
 }
 

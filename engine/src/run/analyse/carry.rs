@@ -42,7 +42,16 @@ pub(super) async fn carry(load: Load) -> Ending {
 }
 
 async fn carry_on(load: Load) -> Ending {
-    let Load { job, objects, spool, fetch, processor, engage, stop, reports } = load;
+    let Load {
+        job,
+        objects,
+        spool,
+        fetch,
+        processor,
+        engage,
+        stop,
+        reports,
+    } = load;
     let outline = match signed::verify_outline(&job) {
         Ok(outline) => outline,
         Err(error) => return Ending::Refused(format!("the outline is not what its client signed: {error}")),
@@ -52,14 +61,21 @@ async fn carry_on(load: Load) -> Ending {
         Ok(file) => file,
         Err(error) => return away(error.to_string()),
     };
-    let input = Input { file: reader, name: outline.as_ref().and_then(|outline| outline.name.clone()) };
+    let input = Input {
+        file: reader,
+        name: outline.as_ref().and_then(|outline| outline.name.clone()),
+    };
     let analysis = async {
         engage.notified().await;
         processor.analyse(input, stop).await
     };
     let arrival = async {
         let report = |here| {
-            let _ = reports.try_send(Event::Progressed { key: job.key.clone(), here, size });
+            let _ = reports.try_send(Event::Progressed {
+                key: job.key.clone(),
+                here,
+                size,
+            });
         };
         fetch::fetch(&objects, &job, outline.as_ref(), &fetch, writer, report).await?;
         // This report must not be lost: without it the processor may never be engaged.
@@ -78,7 +94,11 @@ async fn carry_on(load: Load) -> Ending {
                 Ok(()) => Answer::Unproven(why),
                 Err(error) => return not_arrived(error),
             },
-            answer => answer,
+            answer @ (Answer::Result { .. }
+            | Answer::JobFault(_)
+            | Answer::Failed { .. }
+            | Answer::Away { .. }
+            | Answer::Stopped) => answer,
         },
     };
     ended(&objects, &job.key, answer).await
@@ -100,7 +120,10 @@ fn away(why: String) -> Ending {
 async fn ended(objects: &Objects, key: &JobKey, answer: Answer) -> Ending {
     match answer {
         Answer::Result { content_type, body } => match seal_result(objects, key, body).await {
-            Ok(results) => Ending::Result { results, results_type: content_type },
+            Ok(results) => Ending::Result {
+                results,
+                results_type: content_type,
+            },
             Err(ending) => ending,
         },
         Answer::JobFault(why) => Ending::JobFault(why),
@@ -127,6 +150,8 @@ async fn seal_result(objects: &Objects, key: &JobKey, body: Vec<u8>) -> Result<S
     let object = key.results();
     match objects.put(&object, sealed.into()).await {
         Ok(()) => Ok(object),
-        Err(fault) => Err(Ending::Fault(format!("the result cannot be put into the bucket: {fault}"))),
+        Err(fault) => Err(Ending::Fault(format!(
+            "the result cannot be put into the bucket: {fault}"
+        ))),
     }
 }

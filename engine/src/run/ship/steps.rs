@@ -68,7 +68,11 @@ pub(super) async fn perform(
         Step::Commit => commit(shared, begun(slot)?).await,
         Step::Remember => {
             let shipment = begun(slot)?;
-            shared.ledger.sent(&shipment.key).await.map_err(|error| remembered(&error))?;
+            shared
+                .ledger
+                .sent(&shipment.key)
+                .await
+                .map_err(|error| remembered(&error))?;
             shared.parts.progress.uploaded(&shipment.key.file);
             Ok(())
         }
@@ -76,24 +80,48 @@ pub(super) async fn perform(
         Step::Forget => {
             let key = key_of(shared, slot.as_ref(), resume)?;
             shared.parts.progress.withdrawn(&key.file);
-            shared.ledger.forget(&key).await.map(drop).map_err(|error| remembered(&error))
+            shared
+                .ledger
+                .forget(&key)
+                .await
+                .map(drop)
+                .map_err(|error| remembered(&error))
         }
     }
 }
 
 fn begun(slot: &mut Option<Shipment>) -> Result<&mut Shipment, Fault> {
-    slot.as_mut().ok_or_else(|| Fault::Permanent("a step came before its beginning".to_owned()))
+    slot.as_mut()
+        .ok_or_else(|| Fault::Permanent("a step came before its beginning".to_owned()))
 }
 
 fn key_of(shared: &Shared, shipment: Option<&Shipment>, resume: Option<Known>) -> Result<JobKey, Fault> {
-    let resumed = || Some(JobKey { client: shared.key.client_id().clone(), file: resume?.file });
+    let resumed = || {
+        Some(JobKey {
+            client: shared.key.client_id().clone(),
+            file: resume?.file,
+        })
+    };
     let key = shipment.map(|shipment| shipment.key.clone()).or_else(resumed);
     key.ok_or_else(|| Fault::Permanent("there is no job to give up".to_owned()))
 }
 
-async fn begin(shared: &Shared, path: &Path, stamp: &Stamp, resume: Option<Known>) -> Result<Shipment, Fault> {
-    let Cargo { chunk_size, codec, send_name, .. } = shared.cargo;
-    let cut = Cut { size: stamp.size, chunk_size };
+async fn begin(
+    shared: &Shared,
+    path: &Path,
+    stamp: &Stamp,
+    resume: Option<Known>,
+) -> Result<Shipment, Fault> {
+    let Cargo {
+        chunk_size,
+        codec,
+        send_name,
+        ..
+    } = shared.cargo;
+    let cut = Cut {
+        size: stamp.size,
+        chunk_size,
+    };
     if cut.chunks() > MANIFEST_CHUNKS_MAX {
         return Err(Fault::Unreadable(format!(
             "{} chunks are too many (at most {MANIFEST_CHUNKS_MAX}): set a larger chunker.fixed.size",
@@ -106,8 +134,14 @@ async fn begin(shared: &Shared, path: &Path, stamp: &Stamp, resume: Option<Known
         Some(known) => (known.file, known.created),
         None => (new_file_id()?, item::iso(now())),
     };
-    let key = JobKey { client: shared.key.client_id().clone(), file };
-    let announced = shared.ledger.announce(&shared.pipeline, &shared.root, path, stamp, &key, &created).await;
+    let key = JobKey {
+        client: shared.key.client_id().clone(),
+        file,
+    };
+    let announced = shared
+        .ledger
+        .announce(&shared.pipeline, &shared.root, path, stamp, &key, &created)
+        .await;
     announced.map_err(|error| remembered(&error))?;
     let outline = Outline {
         format: FORMAT,
@@ -116,10 +150,17 @@ async fn begin(shared: &Shared, path: &Path, stamp: &Stamp, resume: Option<Known
         size: stamp.size,
         chunk_size,
         codec,
-        name: send_name.then(|| path.file_name().map(|name| name.to_string_lossy().into_owned())).flatten(),
+        name: send_name
+            .then(|| path.file_name().map(|name| name.to_string_lossy().into_owned()))
+            .flatten(),
     };
     shared.parts.progress.uploading(&key.file, path, stamp.size);
-    Ok(Shipment { key, created, outline, digests: None })
+    Ok(Shipment {
+        key,
+        created,
+        outline,
+        digests: None,
+    })
 }
 
 fn new_file_id() -> Result<FileId, Fault> {
@@ -128,7 +169,12 @@ fn new_file_id() -> Result<FileId, Fault> {
 }
 
 async fn create(shared: &Shared, shipment: &mut Shipment) -> Result<(), Fault> {
-    let Shipment { key, created, outline, .. } = shipment;
+    let Shipment {
+        key,
+        created,
+        outline,
+        ..
+    } = shipment;
     let (bucket, chunks) = (shared.parts.objects.bucket(), outline.cut().chunks());
     let signed = Signed {
         version: &shared.cargo.version,
@@ -157,14 +203,23 @@ async fn create(shared: &Shared, shipment: &mut Shipment) -> Result<(), Fault> {
         error: None,
         outline_signature: Some(shared.key.sign(&outline_text)),
         outline: Some(outline_text),
-        lane: Some(Lane { kind: LaneKind::Ready, shard: shard::of(key, shared.parts.shards) }),
+        lane: Some(Lane {
+            kind: LaneKind::Ready,
+            shard: shard::of(key, shared.parts.shards),
+        }),
         due: Some(now()),
         retries: 0,
         failures: 0,
         history: Vec::new(),
         cleaned: None,
     };
-    match shared.parts.jobs.apply(&lifecycle::create(&job)).await.map_err(cloud)? {
+    match shared
+        .parts
+        .jobs
+        .apply(&lifecycle::create(&job))
+        .await
+        .map_err(cloud)?
+    {
         Answer::Done(_) => Ok(()),
         // Ours, made before a crash, or by a request whose answer was lost.
         Answer::Lost(Some(found)) if found.outline == job.outline => Err(Fault::Exists(found.status)),
@@ -174,27 +229,42 @@ async fn create(shared: &Shared, shipment: &mut Shipment) -> Result<(), Fault> {
 }
 
 async fn send(shared: &Shared, path: &Path, stamp: &Stamp, shipment: &mut Shipment) -> Result<(), Fault> {
-    let Cargo { codec, level, concurrency_max, .. } = shared.cargo;
+    let Cargo {
+        codec,
+        level,
+        concurrency_max,
+        ..
+    } = shared.cargo;
     let (key, cut) = (&shipment.key, shipment.outline.cut());
     let reader = open(shared, path, stamp).await?;
-    let pieces = stream::try_unfold((reader, Sha256::new(), 0), move |(reader, whole, index)| async move {
-        if index == cut.chunks() {
-            return Ok::<_, Fault>(None);
-        }
-        let (piece, reader, whole) = blocking(move || {
-            let is_last = index + 1 == cut.chunks();
-            read_piece(reader, whole, cut.piece(index), is_last)
-        })
-        .await?;
-        Ok(Some(((index, piece), (reader, whole, index + 1))))
-    });
+    let pieces = stream::try_unfold(
+        (reader, Sha256::new(), 0),
+        move |(reader, whole, index)| async move {
+            if index == cut.chunks() {
+                return Ok::<_, Fault>(None);
+            }
+            let (piece, reader, whole) = blocking(move || {
+                let is_last = index + 1 == cut.chunks();
+                read_piece(reader, whole, cut.piece(index), is_last)
+            })
+            .await?;
+            Ok(Some(((index, piece), (reader, whole, index + 1))))
+        },
+    );
     // The last reader and hash come back beside the pieces, in their order.
     let sends = pieces.map_ok(|(index, piece)| async move {
         let Piece { bytes, digest, end } = piece;
         let size = bytes.len() as u64;
-        let chunk = blocking(move || codec::encode(codec, level, bytes).map_err(|error| Fault::Permanent(error.to_string())));
+        let chunk = blocking(move || {
+            codec::encode(codec, level, bytes).map_err(|error| Fault::Permanent(error.to_string()))
+        });
         let chunk = chunk.await?;
-        shared.parts.objects.put(&key.chunk(index), Bytes::from(chunk)).await.map_err(cloud)?;
+        shared
+            .parts
+            .objects
+            .put(&key.chunk(index), Bytes::from(chunk))
+            .await
+            .map_err(cloud)?;
         shared.parts.progress.sent(&key.file, size);
         Ok((digest, end))
     });
@@ -219,8 +289,14 @@ struct Piece {
 }
 
 /// Reads the next piece; with the last one, proves that the file did not change since the first.
-fn read_piece(mut reader: FileReader, mut whole: Sha256, size: u64, is_last: bool) -> Result<(Piece, FileReader, Sha256), Fault> {
-    let length = usize::try_from(size).map_err(|_| Fault::Permanent("the chunk size is too large".to_owned()))?;
+fn read_piece(
+    mut reader: FileReader,
+    mut whole: Sha256,
+    size: u64,
+    is_last: bool,
+) -> Result<(Piece, FileReader, Sha256), Fault> {
+    let length =
+        usize::try_from(size).map_err(|_| Fault::Permanent("the chunk size is too large".to_owned()))?;
     let bytes = reader.read_piece(length).map_err(read)?;
     whole.update(&bytes);
     let digest = hex::encode(Sha256::digest(&bytes));
@@ -235,32 +311,56 @@ fn read_piece(mut reader: FileReader, mut whole: Sha256, size: u64, is_last: boo
 
 async fn commit(shared: &Shared, shipment: &mut Shipment) -> Result<(), Fault> {
     let Some((sha256, pieces)) = shipment.digests.clone() else {
-        return Err(Fault::Permanent("a manifest was asked for before everything was sent".to_owned()));
+        return Err(Fault::Permanent(
+            "a manifest was asked for before everything was sent".to_owned(),
+        ));
     };
-    let manifest = Manifest { outline: shipment.outline.clone(), sha256, pieces, abandoned: None };
+    let manifest = Manifest {
+        outline: shipment.outline.clone(),
+        sha256,
+        pieces,
+        abandoned: None,
+    };
     put_manifest(shared, &shipment.key, &manifest).await
 }
 
 /// Tells whoever holds the job that nothing more comes. Where no job was made, what was sent is deleted.
 async fn abandon(shared: &Shared, key: &JobKey, why: &str) -> Result<(), Fault> {
     let job = shared.parts.jobs.get(key).await.map_err(cloud)?;
-    let outline = job.as_ref().and_then(|job| signed::verify_outline(job).ok().flatten());
+    let outline = job
+        .as_ref()
+        .and_then(|job| signed::verify_outline(job).ok().flatten());
     match (job, outline) {
         // What ended is cleaned by the watcher: a manifest put now would stay.
         (Some(job), _) if job.status.is_finished() => {}
         (Some(_), Some(outline)) => put_manifest(shared, key, &Manifest::abandoned(outline, why)).await?,
         (Some(_), None) => {}
         (None, _) => {
-            shared.parts.objects.delete_under(&key.prefix(), None).await.map_err(cloud)?;
+            shared
+                .parts
+                .objects
+                .delete_under(&key.prefix(), None)
+                .await
+                .map_err(cloud)?;
         }
     }
     shared.parts.progress.withdrawn(&key.file);
-    shared.ledger.forget(key).await.map(drop).map_err(|error| remembered(&error))
+    shared
+        .ledger
+        .forget(key)
+        .await
+        .map(drop)
+        .map_err(|error| remembered(&error))
 }
 
 async fn put_manifest(shared: &Shared, key: &JobKey, manifest: &Manifest) -> Result<(), Fault> {
     let body = signed::sign_manifest(&shared.key, manifest);
-    shared.parts.objects.put(&key.manifest(), body.into()).await.map_err(cloud)
+    shared
+        .parts
+        .objects
+        .put(&key.manifest(), body.into())
+        .await
+        .map_err(cloud)
 }
 
 async fn open(shared: &Shared, path: &Path, stamp: &Stamp) -> Result<FileReader, Fault> {
@@ -268,7 +368,9 @@ async fn open(shared: &Shared, path: &Path, stamp: &Stamp) -> Result<FileReader,
     blocking(move || FileReader::open(&root, &path, &stamp).map_err(read)).await
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(Fault::Permanent(format!("work on the file broke off: {error}"))))
 }
@@ -284,9 +386,10 @@ fn read(error: ReadError) -> Fault {
 fn cloud(fault: CloudFault) -> Fault {
     match fault {
         CloudFault::Transient(why) => Fault::Transient(why),
-        CloudFault::Permanent(why) | CloudFault::Denied(why) | CloudFault::Missing(why) | CloudFault::Absent(why) => {
-            Fault::Permanent(why)
-        }
+        CloudFault::Permanent(why)
+        | CloudFault::Denied(why)
+        | CloudFault::Missing(why)
+        | CloudFault::Absent(why) => Fault::Permanent(why),
     }
 }
 
