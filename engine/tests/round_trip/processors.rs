@@ -174,7 +174,7 @@ fn a_command_reads_the_file_by_its_path() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_service_that_comes_late_is_waited_for() {
+async fn without_its_service_nothing_starts_and_nothing_is_lost() {
     let desk = Desk::new();
     desk.put("early.txt", "early");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -169,6 +169,15 @@ async fn foreign_jobs_are_let_in_and_false_ones_refused() {
             )
         })
         .collect();
-    insta::assert_debug_snapshot!(refused, @"");
+    let refused: Vec<String> = refused
+        .into_iter()
+        .map(|(file, error)| format!("{file}: {error}"))
+        .collect();
+    insta::assert_snapshot!(refused.join("\n"), @r"
+    file-../../victim: the file id must be `file-` and a lower-case UUID
+    file-00000000-0000-4000-8000-000000000000: `chunks` is missing or no whole number
+    file-in-lane: the file id must be `file-` and a lower-case UUID
+    forged: the record is not what its client signed: the signature was made with another key or over other values
+    ");
     assert_eq!(world.objects().await, ["victim"]);
 }
