@@ -156,7 +156,7 @@ fn a_file_that_cannot_be_read_is_reported_and_the_others_go_on() {
     }
     let desk = Desk::new();
     let locked = desk.put("locked.txt", "mine");
-    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o000)).unwrap();
     desk.put("open.txt", "ours");
     let output = desk.once(&[]);
     assert_code(&output, 1);

@@ -4,10 +4,12 @@
 mod changing;
 mod files;
 mod killed;
+mod processes;
 mod processors;
 mod program;
 mod roles;
 mod sealed;
 mod several;
+mod tampered;
 mod watcher;
 mod world;

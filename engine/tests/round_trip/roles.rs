@@ -55,7 +55,7 @@ async fn two_folders_with_equal_names_do_not_collide() {
     }
     let role = world.write(
         "roles/two.toml",
-        &format!(
+        format!(
             r#"
             name = "two"
             [pipelines.scans]

@@ -11,7 +11,7 @@ use roundtrip::wire::keys::ClientKey;
 use roundtrip_core::job::Signed;
 use roundtrip_core::lifecycle;
 
-use crate::world::{BUCKET, Item, TABLE, World, assert_fingerprint, history, text, until};
+use crate::world::{BUCKET, Item, TABLE, World, assert_fingerprint, history, noise, text, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_of_a_lost_fetcher_goes_to_another() {
@@ -81,11 +81,40 @@ async fn a_job_that_loses_every_fetcher_is_given_up() {
     assert_eq!(history(&world.record().await), ["requeue", "give-up"]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_sent_for_a_job_that_has_ended_does_not_stay() {
+    let world = World::new().await;
+    world.write("inbox/a.raw", noise(1, 3_000_000));
+    let slow = &[
+        "upload.chunker.fixed.size=64 KiB",
+        "upload.transport.s3.concurrency-max=1",
+    ];
+    let client = world.start(&world.role("client", slow), "client").await;
+    until("the upload is under way", async || {
+        !world.objects().await.is_empty()
+    })
+    .await;
+    let job = item::read(&world.record().await).unwrap();
+    let jobs = Jobs::new(world.clients.dynamodb.clone(), TABLE);
+    let claim = lifecycle::claim(&job, "processor-lost", now(), Duration::ZERO);
+    assert!(matches!(jobs.apply(&claim).await.unwrap(), Answer::Done(_)));
+    let set = &["restart-stalled.retry.attempts-max=1"];
+    let watcher = world.start(&world.role("watcher", set), "watcher").await;
+    until("it is cleaned up", async || {
+        world.record().await.contains_key("cleaned")
+    })
+    .await;
+    let counts = client.finish().await;
+    watcher.finish().await;
+    assert_eq!((counts.done, counts.failed), (0, 1));
+    world.assert_cleaned(1, "ERROR").await;
+}
+
 /// A job as a client makes it that knows the wire format alone: one chunk, no manifest, no lane.
-async fn foreign_job(world: &World, key: &ClientKey, signer: &ClientKey, content: &[u8]) -> String {
+async fn foreign_job(world: &World, key: &ClientKey, signed_by: &ClientKey, content: &[u8]) -> String {
     let file = format!("file-{}", uuid::Uuid::new_v4());
     let client = key.client_id().as_str();
-    let signed = Signed {
+    let properties = Signed {
         version: "2.5.21",
         created: "2026-01-02T03:04:05.678Z",
         bucket: BUCKET,
@@ -96,13 +125,13 @@ async fn foreign_job(world: &World, key: &ClientKey, signer: &ClientKey, content
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let item = Item::from([
         ("status".to_owned(), text("QUEUED")),
-        ("version".to_owned(), text(signed.version)),
-        ("created".to_owned(), text(signed.created)),
+        ("version".to_owned(), text(properties.version)),
+        ("created".to_owned(), text(properties.created)),
         ("bucket".to_owned(), text(BUCKET)),
         ("file".to_owned(), text(&file)),
         ("chunks".to_owned(), AttributeValue::N("1".to_owned())),
         ("client".to_owned(), text(client)),
-        ("signature".to_owned(), text(&signer.sign(&signed.text()))),
+        ("signature".to_owned(), text(&signed_by.sign(&properties.text()))),
     ]);
     let chunk = zstd::encode_all(content, 3).unwrap();
     world.put_object(&format!("{client}/{file}/0"), chunk).await;
