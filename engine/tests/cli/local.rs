@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::desk::{Desk, Running, Services, assert_seen, until_exists};
 
 const LOCAL: &[&str] = &[
@@ -98,4 +100,57 @@ fn outcomes_are_lines_for_people() {
     exit code 0
     0 waiting, 0 uploading, 0 queued, 0 analysing, 0 done
     ");
+}
+
+#[test]
+fn a_stop_before_everything_is_done_asks_to_try_again() {
+    let desk = Desk::new();
+    desk.write("inbox/long.txt", "takes long");
+    let slow = ["--once", "--command", "sh -c 'touch begun; exec sleep 300'"];
+    let local = desk
+        .command(&[LOCAL, &slow].concat())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut local = Running(local.unwrap());
+    until_exists(&desk.path("begun"));
+    kill_process(Pid::from_child(&local.0), Signal::INT).unwrap();
+    assert_eq!(local.0.wait().unwrap().code(), Some(75));
+    assert_eq!(desk.run(&[LOCAL, &["--once"]].concat()).status.code(), Some(0));
+    assert!(desk.path("results/long.txt.json").exists());
+}
+
+#[test]
+fn the_three_roles_of_local_agree_on_the_store() {
+    let desk = Desk::new();
+    desk.write("inbox/a.txt", "a");
+    let set = [
+        "--once",
+        "--set",
+        "store.shards=2",
+        "--set",
+        "store.bucket=another",
+        "--set",
+        "store.table=other-jobs",
+    ];
+    assert_eq!(desk.run(&[LOCAL, &set].concat()).status.code(), Some(0));
+    assert!(desk.path("results/a.txt.json").exists());
+    let blobs = std::fs::read_dir(desk.path("state/stack/s3/blobs")).unwrap();
+    assert_eq!(blobs.count(), 0, "the watcher found it where the fetcher left it");
+}
+
+#[test]
+fn the_folder_one_is_in_may_be_the_inbox() {
+    let desk = Desk::new();
+    desk.write("inbox/a.txt", "a");
+    for _ in 0..2 {
+        let mut local = desk.command(&["local", "--inbox", ".", "--results", "../results", "--once"]);
+        let output = local.current_dir(desk.path("inbox")).output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+    }
+    let results: Vec<_> = std::fs::read_dir(desk.path("results")).unwrap().collect();
+    assert_eq!(
+        results.len(),
+        1,
+        "what is kept in .roundtrip is no file of the lab: {results:?}"
+    );
 }
