@@ -284,7 +284,7 @@ pub enum ProcessorKind {
         /// Where.
         url: String,
     },
-    /// `command = [...]` (or one text, cut at white space): run for each file.
+    /// `command = [...]` (or one text, cut at white space outside of quotes): run for each file.
     Command {
         /// Program and arguments; `{file}` in an argument becomes the path of the file, without one the file
         /// comes on standard input.
