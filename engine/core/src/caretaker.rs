@@ -209,12 +209,13 @@ impl Caretaker {
             .map_or_else(|| shard::of(&job.key, shards), |lane| lane.shard);
         let lane = |kind| Lane { kind, shard };
         match (job.status, job.lane.map(|lane| lane.kind)) {
-            (Status::Queued, None) => match signature {
-                Ok(()) => {
+            (Status::Queued, lane_now) => match (signature, lane_now) {
+                (Ok(()), None) => {
                     let reason = Reason::rule("a foreign client's job, and its signature holds");
                     self.write(lifecycle::admit(job, at.now, shard), reason);
                 }
-                Err(why) => self.write(
+                (Ok(()), Some(_)) => return false,
+                (Err(why), _) => self.write(
                     lifecycle::refuse(job, at.now, &self.by, why),
                     Reason::rule(why.clone()),
                 ),
@@ -228,8 +229,7 @@ impl Caretaker {
                 let reason = Reason::rule("a foreign fetcher finished it");
                 self.write(lifecycle::adopt(job, lane(LaneKind::Done), at.now), reason);
             }
-            (Status::Queued, Some(_))
-            | (Status::Processing, Some(LaneKind::Leased | LaneKind::Done))
+            (Status::Processing, Some(LaneKind::Leased | LaneKind::Done))
             | (Status::Completed | Status::Error, _) => return false,
         }
         true

@@ -123,10 +123,12 @@ impl Jobs {
         })
     }
 
-    /// Jobs of a ready lane that are not queued any more: a foreign fetcher, which does not know lanes, has them.
-    pub async fn moved_by_foreigners(
+    /// Jobs of a ready lane that no fetcher of ours will take: those that are not queued any more, which a
+    /// foreign fetcher, which does not know lanes, has, and those of another bucket.
+    pub async fn misplaced(
         &self,
         shard: u32,
+        bucket: &str,
         limit: u32,
         from: Option<Item>,
     ) -> Result<Page, Fault> {
@@ -140,9 +142,11 @@ impl Jobs {
             .table_name(&self.table)
             .index_name(LANES_INDEX)
             .key_condition_expression("#lane = :lane")
-            .filter_expression("#status <> :queued")
+            .filter_expression("#status <> :queued OR #bucket <> :bucket")
             .expression_attribute_names("#lane", a::LANE)
             .expression_attribute_names("#status", a::STATUS)
+            .expression_attribute_names("#bucket", a::BUCKET)
+            .expression_attribute_values(":bucket", AttributeValue::S(bucket.to_owned()))
             .expression_attribute_values(":lane", AttributeValue::S(lane.to_string()))
             .expression_attribute_values(":queued", AttributeValue::S("QUEUED".to_owned()))
             .limit(i32::try_from(limit).unwrap_or(i32::MAX))

@@ -308,7 +308,12 @@ fn care(source: &JobsSource, duty: Duty, parts: &Parts) -> (Caretaker, Care) {
 
 fn admit(source: &ForeignSource, lease: std::time::Duration, parts: &Parts) -> (Caretaker, Care) {
     let pace = Pace::new(source.interval, source.interval);
-    let foreign = Foreign::new(parts.jobs.clone(), parts.shards, source.pages_max);
+    let foreign = Foreign::new(
+        parts.jobs.clone(),
+        parts.objects.bucket(),
+        parts.shards,
+        source.pages_max,
+    );
     let world = Care {
         parts: parts.clone(),
         source: Source::Foreign(foreign),

@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use roundtrip_core::claim::Offer;
+use roundtrip_core::job::Job;
 
 use super::lanes::{Look, verified};
 use crate::cloud::fault::Fault;
 use crate::cloud::item::Item;
-use crate::cloud::jobs::Jobs;
+use crate::cloud::jobs::{Jobs, Record};
 
 /// Records of a lane one request reads, at most.
 const LANE_PAGE: u32 = 100;
@@ -16,6 +17,7 @@ const LANE_PAGE: u32 = 100;
 #[derive(Clone, Debug)]
 pub struct Foreign {
     jobs: Jobs,
+    bucket: String,
     shards: u32,
     pages_max: u32,
     /// Where the next look begins.
@@ -23,10 +25,11 @@ pub struct Foreign {
 }
 
 impl Foreign {
-    /// Reads up to `pages_max` pages of the table a look.
-    pub fn new(jobs: Jobs, shards: u32, pages_max: u32) -> Self {
+    /// Reads up to `pages_max` pages of the table a look. Only jobs of `bucket` are let in.
+    pub fn new(jobs: Jobs, bucket: impl Into<String>, shards: u32, pages_max: u32) -> Self {
         Self {
             jobs,
+            bucket: bucket.into(),
             shards,
             pages_max,
             cursor: Arc::default(),
@@ -39,7 +42,7 @@ impl Foreign {
         let mut from = self.cursor.lock().unwrap_or_else(PoisonError::into_inner).take();
         for _ in 0..self.pages_max {
             let page = self.jobs.without_lane(from).await?;
-            take(&mut look, page.records);
+            self.take(&mut look, page.records);
             from = page.next;
             if from.is_none() {
                 break;
@@ -50,8 +53,8 @@ impl Foreign {
         for shard in 0..self.shards {
             let mut from = None;
             for _ in 0..self.pages_max {
-                let page = self.jobs.moved_by_foreigners(shard, LANE_PAGE, from).await?;
-                take(&mut look, page.records);
+                let page = self.jobs.misplaced(shard, &self.bucket, LANE_PAGE, from).await?;
+                self.take(&mut look, page.records);
                 from = page.next;
                 if from.is_none() {
                     break;
@@ -60,20 +63,32 @@ impl Foreign {
         }
         Ok(look)
     }
-}
 
-fn take(look: &mut Look, records: Vec<crate::cloud::jobs::Record>) {
-    for record in records {
-        match record {
-            Ok(job) => {
-                let signature = verified(&job);
-                look.offers.push(Offer {
-                    job,
-                    signature,
-                    uploaded: true,
-                });
+    fn take(&self, look: &mut Look, records: Vec<Record>) {
+        for record in records {
+            match record {
+                Ok(job) => {
+                    let signature = self.judge(&job);
+                    look.offers.push(Offer {
+                        job,
+                        signature,
+                        uploaded: true,
+                    });
+                }
+                Err(malformed) => look.malformed.push(malformed),
             }
-            Err(malformed) => look.malformed.push(malformed),
         }
+    }
+
+    /// Nobody would ever fetch from another bucket, nor clean it: such a job is refused, not left to wait for ever.
+    fn judge(&self, job: &Job) -> Result<(), String> {
+        verified(job)?;
+        if job.bucket == self.bucket {
+            return Ok(());
+        }
+        Err(format!(
+            "its chunks lie in the bucket `{}`, and this table's bucket is `{}`",
+            job.bucket, self.bucket
+        ))
     }
 }
