@@ -91,7 +91,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<Exit> {
     match command {
-        Command::Local(arguments) => local::run(arguments),
+        Command::Local(arguments) => local::run(&arguments),
         Command::Stack(arguments) => stack::run(arguments),
         Command::Setup(arguments) => setup::run(arguments),
         Command::Run(arguments) => role::run(arguments),

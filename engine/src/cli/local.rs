@@ -19,7 +19,7 @@ use crate::stack::Stack;
 const PROFILE: &str = "local";
 
 /// What is logged by default: the embedded services tell of every request they refuse, which is no news here.
-const LOG: &str = "warn,s3s=off,dynoxide=off";
+const LOG: &str = "warn,aws_config=error,s3s=off,dynoxide=off";
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -50,10 +50,10 @@ pub struct Arguments {
     format: Format,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<Exit> {
+pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     process::log(LOG, arguments.format == Format::Json)?;
-    let specs = Specs::load(&arguments)?;
-    process::block_on(round_trip(&arguments, specs))
+    let specs = Specs::load(arguments)?;
+    process::block_on(round_trip(arguments, specs))
 }
 
 /// The three roles.

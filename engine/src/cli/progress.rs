@@ -233,7 +233,7 @@ fn summary(counts: &Counts) -> String {
     );
     for (count, what) in [(failed, "failed"), (left as u64, "not sent")] {
         if count > 0 {
-            text.push_str(&format!(", {count} {what}"));
+            text.extend([", ", &count.to_string(), " ", what]);
         }
     }
     text

@@ -36,7 +36,10 @@ pub struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<Exit> {
-    process::log("roundtrip=info,warn", arguments.format == Format::Json)?;
+    process::log(
+        "roundtrip=info,warn,aws_config=error",
+        arguments.format == Format::Json,
+    )?;
     let layers = Layers::of_process(arguments.profile, arguments.set);
     let spec = dsl::load_role(&arguments.role, &layers)?;
     process::block_on(async {

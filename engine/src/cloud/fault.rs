@@ -59,6 +59,14 @@ impl Fault {
         }
     }
 
+    /// `value` where the object was not there; the fault otherwise.
+    pub fn if_absent<T>(self, value: T) -> Result<T, Self> {
+        match self {
+            Self::Absent(_) => Ok(value),
+            Self::Transient(_) | Self::Permanent(_) | Self::Denied(_) | Self::Missing(_) => Err(self),
+        }
+    }
+
     /// Whether the same request may work later.
     pub fn is_transient(&self) -> bool {
         match self {

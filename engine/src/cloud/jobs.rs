@@ -1,7 +1,6 @@
 //! The jobs table: conditional writes, lanes, and reads by key.
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure,
@@ -83,13 +82,12 @@ impl Jobs {
             .await;
         match result {
             Ok(output) => Ok(Answer::Done(output.attributes().and_then(readable))),
-            Err(SdkError::ServiceError(error)) => match error.err() {
-                UpdateItemError::ConditionalCheckFailedException(lost) => {
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(lost)) => {
                     Ok(Answer::Lost(lost.item().and_then(readable)))
                 }
-                _ => Err(Fault::of(&SdkError::ServiceError(error))),
+                Some(_) | None => Err(Fault::of(&error)),
             },
-            Err(error) => Err(Fault::of(&error)),
         }
     }
 

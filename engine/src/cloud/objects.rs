@@ -64,10 +64,7 @@ impl Objects {
         {
             Ok(output) => output,
             Err(error) => {
-                return match Fault::of(&error) {
-                    Fault::Absent(_) => Ok(Found::Nothing),
-                    fault => Err(fault),
-                };
+                return Fault::of(&error).if_absent(Found::Nothing);
             }
         };
         let size = output
@@ -101,10 +98,7 @@ impl Objects {
             .await
         {
             Ok(_) => Ok(true),
-            Err(error) => match Fault::of(&error) {
-                Fault::Absent(_) => Ok(false),
-                fault => Err(fault),
-            },
+            Err(error) => Fault::of(&error).if_absent(false),
         }
     }
 
@@ -113,10 +107,7 @@ impl Objects {
         let request = self.client.delete_object().bucket(&self.bucket).key(key);
         match request.send().await {
             Ok(_) => Ok(()),
-            Err(error) => match Fault::of(&error) {
-                Fault::Absent(_) => Ok(()),
-                fault => Err(fault),
-            },
+            Err(error) => Fault::of(&error).if_absent(()),
         }
     }
 

@@ -24,6 +24,11 @@ static DEFAULTS: LazyLock<Arc<Document>> = LazyLock::new(|| {
     )
 });
 
+/// The values of every stage and policy.
+pub(super) fn defaults() -> Dict {
+    DEFAULTS.dict()
+}
+
 const NAME_FORM: &str = "use lower-case letters, digits and single hyphens, such as `upload-2`; not store, identity, \
                          profile or pipelines";
 
@@ -61,6 +66,7 @@ pub(super) fn find_role(name_or_path: &str) -> Result<Document, Fault> {
         help: Some(format!("{near}name a role file, or a shipped role: {listed}")),
         origin: Origin::Named(name_or_path.into()),
         missing: false,
+        secret: false,
     })
 }
 
@@ -124,6 +130,7 @@ pub(super) fn pipeline(document: Document) -> Assembly {
             help: Some(NAME_FORM.into()),
             origin,
             missing: false,
+            secret: false,
         });
     }
     let name = said
@@ -211,6 +218,7 @@ impl Builder {
             help: Some(help.into()),
             origin,
             missing: false,
+            secret: false,
         });
     }
 
@@ -222,6 +230,7 @@ impl Builder {
             help: Some(help.into()),
             origin,
             missing: false,
+            secret: false,
         });
     }
 

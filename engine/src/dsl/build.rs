@@ -49,6 +49,7 @@ impl Bench<'_> {
             what,
             help: Some(help.into()),
             missing: false,
+            secret: false,
         });
     }
 }
@@ -123,7 +124,7 @@ fn identity(bench: &mut Bench<'_>, raw: raw::Identity) -> IdentitySpec {
     let mut at = At::new(bench, vec!["identity".into()]);
     let key = raw.key.unwrap_or_default();
     if key.contains("-----BEGIN") {
-        at.value_wrong(
+        at.secret(
             "key",
             "a key is no value of a role",
             "name the file that holds it: key = \"client.pem\"",

@@ -47,6 +47,7 @@ impl Document {
                 help: Some("name a TOML file that exists and that you may read".into()),
                 origin: Origin::Named(path),
                 missing: false,
+                secret: false,
             }),
         }
     }
@@ -69,6 +70,7 @@ impl Document {
                     help: Some(help),
                     origin: Origin::Text(Spot::new(path, shared, span)),
                     missing: false,
+                    secret: false,
                 })
             }
         }

@@ -19,6 +19,8 @@ pub struct Fault {
     pub origin: Origin,
     /// Whether it is only a value that a stronger layer may still give: a folder, a processor.
     pub missing: bool,
+    /// Whether the value must not be shown: it seems to hold a secret.
+    pub secret: bool,
 }
 
 /// Where a value comes from.
@@ -79,6 +81,13 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let title = Level::ERROR.primary_title(self.what.as_str());
         let mut group = match &self.origin {
+            Origin::Text(spot) if self.secret => {
+                let (line, column) = spot.line_and_column();
+                title.element(annotate_snippets::Origin::path(format!(
+                    "{}:{line}:{column}",
+                    spot.path
+                )))
+            }
             Origin::Text(spot) => title.element(
                 Snippet::source(&*spot.text)
                     .path(spot.path.as_str())

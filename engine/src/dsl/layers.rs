@@ -258,17 +258,29 @@ pub(super) struct Draft {
     pub(super) what: String,
     pub(super) help: Option<String>,
     pub(super) missing: bool,
+    pub(super) secret: bool,
 }
 
 impl Draft {
     /// The fault, with its place.
     pub(super) fn placed(self, stack: &Stack) -> Fault {
-        let origin = stack.origin(&self.path, self.part);
+        let mut origin = stack.origin(&self.path, self.part);
+        if let (true, Origin::Named(name)) = (self.secret, &mut origin) {
+            name.truncate(name.find('=').unwrap_or(name.len()));
+        }
+        let Self {
+            what,
+            help,
+            missing,
+            secret,
+            ..
+        } = self;
         Fault {
-            what: self.what,
-            help: self.help,
+            what,
+            help,
             origin,
-            missing: self.missing,
+            missing,
+            secret,
         }
     }
 }

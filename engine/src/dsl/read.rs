@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use figment::error::{Actual, Kind};
 use figment::value::{Dict, Value};
 
+use super::assemble::defaults;
 use super::document::Part;
 use super::layers::{Draft, Stack};
 use super::raw;
@@ -117,6 +118,7 @@ fn describe(error: &figment::Error) -> Draft {
         what,
         help,
         missing: false,
+        secret: false,
     }
 }
 
@@ -204,11 +206,34 @@ fn unknown(path: &[String], name: &str, known: &[&str]) -> (String, String) {
         [] => format!("[{joined}] has no keys"),
         _ => format!("known here: {all}"),
     };
-    let help = nearest(name, known.iter().copied()).map_or_else(
-        || list.clone(),
-        |near| format!("did you mean {}?\n{list}", spelled(near)),
-    );
+    let places = elsewhere(name);
+    let belongs = (!places.is_empty()).then(|| format!("`{name}` is a key of {}", places.join(" and ")));
+    let hint = belongs.or_else(|| {
+        let near = nearest(name, known.iter().copied())?;
+        Some(format!("did you mean {}?", spelled(near)))
+    });
+    let hint = hint.or_else(|| {
+        let misplaced = table.is_empty() && !in_pipeline;
+        misplaced.then(|| "what overrides a pipeline stands below [pipelines.NAME]".to_owned())
+    });
+    let help = hint.map_or_else(|| list.clone(), |hint| format!("{hint}\n{list}"));
     (what, help)
+}
+
+/// The tables that have a key of this name.
+fn elsewhere(name: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (table, values) in defaults() {
+        for (kind, value) in values.into_dict().unwrap_or_default() {
+            if kind == name {
+                found.push(format!("[{table}]"));
+            }
+            if value.into_dict().is_some_and(|values| values.contains_key(name)) {
+                found.push(format!("[{table}.{kind}]"));
+            }
+        }
+    }
+    found
 }
 
 /// The known name that is close enough to be what was meant.

@@ -157,9 +157,11 @@ impl<'de> Deserialize<'de> for Count {
             }
 
             fn visit_i64<E: de::Error>(self, number: i64) -> Result<Count, E> {
-                u64::try_from(number)
-                    .map(Count)
-                    .map_err(|_| E::custom(format!("{number} is below zero")))
+                u64::try_from(number).map(Count).map_err(|_| {
+                    E::custom(format!(
+                        "{number} is below zero\nwrite a whole number, zero or more"
+                    ))
+                })
             }
 
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<Count, E> {

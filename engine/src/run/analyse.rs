@@ -150,7 +150,7 @@ impl World<Worker> for Analyse {
                 };
                 Work::task(async move {
                     let key = load.job.key.clone();
-                    let ending = carry::carry(load).await;
+                    let ending = Box::pin(carry::carry(load)).await;
                     Event::Ended(key, ending)
                 })
             }

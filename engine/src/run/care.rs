@@ -94,7 +94,7 @@ impl World<Caretaker> for Care {
                         Ok(Answer::Done(_)) => match change.write {
                             Write::Refuse | Write::GiveUp => warn!(file, why = reason.rule, "{write}"),
                             Write::Requeue | Write::Admit | Write::Adopt => {
-                                info!(file, why = reason.rule, "{write}")
+                                info!(file, why = reason.rule, "{write}");
                             }
                             Write::Create
                             | Write::Claim

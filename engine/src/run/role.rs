@@ -49,9 +49,10 @@ impl Role {
         } else {
             (None, None)
         };
-        let spool = match needs.spool {
-            true => Some(Arc::new(SpoolDir::open(state, &processor)?)),
-            false => None,
+        let spool = if needs.spool {
+            Some(Arc::new(SpoolDir::open(state, &processor)?))
+        } else {
+            None
         };
         let parts = Parts {
             jobs: Jobs::new(clients.dynamodb.clone(), &spec.store.table),

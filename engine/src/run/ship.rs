@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use roundtrip_core::at::Timestamp;
 use roundtrip_core::file::{Known, Shipping, Sight, Stamp};
 use roundtrip_core::machine::Decision;
 use roundtrip_core::upload::{Action, Event, Fault, Step, Upload};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::driver::{Work, World};
+use super::driver::{Work, World, now};
 use super::parts::Parts;
 use crate::error::Result;
 use crate::ledger::Ledger;
@@ -21,6 +22,9 @@ use crate::wire::keys::ClientKey;
 
 pub(super) use steps::Cargo;
 use steps::Shipment;
+
+/// How long the ledger keeps jobs of files that were shipped again since: 30 days, in milliseconds.
+const SUPERSEDED_KEPT_MS: i64 = 30 * 24 * 3_600_000;
 
 /// The world of a pipeline that ships files.
 pub(super) struct Ship {
@@ -59,6 +63,7 @@ impl Ship {
         cargo: Cargo,
     ) -> Result<Self> {
         let root = directory.root().to_owned();
+        ledger.prune(Timestamp(now().0 - SUPERSEDED_KEPT_MS)).await?;
         let unfinished = ledger.unfinished(pipeline, &root).await?;
         let shared = Shared {
             pipeline: pipeline.to_owned(),

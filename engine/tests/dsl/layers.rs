@@ -208,3 +208,21 @@ fn a_role_may_have_the_name_of_its_pipeline() {
         "in"
     );
 }
+
+#[test]
+fn results_may_lie_in_the_inbox_where_they_are_excluded() {
+    let mut layers = set(&[
+        "upload.source.directory.path=./data",
+        "receive.sink.directory.path=data/results",
+    ]);
+    assert!(load_role("client", &layers).is_err());
+    layers
+        .set
+        .push("upload.source.directory.exclude=results/**".into());
+    assert!(load_role("client", &layers).is_ok());
+    let hidden = set(&[
+        "upload.source.directory.path=data",
+        "receive.sink.directory.path=data/.results",
+    ]);
+    assert!(load_role("client", &hidden).is_ok());
+}

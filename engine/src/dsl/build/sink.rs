@@ -103,20 +103,16 @@ fn kind(
 fn check_url(at: &mut At<'_, '_>, url: &str) {
     let help = "write where the processor listens: url = \"http://127.0.0.1:8000/\"";
     match reqwest::Url::parse(url) {
+        // What stands before an `@` may be a password.
+        Err(error) if url.contains('@') => at.secret("url", &format!("it is not a URL: {error}"), help),
         Err(error) => at.value_wrong("url", &format!("{url:?} is not a URL: {error}"), help),
-        Ok(parsed) if !matches!(parsed.scheme(), "http" | "https") => {
-            at.value_wrong(
-                "url",
-                &format!("{:?} is not spoken here, only http and https", parsed.scheme()),
-                help,
-            );
-        }
         Ok(parsed) if !parsed.username().is_empty() || parsed.password().is_some() => {
-            at.value_wrong(
-                "url",
-                "it holds a user name or password",
-                "secrets are never values in a pipeline: leave them out",
-            );
+            let help = "secrets are never values of a pipeline: leave them out";
+            at.secret("url", "it holds a user name or password", help);
+        }
+        Ok(parsed) if !matches!(parsed.scheme(), "http" | "https") => {
+            let what = format!("{:?} is not spoken here, only http and https", parsed.scheme());
+            at.value_wrong("url", &what, help);
         }
         Ok(_) => {}
     }

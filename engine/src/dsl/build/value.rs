@@ -40,6 +40,14 @@ impl<'b, 'a> At<'b, 'a> {
         }
     }
 
+    /// Notes that a value seems to hold a secret, without showing it.
+    pub(super) fn secret(&mut self, key: &str, what: &str, help: &str) {
+        self.value_wrong(key, what, help);
+        if let Some(draft) = self.bench.drafts.last_mut() {
+            draft.secret = true;
+        }
+    }
+
     /// Notes that a value which a stronger layer may give is not there yet.
     pub(super) fn missing(&mut self, key: &str, example: &str) {
         let path = extended(&self.path, key);
@@ -59,6 +67,7 @@ impl<'b, 'a> At<'b, 'a> {
             what,
             help: Some(help),
             missing: true,
+            secret: false,
         });
     }
 
@@ -84,6 +93,7 @@ impl<'b, 'a> At<'b, 'a> {
             what,
             help: Some(help),
             missing: true,
+            secret: false,
         });
     }
 

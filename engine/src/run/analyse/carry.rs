@@ -94,7 +94,11 @@ async fn carry_on(load: Load) -> Ending {
                 Ok(()) => Answer::Unproven(why),
                 Err(error) => return not_arrived(error),
             },
-            answer => answer,
+            answer @ (Answer::Result { .. }
+            | Answer::JobFault(_)
+            | Answer::Failed { .. }
+            | Answer::Away { .. }
+            | Answer::Stopped) => answer,
         },
     };
     ended(&objects, &job.key, answer).await
