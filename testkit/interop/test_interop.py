@@ -138,9 +138,10 @@ def test_foreign_client_that_uploads_slowly(station, service):
     job = client.record(len(pieces))
     client.create(job)
     codec = zstandard.ZstdCompressor()
+    station.wait("a claim", lambda: "processor" in service.job(client.id, job["file"]), of=[fetcher])
     for index, piece in enumerate(pieces):
         # Each piece appears only after the fetcher has had time to miss it.
-        time.sleep(1)
+        time.sleep(0.5)
         service.put(f"{client.id}/{job['file']}/{index}", codec.compress(piece))
     done = station.wait(
         "the job is finished", lambda: finished(service, client.id, job["file"]), of=[fetcher]
@@ -210,9 +211,9 @@ def assert_nothing_listens(processes):
         assert process.listeners() == [], f"{process.name} accepts connections"
 
 
-def assert_nothing_left(station):
-    """No part of a file is left on the fetcher's disk."""
-    for path in (station.folder / "state-fetcher").rglob("*"):
+def assert_nothing_left(state):
+    """No part of a file is left in a state folder."""
+    for path in state.rglob("*"):
         assert not path.is_file() or MARKER not in path.read_bytes(), f"{path} holds a file's bytes"
 
 
@@ -270,7 +271,7 @@ def test_three_processes_over_http(station, service, lab):
     await_clean(station, service, watcher)
     for process in roles:
         process.end()
-    assert_nothing_left(station)
+    assert_nothing_left(station.folder / "state-fetcher")
 
 
 def script(station, *lines):
@@ -300,7 +301,7 @@ def test_three_processes_with_a_command(station, service):
     await_clean(station, service, roles[2])
     for process in roles:
         process.end()
-    assert_nothing_left(station)
+    assert_nothing_left(station.folder / "state-fetcher")
 
 
 def test_command_reads_standard_input(station, service):
@@ -454,17 +455,17 @@ def test_foreign_bomb_is_refused(station, service):
 def test_local_survives_being_killed(station, binary):
     """kill -9 of everything at once, services included, five times while 50 files are under way."""
     inbox, results = folders(station)
-    files = {f"{number:02}.raw": noise(1 + number**4, seed=number) for number in range(50)}
+    files = {f"{number:02}.raw": MARKER + noise(number**4, seed=number) for number in range(50)}
     write(inbox, files)
     state = station.folder / "state-local"
     command = [
         *(binary, "local", "--inbox", inbox, "--results", results, "--state", state),
-        *("--command", script(station, "sha256sum", "sleep 0.05")),
+        *("--command", script(station, "sha256sum", "sleep 0.1")),
         *("--set", "analyse.claim.lease=2s", "--set", "analyse.claim.heartbeat=500ms"),
         *("--set", "upload.source.directory.settle=100ms", "--set", "upload.chunker.fixed.size=1 MiB"),
     ]
     # The first dies while it uploads its first files, the others when some more results are there.
-    for kill, enough in enumerate([0, 5, 15, 25, 35]):
+    for kill, enough in enumerate([0, 4, 11, 18, 25]):
         local = station.start(f"local-{kill}", *command)
         if enough == 0:
             station.wait("an upload", lambda: "uploading" in local.logged(), of=[local])
@@ -489,6 +490,7 @@ def test_local_survives_being_killed(station, binary):
     jobs = service.jobs()
     assert [job["status"] for job in jobs] == ["COMPLETED"] * len(files)
     assert all(attempts(job).count("complete") == 1 for job in jobs)
+    assert_nothing_left(state)
 
 
 # Results beside the record.
