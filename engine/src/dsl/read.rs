@@ -9,7 +9,7 @@ use super::assemble::defaults;
 use super::document::Part;
 use super::layers::{Draft, Stack};
 use super::raw;
-use super::tree::{KeyPath, find, remove, slot};
+use super::tree::{KeyPath, extended, find, remove, slot};
 
 /// The parts of a pipeline whose tables name a kind.
 pub(super) const STAGES: [&str; 5] = ["source", "chunker", "codec", "transport", "sink"];
@@ -25,10 +25,24 @@ pub(super) struct Read {
     pub(super) refused: Vec<KeyPath>,
 }
 
-/// Reads the merged layers but for what was `lost` already; a value that cannot be read is noted and taken out, until the rest can.
+/// Reads the merged layers but for what was `lost` already; a value that cannot be read is noted and taken
+/// out, until the rest can.
 pub(super) fn read(mut values: Dict, stack: &Stack, lost: Vec<KeyPath>) -> Read {
     let mut drafts = Vec::new();
     let mut refused = lost;
+    for path in lists_for_tables(&values) {
+        let (what, help) = no_table(&path, "a list");
+        drafts.push(Draft {
+            path: path.clone(),
+            part: Part::Key,
+            what,
+            help: Some(help),
+            missing: false,
+            secret: false,
+        });
+        remove(&mut values, &path);
+        refused.push(path);
+    }
     let mut as_text: BTreeMap<KeyPath, Draft> = BTreeMap::new();
     loop {
         let error = match Value::from(values.clone()).deserialize::<raw::Role>() {
@@ -42,38 +56,71 @@ pub(super) fn read(mut values: Dict, stack: &Stack, lost: Vec<KeyPath>) -> Read 
             Err(error) => error,
         };
         let draft = describe(&error);
-        let Some(known) = (1..=error.path.len())
-            .rev()
-            .map(|length| &error.path[..length])
-            .find(|path| find(&values, path).is_some())
-        else {
-            drafts.push(draft);
-            return Read {
-                role: raw::Role::default(),
-                drafts,
-                refused,
-            };
-        };
         // A value given as text that reads as a TOML number may have been meant as a text: 2024 is a folder.
-        if let (Some(text), None) = (stack.given_as_text(known), as_text.get(known))
-            && let Some(value) = slot(&mut values, known).filter(|value| value.as_dict().is_none())
+        if let (Some(text), None) = (stack.given_as_text(&error.path), as_text.get(&error.path))
+            && let Some(value) = slot(&mut values, &error.path).filter(|value| value.as_dict().is_none())
         {
             *value = Value::from(text);
-            as_text.insert(known.to_vec(), draft);
+            as_text.insert(error.path, draft);
             continue;
         }
-        drafts.push(as_text.get(known).cloned().unwrap_or(draft));
-        remove(&mut values, known);
-        refused.push(known.to_vec());
+        drafts.push(as_text.get(&error.path).cloned().unwrap_or(draft));
+        // An item of a list goes with its list. Each turn takes something out, so this ends.
+        let prefixes = (1..=error.path.len()).rev().map(|length| &error.path[..length]);
+        match prefixes.into_iter().find(|path| remove(&mut values, path)) {
+            Some(path) => refused.push(path.to_vec()),
+            None => {
+                return Read {
+                    role: raw::Role::default(),
+                    drafts,
+                    refused,
+                };
+            }
+        }
     }
+}
+
+/// Where a list stands in place of a table: serde would take its items for the table's values.
+fn lists_for_tables(values: &Dict) -> Vec<KeyPath> {
+    let mut found = Vec::new();
+    let mut tables: Vec<KeyPath> = ["store", "identity", "pipelines"]
+        .map(|name| vec![name.to_owned()])
+        .to_vec();
+    while let Some(path) = tables.pop() {
+        match find(values, &path) {
+            Some(Value::Array(..)) => found.push(path),
+            Some(Value::Dict(_, inner)) => {
+                let names = inner.keys().map(String::as_str);
+                let holds_tables = match path.as_slice() {
+                    [first] => first == "pipelines",
+                    [_, _] => true,
+                    [_, _, stage] => STAGES.contains(&stage.as_str()),
+                    _ => false,
+                };
+                tables.extend(names.filter(|_| holds_tables).map(|name| extended(&path, name)));
+            }
+            Some(_) | None => {}
+        }
+    }
+    found
+}
+
+fn no_table(path: &[String], found: &str) -> (String, String) {
+    let name = shown(path);
+    let help = match local(path) {
+        [stage] if STAGES.contains(&stage.as_str()) => {
+            format!("write a table that names its kind: [{stage}.KIND]")
+        }
+        _ => format!("write a table: [{name}]"),
+    };
+    (format!("`{name}` must be a table, not {found}"), help)
 }
 
 /// A value's path as written in its pipeline's file: without `pipelines` and the pipeline's name.
 pub(super) fn local(path: &[String]) -> &[String] {
-    if path.first().is_some_and(|first| first == "pipelines") {
-        path.get(2..).unwrap_or_default()
-    } else {
-        path
+    match path {
+        [first, _, rest @ ..] if first == "pipelines" && !rest.is_empty() => rest,
+        _ => path,
     }
 }
 
@@ -144,15 +191,9 @@ fn mistyped(path: &[String], actual: &Actual, expected: &str) -> (String, Option
         | Actual::StructVariant
         | Actual::Other(_)) => other.to_string(),
     };
-    if expected.starts_with("struct ") {
-        let here = local(path);
-        let help = match here {
-            [stage] if STAGES.contains(&stage.as_str()) => {
-                format!("write a table that names its kind: [{stage}.KIND]")
-            }
-            _ => format!("write a table: [{name}]"),
-        };
-        return (format!("`{name}` must be a table, not {found}"), Some(help));
+    if expected.starts_with("struct ") || expected == "a map" {
+        let (what, help) = no_table(path, &found);
+        return (what, Some(help));
     }
     let (expected, help) = match expected {
         "a boolean" => ("true or false, without quotes", None),
@@ -173,7 +214,6 @@ fn mistyped(path: &[String], actual: &Actual, expected: &str) -> (String, Option
             matches!(actual, Actual::Signed(_) | Actual::Float(_))
                 .then(|| format!("write it in quotes: \"{found}\"")),
         ),
-        "a map" => ("a table", None),
         other => (other, None),
     };
     (format!("`{name}` must be {expected}, not {found}"), help)

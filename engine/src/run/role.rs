@@ -15,7 +15,7 @@ use super::progress::Progress;
 use crate::cloud::jobs::Jobs;
 use crate::cloud::objects::Objects;
 use crate::cloud::{Clients, setup};
-use crate::dsl::spec::{RoleSpec, SinkSpec, SourceSpec};
+use crate::dsl::spec::{RoleSpec, SourceSpec};
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::spool::SpoolDir;
@@ -37,7 +37,7 @@ impl Role {
     ) -> Result<Self> {
         let needs = Needs::of(spec.pipelines.values());
         private_folder(state)?;
-        refuse_overlaps(spec, state)?;
+        refuse_state_in_inbox(spec, state)?;
         setup::check(clients, &spec.store.bucket, &spec.store.table).await?;
         let processor = format!("processor-{}", uuid::Uuid::new_v4());
         let (key, ledger) = if needs.client {
@@ -156,42 +156,22 @@ fn private_folder(state: &Path) -> Result<()> {
     })
 }
 
-/// What is written into a watched folder would be sent: results of results, without end.
-fn refuse_overlaps(spec: &RoleSpec, state: &Path) -> Result<()> {
-    let inboxes = spec
-        .pipelines
-        .values()
-        .filter_map(|pipeline| match &pipeline.source {
-            SourceSpec::Directory(source) => Some(&source.path),
-            SourceSpec::Jobs(_) | SourceSpec::Results(_) | SourceSpec::Foreign(_) => None,
-        });
-    let results = spec
-        .pipelines
-        .values()
-        .filter_map(|pipeline| match &pipeline.sink {
-            SinkSpec::Directory(sink) => Some(("results", "sink.directory.path", sink.path.clone())),
-            SinkSpec::Jobs(_)
-            | SinkSpec::Processor(_)
-            | SinkSpec::Delete(_)
-            | SinkSpec::Requeue
-            | SinkSpec::Admit(_) => None,
-        });
-    let mut written: Vec<_> = results.collect();
-    let hidden = state
-        .file_name()
-        .is_some_and(|name| name.to_string_lossy().starts_with('.'));
-    if !hidden {
-        written.push(("state", "--state", state.to_owned()));
-    }
-    for inbox in inboxes {
-        for (what, key, folder) in &written {
-            if resolved(folder).starts_with(resolved(inbox)) {
-                let (folder, inbox) = (folder.display(), inbox.display());
-                let what = format!(
-                    "the {what} folder {folder} lies in the watched folder {inbox}: what is written there would be sent"
-                );
-                return Err(Error::config(what).hint(format!("name a folder outside of it in `{key}`")));
-            }
+/// The state folder is written to all the time: in a watched folder that would be sent. What the pipelines
+/// themselves write was held against their inboxes when the role was loaded.
+fn refuse_state_in_inbox(spec: &RoleSpec, state: &Path) -> Result<()> {
+    let is_hidden = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with('.');
+    for pipeline in spec.pipelines.values() {
+        let SourceSpec::Directory(source) = &pipeline.source else {
+            continue;
+        };
+        let (state, inbox) = (resolved(state), resolved(&source.path));
+        let Ok(inner) = state.strip_prefix(&inbox) else {
+            continue;
+        };
+        if source.hidden || !inner.iter().any(is_hidden) {
+            let (state, inbox) = (state.display(), inbox.display());
+            let what = format!("the state folder {state} lies in the watched folder {inbox}");
+            return Err(Error::config(what).hint("name a folder outside of it with --state"));
         }
     }
     Ok(())

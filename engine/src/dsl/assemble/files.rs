@@ -46,16 +46,34 @@ impl Builder {
                 let Value::Dict(_, pipeline) = pipeline else {
                     continue;
                 };
-                if let Some(Value::String(_, text)) = pipeline.get("use") {
-                    *chosen = Some(Use {
-                        text: text.clone(),
-                        in_role: index == 0,
-                    });
-                    pipeline.remove("use");
+                match pipeline.remove("use") {
+                    Some(Value::String(_, text)) => {
+                        *chosen = Some(Use {
+                            text,
+                            in_role: index == 0,
+                        });
+                    }
+                    Some(_) => {
+                        let help =
+                            "write use = \"upload\", or a path from this file: use = \"../my/upload.toml\"";
+                        self.wrong(
+                            &["pipelines", name, "use"],
+                            Part::Value,
+                            "`use` must be a text",
+                            help,
+                        );
+                    }
+                    None => {}
                 }
             }
         }
-        if listed.is_empty() {
+        let none = role.iter().all(|layer| {
+            layer
+                .values
+                .get("pipelines")
+                .is_none_or(|value| value.as_dict().is_some())
+        });
+        if listed.is_empty() && none {
             let help =
                 "add one, such as [pipelines.upload], or a list: pipelines = [\"upload\", \"receive\"]";
             self.wrong(&["pipelines"], Part::Key, "the role lists no pipelines", help);

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use figment::error::Kind;
 use figment::value::{Dict, Value};
 
+use crate::dsl::{Layers, load_role};
+
 /// The parts of a role that are no pipeline.
 const SHARED: [&str; 2] = ["store", "identity"];
 
@@ -133,4 +135,40 @@ fn schema_keys(schema: &serde_json::Value, path: &str) -> Vec<String> {
         found.push(path);
     }
     found
+}
+
+#[test]
+fn whatever_a_key_is_set_to_loading_ends() {
+    let values = [
+        "3",
+        "-1.5",
+        "true",
+        "\"x\"",
+        "[1]",
+        "[[1], \"2\"]",
+        "{ x = 1 }",
+        "[{ x = 1 }]",
+        "1979-05-27",
+        "",
+    ];
+    for key in keys() {
+        for value in values {
+            let shared = SHARED.iter().any(|shared| key.starts_with(shared));
+            let assignment = if shared {
+                format!("{key}={value}")
+            } else {
+                format!("upload.{key}={value}")
+            };
+            let layers = Layers {
+                set: vec![assignment.clone()],
+                ..Layers::default()
+            };
+            if let Err(faults) = load_role("client", &layers) {
+                assert!(
+                    !faults.faults.is_empty() && faults.faults.len() < 20,
+                    "{assignment}: {faults}"
+                );
+            }
+        }
+    }
 }
