@@ -21,3 +21,6 @@ pub mod retry;
 pub mod shard;
 pub mod upload;
 pub mod worker;
+
+#[cfg(test)]
+mod fixture;

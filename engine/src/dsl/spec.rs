@@ -308,6 +308,8 @@ pub struct DeleteSink {
     pub results_keep: Duration,
     /// How long a finished job's record is kept.
     pub retention: Duration,
+    /// Until this long after its creation, objects of a job that failed during its upload are looked for.
+    pub upload_max: Duration,
 }
 
 /// Gives foreign jobs a lane.

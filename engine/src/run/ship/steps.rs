@@ -4,6 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use futures_util::{TryStreamExt, stream};
+use roundtrip_core::caretaker::Extent;
 use roundtrip_core::file::{Known, Stamp};
 use roundtrip_core::job::{Job, Lane, LaneKind, Signed, Status};
 use roundtrip_core::lifecycle;
@@ -342,7 +343,7 @@ async fn abandon(shared: &Shared, key: &JobKey, why: &str) -> Result<(), Fault> 
             shared
                 .parts
                 .objects
-                .delete_under(&key.prefix(), None)
+                .sweep(key, Extent::All)
                 .await
                 .map_err(cloud)?;
         }
