@@ -82,7 +82,9 @@ impl Cron {
 
 impl Calendar for Cron {
     fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
-        let after = Moment::from_millisecond(after.0).ok()?.to_zoned_datetime(self.zone.clone());
+        let after = Moment::from_millisecond(after.0)
+            .ok()?
+            .to_zoned_datetime(self.zone.clone());
         let next = self.parsed.find_next_occurrence(&Local(after), false).ok()?;
         Some(Timestamp(next.0.timestamp().as_millisecond()))
     }
@@ -137,7 +139,11 @@ fn field(value: i8) -> u32 {
 fn jiff_civil(civil: CivilDateTime) -> Result<jiff::civil::DateTime, CronError> {
     let year = i16::try_from(civil.year()).map_err(|_| CronError::InvalidDate)?;
     let (month, day) = (small(civil.month())?, small(civil.day())?);
-    let (hour, minute, second) = (small(civil.hour())?, small(civil.minute())?, small(civil.second())?);
+    let (hour, minute, second) = (
+        small(civil.hour())?,
+        small(civil.minute())?,
+        small(civil.second())?,
+    );
     jiff::civil::DateTime::new(year, month, day, hour, minute, second, 0).map_err(|_| CronError::InvalidDate)
 }
 
@@ -156,7 +162,8 @@ impl CronDateTime for Local {
 
     fn resolve_civil(&self, civil: CivilDateTime) -> Result<Resolution<Self>, CronError> {
         let ambiguous = self.0.time_zone().to_ambiguous_zoned_datetime(jiff_civil(civil)?);
-        let local = |zoned: Result<ZonedDateTime, jiff::Error>| zoned.map(Local).map_err(|_| CronError::InvalidTime);
+        let local =
+            |zoned: Result<ZonedDateTime, jiff::Error>| zoned.map(Local).map_err(|_| CronError::InvalidTime);
         Ok(match ambiguous.offset() {
             AmbiguousOffset::Unambiguous { .. } => Resolution::Single(local(ambiguous.unambiguous())?),
             AmbiguousOffset::Fold { .. } => {

@@ -23,3 +23,6 @@ pub mod retry;
 pub mod shard;
 pub mod upload;
 pub mod worker;
+
+#[cfg(test)]
+mod fixture;

@@ -17,6 +17,7 @@ pub struct Pace {
     interval_max: Duration,
     current: Duration,
     next: Timestamp,
+    rests_until: Timestamp,
     calendar: Option<Arc<dyn Calendar>>,
 }
 
@@ -28,6 +29,7 @@ impl Pace {
             interval_max: interval_max.max(interval),
             current: interval,
             next: AT_ONCE,
+            rests_until: AT_ONCE,
             calendar: None,
         }
     }
@@ -44,23 +46,28 @@ impl Pace {
 
     /// Whether a look is due.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        self.next <= now
+        self.next() <= now
     }
 
     /// When the next look is due; in the past: at once.
     pub fn next(&self) -> Timestamp {
-        self.next
+        self.next.max(self.rests_until)
     }
 
-    /// Looks at once.
+    /// Looks at once, or when the rest ends.
     pub fn hurry(&mut self) {
         self.current = self.interval;
         self.next = AT_ONCE;
     }
 
-    /// Waits until `until`, whatever was found.
+    /// Looks no more before `until`, whatever happens; of several rests the longest holds.
     pub fn rest(&mut self, until: Timestamp) {
-        self.next = until;
+        self.rests_until = self.rests_until.max(until);
+    }
+
+    /// Whether a rest has not ended.
+    pub fn rests(&self, now: Timestamp) -> bool {
+        self.rests_until > now
     }
 
     /// A look ended: plans the next one. Waits are spread by up to a quarter, so that many do not look at once;
@@ -80,8 +87,27 @@ impl Pace {
 }
 
 #[cfg(test)]
-mod calendar_tests {
+mod tests {
     use super::*;
+    use crate::fixture::{at, seconds};
+
+    #[test]
+    fn the_longest_of_several_rests_holds_and_a_hurry_waits_for_it() {
+        let mut pace = Pace::new(seconds(1), seconds(8));
+        assert!(pace.is_due(at(0).now));
+        pace.rest(at(9_000).now);
+        pace.rest(at(5_000).now);
+        pace.hurry();
+        assert_eq!(pace.next(), at(9_000).now);
+        assert!(pace.rests(at(8_999).now) && !pace.is_due(at(8_999).now));
+        assert!(!pace.rests(at(9_000).now) && pace.is_due(at(9_000).now));
+        pace.looked(at(9_000), true);
+        assert_eq!(
+            pace.next(),
+            at(9_875).now,
+            "an eighth less than a second by the jitter"
+        );
+    }
 
     /// Every full second up to the tenth.
     #[derive(Debug)]
@@ -94,10 +120,10 @@ mod calendar_tests {
         }
     }
 
-    fn at(ms: i64) -> At {
+    fn after(ms: i64) -> At {
         At {
             now: Timestamp(ms),
-            jitter: 0.9,
+            ..at(0)
         }
     }
 
@@ -105,16 +131,16 @@ mod calendar_tests {
     fn a_calendar_is_kept_to_the_millisecond() {
         let mut pace = Pace::on(Arc::new(Seconds), Timestamp(1_000));
         assert!(!pace.is_due(Timestamp(1_999)) && pace.is_due(Timestamp(2_000)));
-        pace.looked(at(2_000), true);
+        pace.looked(after(2_000), true);
         assert_eq!(pace.next(), Timestamp(3_000));
     }
 
     #[test]
     fn missed_moments_are_one_look_and_after_the_last_there_is_none() {
         let mut pace = Pace::on(Arc::new(Seconds), Timestamp(0));
-        pace.looked(at(7_250), false);
+        pace.looked(after(7_250), false);
         assert_eq!(pace.next(), Timestamp(8_000));
-        pace.looked(at(10_000), false);
+        pace.looked(after(10_000), false);
         assert!(!pace.is_due(Timestamp(i64::MAX - 1)));
         pace.hurry();
         assert!(

@@ -109,7 +109,7 @@ tables! {
         ready: Span,
     }
     DirectorySink { path: String }
-    DeleteSink { results_keep: Span, retention: Span }
+    DeleteSink { results_keep: Span, retention: Span, upload_max: Span }
     RequeueSink {}
     AdmitSink { lease: Span }
     MetricsSink { to: String }

@@ -41,21 +41,36 @@ fn seconds_come_first_where_there_are_six_fields() {
 #[test]
 fn a_zone_keeps_its_time_of_day_over_the_year() {
     insta::assert_snapshot!(moments("0 9 1 * *", "Europe/Berlin", "2026-02-15T00:00:00Z", 3));
-    insta::assert_snapshot!(moments("30 18 * * FRI", "America/New_York", "2026-11-23T00:00:00Z", 2));
+    insta::assert_snapshot!(moments(
+        "30 18 * * FRI",
+        "America/New_York",
+        "2026-11-23T00:00:00Z",
+        2
+    ));
 }
 
 #[test]
 fn where_clocks_go_forward_a_time_in_the_gap_is_moved_to_its_end() {
     // In Berlin 02:00 becomes 03:00 on 2026-03-29.
     insta::assert_snapshot!(moments("30 2 * * *", "Europe/Berlin", "2026-03-27T12:00:00Z", 3));
-    insta::assert_snapshot!(moments("*/30 * * * *", "Europe/Berlin", "2026-03-29T00:00:00Z", 4));
+    insta::assert_snapshot!(moments(
+        "*/30 * * * *",
+        "Europe/Berlin",
+        "2026-03-29T00:00:00Z",
+        4
+    ));
 }
 
 #[test]
 fn where_clocks_go_back_a_time_of_day_fires_once_and_what_repeats_goes_on() {
     // In Berlin 03:00 becomes 02:00 on 2026-10-25.
     insta::assert_snapshot!(moments("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", 2));
-    insta::assert_snapshot!(moments("*/30 * * * *", "Europe/Berlin", "2026-10-24T23:45:00Z", 6));
+    insta::assert_snapshot!(moments(
+        "*/30 * * * *",
+        "Europe/Berlin",
+        "2026-10-24T23:45:00Z",
+        6
+    ));
 }
 
 #[test]

@@ -46,7 +46,10 @@ pub(super) fn build(
     let thresholds = notify::build(bench, path, raw.notify);
     let (source, sink) = (source?, sink?);
     if !thresholds.is_empty() && !matches!(sink, SinkSpec::Metrics(_)) {
-        let what = format!("[notify] is of no use here: `{}` has no numbers to watch", sink.table());
+        let what = format!(
+            "[notify] is of no use here: `{}` has no numbers to watch",
+            sink.table()
+        );
         bench.wrong(below(path, &["notify"]), Part::Key, what, "take [notify] out");
     }
     fit(bench, path, (&source, &sink), &present);
@@ -221,8 +224,7 @@ fn source_spec(bench: &mut Bench<'_>, path: &[String], raw: Option<raw::Source>)
         .and_then(|raw| source::jobs(At::new(bench, at("jobs")), raw))
         .map(SourceSpec::Jobs);
     let results = results.map(|raw| SourceSpec::Results(source::results(At::new(bench, at("results")), raw)));
-    let foreign =
-        foreign.map(|raw| SourceSpec::Foreign(source::foreign(At::new(bench, at("foreign")), raw)));
+    let foreign = foreign.map(|raw| SourceSpec::Foreign(source::foreign(At::new(bench, at("foreign")), raw)));
     let lanes = lanes.map(|raw| SourceSpec::Lanes(source::lanes(At::new(bench, at("lanes")), raw)));
     only([directory, jobs, results, foreign, lanes])
 }

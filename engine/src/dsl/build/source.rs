@@ -98,7 +98,11 @@ pub(super) fn jobs(mut at: At<'_, '_>, raw: raw::JobsSource) -> Option<JobsSourc
     let cron = cron(&mut at, raw.every, raw.cron, raw.timezone);
     if cron.is_some() && raw.lane.as_deref() == Some("ready") {
         let help = "whoever takes jobs looks all the time: write `interval` and `interval-max`, or `every`";
-        at.value_wrong("cron", "jobs of lane \"ready\" are not taken by the calendar", help);
+        at.value_wrong(
+            "cron",
+            "jobs of lane \"ready\" are not taken by the calendar",
+            help,
+        );
     }
     Some(JobsSource {
         cron,
