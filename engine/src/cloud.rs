@@ -6,6 +6,7 @@ pub mod fault;
 mod http;
 pub mod item;
 pub mod jobs;
+pub mod metrics;
 pub mod objects;
 pub mod setup;
 

@@ -8,5 +8,6 @@ pub mod driver;
 mod fetch;
 pub mod parts;
 pub mod progress;
+mod queue;
 pub mod role;
 mod ship;

@@ -9,6 +9,7 @@ pub mod lanes;
 mod notices;
 mod open_files;
 mod place;
+pub mod queue;
 pub mod reading;
 mod root;
 mod stamp;

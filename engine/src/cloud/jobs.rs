@@ -9,11 +9,16 @@ use roundtrip_core::at::Timestamp;
 use roundtrip_core::claim::Malformed;
 use roundtrip_core::job::{Job, Lane, LaneKind};
 use roundtrip_core::lifecycle::{Change, RecordKey, Write, attribute as a};
-use roundtrip_core::names::JobKey;
+use roundtrip_core::names::{JobKey, RESERVED_PREFIX};
 
 use super::expression::Expression;
 use super::fault::Fault;
 use super::item::{self, Item};
+
+mod count;
+mod notices;
+
+pub use count::Count;
 
 /// The index over lanes.
 pub const LANES_INDEX: &str = "lanes";
@@ -56,6 +61,11 @@ impl Jobs {
             client,
             table: table.into(),
         }
+    }
+
+    /// The table's name.
+    pub fn table(&self) -> &str {
+        &self.table
     }
 
     /// Makes one conditional write. Repeating it is safe: its condition fails, or it sets the same again.
@@ -154,15 +164,21 @@ impl Jobs {
         })
     }
 
-    /// One page of a scan for records that have no lane and were never cleaned: a foreign client's.
+    /// One page of a scan for records that have no lane and were never cleaned: a foreign client's. Rows that
+    /// are no client's are left out.
     pub async fn without_lane(&self, from: Option<Item>) -> Result<Page, Fault> {
         let output = self
             .client
             .scan()
             .table_name(&self.table)
-            .filter_expression("attribute_not_exists(#lane) AND attribute_not_exists(#cleaned)")
+            .filter_expression(
+                "attribute_not_exists(#lane) AND attribute_not_exists(#cleaned) \
+                 AND NOT begins_with(#client, :reserved)",
+            )
             .expression_attribute_names("#lane", a::LANE)
             .expression_attribute_names("#cleaned", a::CLEANED)
+            .expression_attribute_names("#client", a::CLIENT)
+            .expression_attribute_values(":reserved", AttributeValue::S(RESERVED_PREFIX.to_owned()))
             .set_exclusive_start_key(from)
             .send()
             .await

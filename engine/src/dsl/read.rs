@@ -111,6 +111,9 @@ fn no_table(path: &[String], found: &str) -> (String, String) {
         [stage] if STAGES.contains(&stage.as_str()) => {
             format!("write a table that names its kind: [{stage}.KIND]")
         }
+        [first, _] if first == "notify" => {
+            "a threshold is a table by a name of its own: [notify.ready-high]".to_owned()
+        }
         _ => format!("write a table: [{name}]"),
     };
     (format!("`{name}` must be a table, not {found}"), help)

@@ -9,29 +9,35 @@ use roundtrip_core::claim::{ClaimPolicy, Feed as CoreFeed, Start as CoreStart};
 use roundtrip_core::collect::Collect;
 use roundtrip_core::intake::IntakePolicy;
 use roundtrip_core::pace::Pace;
+use roundtrip_core::queue::{Queue, QueuePolicy};
 use roundtrip_core::retry::{Jitter, Retry};
 use roundtrip_core::upload::{Announce as CoreAnnounce, Upload, UploadPolicy};
 use roundtrip_core::worker::{Worker, WorkerPolicy};
 use tokio::sync::watch;
+use tracing::info;
 
 use super::analyse::Analyse;
 use super::care::{Care, Source};
 use super::collect::{self, CollectWorld};
-use super::driver::{Order, drive};
+use super::driver::{Order, drive, now};
 use super::fetch::FetchPolicy;
 use super::parts::Parts;
+use super::queue::QueueWorld;
 use super::ship::{Cargo, Ship};
+use crate::cloud::metrics::Metrics;
 use crate::dsl::spec::{
     Announce, ChunkerSpec, ClaimSpec, CodecSpec, DirectorySink, DirectorySource, Feed, ForeignSource,
-    JobsSink, JobsSource, PipelineSpec, ProcessorSink, ResultsSource, SinkSpec, SourceSpec, Start,
-    TransportSpec,
+    JobsSink, JobsSource, LanesSource, MetricsSink, MetricsTo, PipelineSpec, ProcessorSink, ResultsSource,
+    Schedule, SinkSpec, SourceSpec, Start, TransportSpec,
 };
 use crate::error::{Error, Result};
 use crate::sink::directory::ResultsDirectory;
+use crate::sink::notifier::Notifier;
 use crate::sink::processor::Processor;
 use crate::source::directory::Directory;
 use crate::source::foreign::Foreign;
 use crate::source::lanes::Lanes;
+use crate::source::queue::Census;
 
 /// A pipeline that is ready to run.
 pub(super) struct Running {
@@ -138,9 +144,20 @@ pub(super) async fn build(spec: &PipelineSpec, parts: &Parts, uploads: &[String]
                 task(move |orders| async move { drive(&name, machine, world, orders).await }),
             ))
         }
+        (SourceSpec::Lanes(source), SinkSpec::Metrics(sink)) => {
+            let (machine, world) = queue(source, *sink, &middle, parts)?;
+            Ok(running(
+                false,
+                task(move |orders| async move { drive(&name, machine, world, orders).await }),
+            ))
+        }
         // The chain check has refused the rest with what is missing; this is for specs made in code.
         (
-            SourceSpec::Directory(_) | SourceSpec::Jobs(_) | SourceSpec::Results(_) | SourceSpec::Foreign(_),
+            SourceSpec::Directory(_)
+            | SourceSpec::Jobs(_)
+            | SourceSpec::Results(_)
+            | SourceSpec::Foreign(_)
+            | SourceSpec::Lanes(_),
             _,
         ) => Err(Error::config(format!(
             "the sink of pipeline `{name}` does not take what its source gives"
@@ -298,8 +315,19 @@ fn lanes(source: &JobsSource, parts: &Parts) -> Lanes {
     }
 }
 
+/// Looks at a steady pace, or by the calendar from now on.
+fn pace(schedule: &Schedule) -> Pace {
+    match schedule {
+        Schedule::Every(every) => Pace::new(*every, *every),
+        Schedule::Cron(cron) => Pace::on(Arc::new(cron.clone()), now()),
+    }
+}
+
 fn care(source: &JobsSource, duty: Duty, parts: &Parts) -> (Caretaker, Care) {
-    let pace = Pace::new(source.interval, source.interval_max);
+    let pace = match &source.cron {
+        Some(cron) => Pace::on(Arc::new(cron.clone()), now()),
+        None => Pace::new(source.interval, source.interval_max),
+    };
     let world = Care {
         parts: parts.clone(),
         source: Source::Lanes(lanes(source, parts)),
@@ -308,7 +336,7 @@ fn care(source: &JobsSource, duty: Duty, parts: &Parts) -> (Caretaker, Care) {
 }
 
 fn admit(source: &ForeignSource, lease: std::time::Duration, parts: &Parts) -> (Caretaker, Care) {
-    let pace = Pace::new(source.interval, source.interval);
+    let pace = pace(&source.schedule);
     let foreign = Foreign::new(parts.jobs.clone(), parts.shards, source.pages_max);
     let world = Care {
         parts: parts.clone(),
@@ -325,6 +353,48 @@ fn admit(source: &ForeignSource, lease: std::time::Duration, parts: &Parts) -> (
         ),
         world,
     )
+}
+
+fn queue(
+    source: &LanesSource,
+    sink: MetricsSink,
+    middle: &Middle<'_>,
+    parts: &Parts,
+) -> Result<(Queue, QueueWorld)> {
+    let notify = &middle.spec.notify;
+    let thresholds = notify.iter().map(|(name, spec)| (name.clone(), spec.threshold));
+    let policy = QueuePolicy {
+        thresholds: thresholds.collect(),
+        retry: middle.retry()?,
+        attempt_max: notify.values().map(|spec| spec.timeout).max().unwrap_or_default(),
+    };
+    let notifiers = notify.iter().map(|(name, spec)| {
+        let notifier = Notifier::new(name, spec, &parts.clients, |variable| {
+            std::env::var(variable).ok()
+        })?;
+        Ok((name.clone(), Arc::new(notifier)))
+    });
+    let metrics = match (sink.to, &parts.clients.cloudwatch) {
+        (MetricsTo::CloudWatch, Some(client)) => Some(Metrics::new(client.clone(), parts.jobs.table())),
+        (MetricsTo::CloudWatch, None) => {
+            info!(
+                "the table does not lie in AWS and no CloudWatch is named: the queue's length goes to the log"
+            );
+            None
+        }
+        (MetricsTo::Log, _) => None,
+    };
+    let world = QueueWorld {
+        jobs: parts.jobs.clone(),
+        census: Census {
+            jobs: parts.jobs.clone(),
+            shards: parts.shards,
+            pages_max: source.pages_max,
+        },
+        metrics,
+        notifiers: notifiers.collect::<Result<_>>()?,
+    };
+    Ok((Queue::new(policy, pace(&source.schedule)), world))
 }
 
 fn owned<T: Clone>(part: Option<&T>, what: &str) -> Result<T> {
@@ -352,7 +422,7 @@ impl Needs {
             match (&pipeline.source, &pipeline.sink) {
                 (SourceSpec::Directory(_) | SourceSpec::Results(_), _) => needs.client = true,
                 (_, SinkSpec::Processor(_)) => needs.spool = true,
-                (SourceSpec::Jobs(_) | SourceSpec::Foreign(_), _) => {}
+                (SourceSpec::Jobs(_) | SourceSpec::Foreign(_) | SourceSpec::Lanes(_), _) => {}
             }
         }
         needs

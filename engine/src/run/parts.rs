@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::cloud::Clients;
 use crate::cloud::jobs::Jobs;
 use crate::cloud::objects::Objects;
 use crate::ledger::Ledger;
@@ -16,6 +17,8 @@ pub struct Parts {
     pub jobs: Jobs,
     /// The bucket.
     pub objects: Objects,
+    /// The services themselves, for pipelines that publish and tell.
+    pub clients: Clients,
     /// Shards of each lane.
     pub shards: u32,
     /// `processor-<uuid>`: this process, where it claims.

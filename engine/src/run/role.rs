@@ -57,6 +57,7 @@ impl Role {
         let parts = Parts {
             jobs: Jobs::new(clients.dynamodb.clone(), &spec.store.table),
             objects: Objects::new(clients.s3.clone(), &spec.store.bucket),
+            clients: clients.clone(),
             shards: spec.store.shards,
             processor: processor.into(),
             key,

@@ -311,7 +311,9 @@ fn finished_it_makes_one_more_round_whatever_it_was_at() {
                     rows: BTreeMap::new(),
                 },
                 Action::Publish(_) => Event::Published,
-                other => panic!("{other:?}"),
+                other @ (Action::Switch { .. } | Action::Notify(_) | Action::Settle { .. }) => {
+                    panic!("{other:?}")
+                }
             };
             assert!(!watch.queue.is_idle());
             watch.queue.handle(at(0), event);

@@ -49,7 +49,7 @@ pub(super) fn build(
 
 fn one(mut at: At<'_, '_>, raw: raw::Notify) -> Option<NotifySpec> {
     let metrics = Metric::ALL.map(|metric| (metric.as_str(), metric));
-    if raw.metric.is_none() {
+    if raw.metric.is_none() && !at.bench.is_misspelt(&at.path, "metric") {
         at.value_wrong("metric", "it is not set", "write metric = \"JobsReady\"");
     }
     let metric = at.word("metric", raw.metric.clone(), &metrics);
@@ -72,7 +72,9 @@ fn one(mut at: At<'_, '_>, raw: raw::Notify) -> Option<NotifySpec> {
 
 fn limits(at: &mut At<'_, '_>, above: Option<Rate>, below: Option<Rate>) -> Option<(f64, f64)> {
     let Some(Rate(above)) = above else {
-        at.value_wrong("above", "it is not set", "write above = 100");
+        if !at.bench.is_misspelt(&at.path, "above") {
+            at.value_wrong("above", "it is not set", "write above = 100");
+        }
         return None;
     };
     let Rate(below) = below.unwrap_or(Rate(above));
