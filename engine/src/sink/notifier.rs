@@ -193,3 +193,6 @@ async fn publish(
         .map(drop)
         .map_err(|error| Fault::of(&error).to_string())
 }
+
+#[cfg(test)]
+mod tests;
