@@ -6,6 +6,7 @@ mod care;
 mod collect;
 pub mod driver;
 mod fetch;
+mod membership;
 pub mod parts;
 pub mod progress;
 pub mod role;

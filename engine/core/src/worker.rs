@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::at::{At, Timestamp};
 use crate::claim::{ClaimPolicy, Malformed, Offer, Start};
+use crate::fleet::{FleetPolicy, Member, Report};
 use crate::job::Job;
 use crate::lifecycle::{self, Change, RecordKey, Write};
 use crate::machine::{Decision, Machine, Reason};
@@ -66,6 +67,8 @@ pub enum Event {
         /// What came of it.
         outcome: Outcome,
     },
+    /// A report was made: whether another fetcher claims; none where that is not known.
+    Reported(Option<bool>),
 }
 
 /// What came of a write.
@@ -95,6 +98,8 @@ pub enum Action {
     Engage(JobKey),
     /// Stop work on the job and discard what there is of it.
     Stop(JobKey),
+    /// Tell the fleet how this fetcher fares, and find out whether another claims.
+    Report(Report),
 }
 
 /// The decisions of a pipeline that claims jobs.
@@ -104,6 +109,8 @@ pub struct Worker {
     held: BTreeMap<JobKey, Held>,
     refusing: BTreeSet<RecordKey>,
     pace: Pace,
+    /// Its part in the fleet; none where it works by itself.
+    member: Option<Member>,
     looking: bool,
     found_nothing: bool,
     rests: u32,
@@ -119,6 +126,7 @@ impl Worker {
             held: BTreeMap::new(),
             refusing: BTreeSet::new(),
             pace,
+            member: None,
             looking: false,
             found_nothing: false,
             rests: 0,
@@ -127,12 +135,27 @@ impl Worker {
         }
     }
 
+    /// The same worker as a part of a fleet: it reports itself, rests when its jobs keep failing, and leaves the
+    /// last word on a failing job to another.
+    #[must_use]
+    pub fn in_fleet(self, policy: FleetPolicy) -> Self {
+        Self {
+            member: Some(Member::new(policy)),
+            ..self
+        }
+    }
+
     fn decide(&mut self, action: Action, reason: Reason) {
         self.actions.push_back(Decision { action, reason });
     }
 
     fn free(&self) -> usize {
-        self.policy.claim.in_flight_max.saturating_sub(self.held.len())
+        let in_flight_max = self.policy.claim.in_flight_max;
+        let room = self
+            .member
+            .as_ref()
+            .map_or(in_flight_max, |member| member.health().room(in_flight_max));
+        room.saturating_sub(self.held.len())
     }
 
     fn look(&mut self, at: At) {
@@ -166,6 +189,7 @@ impl Worker {
         {
             if !self.policy.claim.accepts(&job, &self.policy.bucket, at.now)
                 || self.held.contains_key(&job.key)
+                || self.leaves_to_others(&job, at.now)
             {
                 continue;
             }
@@ -179,6 +203,13 @@ impl Worker {
             return;
         }
         self.claim_some(at, takeable);
+    }
+
+    fn leaves_to_others(&self, job: &Job, now: Timestamp) -> bool {
+        let WorkerPolicy { processor, retry, .. } = &self.policy;
+        self.member
+            .as_ref()
+            .is_some_and(|member| member.health().leaves_to_others(job, processor, retry, now))
     }
 
     fn refuse(&mut self, at: At, job: &Job, why: &str) {
@@ -327,7 +358,18 @@ impl Worker {
             Ending::Result { .. } | Ending::JobFault(_) | Ending::Failed { .. } => self.rests = 0,
             Ending::Refused(_) | Ending::Stalled(_) | Ending::Fault(_) | Ending::Stopped => {}
         }
-        let (change, reason) = held.verdict(&self.policy, at, ending);
+        if let Some(member) = &mut self.member {
+            match &ending {
+                Ending::Result { .. } => member.succeeded(),
+                Ending::JobFault(_) | Ending::Failed { .. } => member.failed(at.now, key),
+                Ending::Away { .. }
+                | Ending::Refused(_)
+                | Ending::Stalled(_)
+                | Ending::Fault(_)
+                | Ending::Stopped => {}
+            }
+        }
+        let (change, reason) = held.verdict(&self.policy, self.member.as_ref(), at, ending);
         held.stage = Stage::Committing {
             change: change.clone(),
             attempts: 1,
@@ -417,6 +459,18 @@ impl Worker {
             .cloned()
     }
 
+    fn report(&mut self, at: At) {
+        let held = self
+            .held
+            .values()
+            .filter(|held| held.is_won())
+            .map(|held| &held.job);
+        let due = self.member.as_mut().and_then(|member| member.tick(at.now, held));
+        if let Some((report, reason)) = due {
+            self.decide(Action::Report(report), reason);
+        }
+    }
+
     fn keep_leases(&mut self, at: At) {
         let keys: Vec<JobKey> = self.held.keys().cloned().collect();
         for key in keys {
@@ -491,14 +545,21 @@ impl Machine for Worker {
                 | Write::Cleaned
                 | Write::Keep
                 | Write::Admit
-                | Write::Adopt => {}
+                | Write::Adopt
+                | Write::Cancel => {}
             },
+            Event::Reported(others) => {
+                if let Some(member) = &mut self.member {
+                    member.reported(at.now, others);
+                }
+            }
         }
         self.tick(at);
     }
 
     fn tick(&mut self, at: At) {
         self.keep_leases(at);
+        self.report(at);
         self.look(at);
     }
 
@@ -533,7 +594,8 @@ impl Machine for Worker {
         } else {
             Some(self.pace.next())
         };
-        leases.into_iter().chain(look).min()
+        let report = self.member.as_ref().and_then(Member::wake_at);
+        leases.into_iter().chain(look).chain(report).min()
     }
 
     fn is_idle(&self) -> bool {
