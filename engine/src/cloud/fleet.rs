@@ -7,7 +7,6 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::fleet::{self, Report};
 use roundtrip_core::lifecycle::{Value, attribute as a};
-use serde::Serialize;
 
 use super::fault::Fault;
 use super::item::{self, Item};
@@ -45,7 +44,7 @@ pub struct Identity {
 }
 
 /// A fetcher as its row tells of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetcher {
     /// `processor-<uuid>`.
     pub processor: String,
@@ -58,10 +57,8 @@ pub struct Fetcher {
     /// The machine's name.
     pub host: String,
     /// When it started.
-    #[serde(serialize_with = "as_iso")]
     pub started: Option<Timestamp>,
     /// When it reported last.
-    #[serde(serialize_with = "as_iso")]
     pub seen: Option<Timestamp>,
     /// Milliseconds between its reports.
     pub report_ms: u64,
@@ -74,22 +71,16 @@ pub struct Fetcher {
     /// Attempts that failed there.
     pub failed: u64,
     /// Until when it claims nothing, since its jobs kept failing.
-    #[serde(serialize_with = "as_iso")]
     pub resting_until: Option<Timestamp>,
 }
 
 /// A job a fetcher holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     /// The file id.
     pub file: String,
     /// Since when.
-    #[serde(serialize_with = "as_iso")]
     pub since: Option<Timestamp>,
-}
-
-fn as_iso<S: serde::Serializer>(moment: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
-    moment.map(item::iso).serialize(to)
 }
 
 impl Fetcher {

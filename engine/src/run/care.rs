@@ -93,7 +93,7 @@ impl World<Caretaker> for Care {
                     match jobs.apply(&change).await {
                         Ok(Answer::Done(_)) => match change.write {
                             Write::Refuse | Write::GiveUp | Write::Cancel => {
-                                warn!(file, why = reason.rule, "{write}")
+                                warn!(file, why = reason.rule, "{write}");
                             }
                             Write::Requeue | Write::Admit | Write::Adopt => {
                                 info!(file, why = reason.rule, "{write}");
