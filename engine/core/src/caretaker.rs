@@ -58,8 +58,10 @@ pub enum Event {
     LookFailed(String),
     /// The objects were deleted.
     Deleted(RecordKey),
-    /// A write was answered, with a yes or a no: both end the duty towards this job.
+    /// A write was made.
     Written(RecordKey),
+    /// The condition of a write did not hold: someone else was first.
+    Lost(RecordKey),
     /// Deleting or writing failed.
     Failed(RecordKey, String),
 }
@@ -75,17 +77,39 @@ pub enum Action {
     Write(Change),
 }
 
+/// Where the one full round stands that [`Machine::finish`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    /// None was asked for.
+    Endless,
+    /// The next look begins it.
+    ToBegin,
+    /// Its pages are looked at.
+    Running,
+    /// Every page was dealt with.
+    Ended,
+}
+
+/// What a look brought.
+#[derive(Clone, Copy, Debug, Default)]
+struct Page {
+    /// Whether there is more behind it.
+    more: bool,
+    /// Whether anything came of it.
+    progressed: bool,
+}
+
 /// The decisions of a pipeline that looks after jobs.
 #[derive(Debug)]
 pub struct Caretaker {
     duty: Duty,
     by: String,
     pace: Pace,
-    /// Jobs under way, with what is to be written once their objects are gone.
-    under_way: BTreeMap<RecordKey, Option<(Job, Change)>>,
     looking: bool,
-    /// Rounds still to make before the machine is idle; none while it runs until stopped.
-    finishing: Option<bool>,
+    /// Jobs of the page under way, with what is to be written once their objects are gone.
+    under_way: BTreeMap<RecordKey, Option<Change>>,
+    page: Page,
+    round: Round,
     draining: bool,
     actions: VecDeque<Decision<Action>>,
 }
@@ -97,9 +121,10 @@ impl Caretaker {
             duty,
             by: by.into(),
             pace,
-            under_way: BTreeMap::new(),
             looking: false,
-            finishing: None,
+            under_way: BTreeMap::new(),
+            page: Page::default(),
+            round: Round::Endless,
             draining: false,
             actions: VecDeque::new(),
         }
@@ -116,33 +141,60 @@ impl Caretaker {
 
     fn found(&mut self, at: At, offers: Vec<Offer>, malformed: Vec<Malformed>, more: bool) {
         self.looking = false;
-        let mut began = false;
+        if self.draining {
+            return;
+        }
         for Malformed { key, why } in malformed {
-            if !self.under_way.contains_key(&key) {
-                began = true;
-                self.write(lifecycle::refuse_malformed(key, at.now, &why), Reason::rule(why));
-            }
+            self.write(lifecycle::refuse_malformed(key, at.now, &why), Reason::rule(why));
         }
         for offer in offers {
             if !self.under_way.contains_key(&RecordKey::from(&offer.job.key)) {
-                began |= self.take_care(at, &offer);
+                self.take_care(at, &offer);
             }
         }
-        // Without progress a full page would bring itself again at once.
-        if more && began {
-            self.pace.hurry();
-        } else {
-            self.pace.looked(at, began);
-            if self.finishing == Some(false) && !more {
-                self.finishing = Some(true);
-            }
-        }
-        if more && !began && self.finishing.is_some() {
-            self.finishing = Some(true);
+        self.pace.looked(at, !self.under_way.is_empty());
+        self.page = Page {
+            more,
+            progressed: false,
+        };
+        if self.under_way.is_empty() {
+            self.turn_page();
         }
     }
 
-    fn take_care(&mut self, at: At, offer: &Offer) -> bool {
+    /// A job of the page is dealt with for now.
+    fn dealt_with(&mut self, key: &RecordKey, progressed: bool) {
+        self.page.progressed |= progressed;
+        if self.under_way.remove(key).is_some() && self.under_way.is_empty() {
+            self.turn_page();
+        }
+    }
+
+    /// The page is dealt with: the next follows at once, if it will be another.
+    fn turn_page(&mut self) {
+        // A lane is read from its beginning: where nothing came of a page, it would come again, and so it waits for
+        // its time. A scan for foreign jobs goes on where it stopped.
+        let is_another = self.page.progressed || (self.scans() && self.round != Round::Endless);
+        if self.page.more && is_another || self.round == Round::ToBegin {
+            self.pace.hurry();
+        } else if self.round == Round::Running {
+            self.round = Round::Ended;
+        }
+    }
+
+    fn scans(&self) -> bool {
+        match self.duty {
+            Duty::Admit { .. } => true,
+            Duty::Clean { .. } | Duty::Requeue(_) => false,
+        }
+    }
+
+    fn may_look(&self) -> bool {
+        // One page at a time: what a look brought is dealt with before the next.
+        !self.draining && !self.looking && self.under_way.is_empty() && self.round != Round::Ended
+    }
+
+    fn take_care(&mut self, at: At, offer: &Offer) {
         let job = &offer.job;
         match self.duty.clone() {
             Duty::Clean {
@@ -154,10 +206,10 @@ impl Caretaker {
         }
     }
 
-    fn clean(&mut self, at: At, job: &Job, results_keep: Duration, retention: Duration) -> bool {
+    fn clean(&mut self, at: At, job: &Job, results_keep: Duration, retention: Duration) {
         let is_due = job.due.is_some_and(|due| due <= at.now);
         if !job.status.is_finished() || !is_due {
-            return false;
+            return;
         }
         let keep_until = job.processed.unwrap_or(at.now) + results_keep;
         let keeps = job.results_object().is_some() && keep_until > at.now;
@@ -171,39 +223,49 @@ impl Caretaker {
             let reason = Reason::key("the job is finished", "sink.delete.retention");
             (Extent::All, lifecycle::cleaned(job, at.now, retention), reason)
         };
-        self.under_way
-            .insert(RecordKey::from(&job.key), Some((job.clone(), change)));
+        self.under_way.insert(RecordKey::from(&job.key), Some(change));
         self.decide(Action::Delete(Box::new(job.clone()), extent), reason);
-        true
     }
 
-    fn give_back(&mut self, at: At, job: &Job, retry: &Retry) -> bool {
+    fn give_back(&mut self, at: At, job: &Job, retry: &Retry) {
         // At the end of its lease a claim still holds; a millisecond later it does not.
-        let ended = job.due.is_some_and(|due| due < at.now);
-        if job.status != Status::Processing || !ended {
-            return false;
+        if job.due.is_none_or(|due| due >= at.now) {
+            return;
         }
+        match job.status {
+            Status::Processing => self.requeue(at, job, retry),
+            // Whoever does not know lanes leaves the job in this one.
+            Status::Queued => self.adopt(at, job, LaneKind::Ready, "a foreign fetcher gave it back"),
+            Status::Completed | Status::Error => {
+                self.adopt(at, job, LaneKind::Done, "a foreign fetcher finished it");
+            }
+        }
+    }
+
+    fn requeue(&mut self, at: At, job: &Job, retry: &Retry) {
         let lost = job.retries.saturating_add(1);
         let who = job.processor.as_deref().unwrap_or("a fetcher");
-        if retry.allows_after(lost) {
+        let (change, why) = if retry.allows_after(lost) {
             let why = format!("{who} sent no heartbeat before its lease ended");
             let due = at.now + retry.delay_after(lost, at.jitter);
-            self.write(
-                lifecycle::requeue(job, at.now, due, &why),
-                Reason::key(why, "retry.attempts-max"),
-            );
+            (lifecycle::requeue(job, at.now, due, &why), why)
         } else {
             let why = format!("{lost} fetchers were lost on this job, the last was {who}");
-            self.write(
-                lifecycle::give_up(job, at.now, &why),
-                Reason::key(why, "retry.attempts-max"),
-            );
-        }
-        true
+            (lifecycle::give_up(job, at.now, &why), why)
+        };
+        self.write(change, Reason::key(why, "retry.attempts-max"));
     }
 
-    fn let_in(&mut self, at: At, offer: &Offer, shards: u32, lease: Duration) -> bool {
+    fn adopt(&mut self, at: At, job: &Job, kind: LaneKind, why: &str) {
+        let lane = job.lane.map_or(Lane { kind, shard: 0 }, |lane| lane.of(kind));
+        self.write(lifecycle::adopt(job, lane, at.now), Reason::rule(why));
+    }
+
+    fn let_in(&mut self, at: At, offer: &Offer, shards: u32, lease: Duration) {
         let Offer { job, signature, .. } = offer;
+        if job.cleaned.is_some() {
+            return;
+        }
         let shard = job
             .lane
             .map_or_else(|| shard::of(&job.key, shards), |lane| lane.shard);
@@ -214,29 +276,33 @@ impl Caretaker {
                     let reason = Reason::rule("a foreign client's job, and its signature holds");
                     self.write(lifecycle::admit(job, at.now, shard), reason);
                 }
-                Err(why) => self.write(
-                    lifecycle::refuse(job, at.now, &self.by, why),
-                    Reason::rule(why.clone()),
-                ),
+                Err(why) => {
+                    let placed = Job {
+                        lane: Some(lane(LaneKind::Ready)),
+                        ..job.clone()
+                    };
+                    let change = lifecycle::refuse(&placed, at.now, &self.by, why);
+                    self.write(change, Reason::rule(why.clone()));
+                }
             },
             (Status::Processing, None | Some(LaneKind::Ready)) => {
                 let due = job.assigned.unwrap_or(at.now) + lease;
                 let reason = Reason::key("a foreign fetcher holds it", "sink.admit.lease");
                 self.write(lifecycle::adopt(job, lane(LaneKind::Leased), due), reason);
             }
-            (Status::Completed | Status::Error, lane_now) if lane_now != Some(LaneKind::Done) => {
+            (Status::Completed | Status::Error, None | Some(LaneKind::Ready | LaneKind::Leased)) => {
                 let reason = Reason::rule("a foreign fetcher finished it");
                 self.write(lifecycle::adopt(job, lane(LaneKind::Done), at.now), reason);
             }
+            // It is where it belongs, or another duty's.
             (Status::Queued, Some(_))
             | (Status::Processing, Some(LaneKind::Leased | LaneKind::Done))
-            | (Status::Completed | Status::Error, _) => return false,
+            | (Status::Completed | Status::Error, Some(LaneKind::Done)) => {}
         }
-        true
     }
 
     fn deleted(&mut self, key: &RecordKey) {
-        if let Some(Some((_, change))) = self.under_way.get_mut(key).map(Option::take) {
+        if let Some(Some(change)) = self.under_way.get_mut(key).map(Option::take) {
             self.decide(Action::Write(change), Reason::rule("its objects are deleted"));
         }
     }
@@ -255,28 +321,32 @@ impl Machine for Caretaker {
             } => self.found(at, offers, malformed, more),
             Event::LookFailed(_) => {
                 self.looking = false;
+                // A scan begins anew as well.
+                self.page = Page::default();
                 self.pace.looked(at, false);
             }
             Event::Deleted(key) => self.deleted(&key),
-            // What failed stays in its lane: the next look finds it again.
-            Event::Written(key) | Event::Failed(key, _) => {
-                self.under_way.remove(&key);
-            }
+            Event::Written(key) => self.dealt_with(&key, true),
+            // It stays in its lane: a later look finds it again.
+            Event::Lost(key) | Event::Failed(key, _) => self.dealt_with(&key, false),
         }
         self.tick(at);
     }
 
     fn tick(&mut self, at: At) {
-        let may_look = !self.draining && !self.looking && self.finishing != Some(true);
-        // One page at a time: what a look brought is dealt with before the next.
-        if may_look && self.under_way.is_empty() && self.pace.is_due(at.now) {
-            self.looking = true;
-            self.decide(Action::Look, Reason::key("a look is due", "source.jobs.every"));
+        if !self.may_look() || !self.pace.is_due(at.now) {
+            return;
         }
+        self.looking = true;
+        // A scan that is half-way is first brought to its end.
+        if self.round == Round::ToBegin && !(self.scans() && self.page.more) {
+            self.round = Round::Running;
+        }
+        self.decide(Action::Look, Reason::key("a look is due", "source.jobs.every"));
     }
 
     fn finish(&mut self, at: At) {
-        self.finishing = Some(false);
+        self.round = Round::ToBegin;
         self.pace.hurry();
         self.tick(at);
     }
@@ -290,13 +360,11 @@ impl Machine for Caretaker {
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
-        let rests =
-            self.draining || self.looking || !self.under_way.is_empty() || self.finishing == Some(true);
-        if rests { None } else { Some(self.pace.next()) }
+        self.may_look().then(|| self.pace.next())
     }
 
     fn is_idle(&self) -> bool {
-        let nothing_more = self.draining || self.finishing == Some(true);
+        let nothing_more = self.draining || self.round == Round::Ended;
         nothing_more && !self.looking && self.under_way.is_empty() && self.actions.is_empty()
     }
 }

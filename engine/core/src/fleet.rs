@@ -7,6 +7,7 @@ use crate::health::{Health, HealthPolicy};
 use crate::job::Job;
 use crate::machine::Reason;
 use crate::names::JobKey;
+use crate::worker::Ending;
 
 /// Jobs a report names, at most.
 pub const HELD_MAX: usize = 50;
@@ -30,9 +31,9 @@ pub struct Report {
     pub held: Vec<(JobKey, Option<Timestamp>)>,
     /// How much it holds.
     pub held_count: usize,
-    /// Results it committed.
+    /// Jobs it has a result of.
     pub done: u64,
-    /// Attempts that failed here.
+    /// Analyses that failed here.
     pub failed: u64,
     /// Until when it claims nothing, since its jobs kept failing.
     pub resting_until: Option<Timestamp>,
@@ -75,19 +76,29 @@ impl Member {
         &self.health
     }
 
-    /// A job was analysed.
-    pub fn succeeded(&mut self) {
-        self.done += 1;
-        if self.health.succeeded() {
-            self.news = Some(Reason::key(
-                "a job succeeded again: claims as before",
-                "claim.failing-max",
-            ));
+    /// Work on a job ended. An analysis that failed counts, whoever is at fault: on a broken machine a command
+    /// fails on every file. What went wrong before the analysis does not.
+    pub fn ended(&mut self, now: Timestamp, key: &JobKey, ending: &Ending) {
+        match ending {
+            Ending::Result { .. } => {
+                self.done += 1;
+                if self.health.succeeded() {
+                    self.news = Some(Reason::key(
+                        "a job succeeded again: claims as before",
+                        "claim.failing-max",
+                    ));
+                }
+            }
+            Ending::JobFault(_) | Ending::Failed { .. } => self.failed(now, key),
+            Ending::Away { .. }
+            | Ending::Refused(_)
+            | Ending::Stalled(_)
+            | Ending::Fault(_)
+            | Ending::Stopped => {}
         }
     }
 
-    /// An attempt failed.
-    pub fn failed(&mut self, now: Timestamp, key: &JobKey) {
+    fn failed(&mut self, now: Timestamp, key: &JobKey) {
         self.failed += 1;
         if let Some(until) = self.health.failed(now, key) {
             let rest = until.since(now).as_secs();

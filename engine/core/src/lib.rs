@@ -24,3 +24,6 @@ pub mod shard;
 pub mod story;
 pub mod upload;
 pub mod worker;
+
+#[cfg(test)]
+mod fixture;

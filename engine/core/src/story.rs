@@ -6,7 +6,7 @@ use crate::at::Timestamp;
 use crate::job::{Attempt, HISTORY_MAX, Job, LaneKind, OPERATOR, Status};
 
 /// When a sentence is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tense {
     /// It happened.
     Past,
@@ -44,9 +44,10 @@ const CLEANS: &[&str] = &["cleanup.source.jobs.every"];
 const KEEPS_RECORD: &[&str] = &["cleanup.sink.delete.retention"];
 const KEEPS_RESULTS: &[&str] = &["cleanup.sink.delete.results-keep"];
 const ADMITS: &[&str] = &["admit.source.foreign.every"];
+const RESTARTS: &[&str] = &["restart-stalled.source.jobs.every"];
 const LOOKS: &[&str] = &["analyse.source.jobs.interval-max", "analyse.claim.in-flight-max"];
 
-/// The whole story of a job as its record tells it, oldest first.
+/// The whole story of a job as its record tells it: what happened, oldest first, then what is, then what comes.
 pub fn tell(job: &Job, now: Timestamp) -> Vec<Line> {
     let mut story = Story(Vec::new());
     story.past(job);
@@ -55,6 +56,7 @@ pub fn tell(job: &Job, now: Timestamp) -> Vec<Line> {
         Status::Processing => story.processing(job, now),
         Status::Completed | Status::Error => story.finished(job, now),
     }
+    story.0.sort_by_key(|line| line.tense);
     story.0
 }
 
@@ -147,7 +149,16 @@ impl Story {
                     LOOKS,
                 );
             }
-            Some(kind @ (LaneKind::Leased | LaneKind::Done)) => self.astray(kind, "queued"),
+            Some(LaneKind::Leased) => {
+                self.is(
+                    None,
+                    "queued, and still under the lease of a foreign fetcher",
+                    &[],
+                );
+                let text = "restart-stalled puts it where fetchers look: a foreign fetcher gave it back";
+                self.next(job.due, text, RESTARTS);
+            }
+            Some(kind @ LaneKind::Done) => self.astray(kind, "queued"),
         }
         self.failures(job);
     }
@@ -200,7 +211,7 @@ impl Story {
         };
         // At the end of its lease a claim still holds.
         let ended = job.due.is_some_and(|due| due < now);
-        let lost = job.retries.saturating_add(1);
+        let lost = job.retries;
         if ended {
             self.is(
                 job.due,
@@ -210,7 +221,7 @@ impl Story {
             self.next(
                 None,
                 format!(
-                    "restart-stalled gives it to another fetcher, or ends it where {lost} lost are too many"
+                    "restart-stalled gives it to another fetcher, or ends it: {lost} were lost on it before"
                 ),
                 &[
                     "restart-stalled.source.jobs.every",
@@ -226,9 +237,7 @@ impl Story {
             );
             self.next(
                 None,
-                format!(
-                    "restart-stalled then gives it to another fetcher, or ends it where {lost} lost are too many"
-                ),
+                format!("restart-stalled then gives it to another fetcher, or ends it: {lost} were lost on it before"),
                 &["restart-stalled.retry.attempts-max"],
             );
         }
@@ -256,11 +265,8 @@ impl Story {
                 );
             }
             Some(LaneKind::Leased) => {
-                self.next(
-                    job.due,
-                    "admit hands it to cleanup: a foreign fetcher finished it",
-                    ADMITS,
-                );
+                let text = "restart-stalled hands it to cleanup: a foreign fetcher finished it";
+                self.next(job.due, text, RESTARTS);
             }
             Some(LaneKind::Done) => self.done(job, now),
         }

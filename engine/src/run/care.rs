@@ -108,7 +108,10 @@ impl World<Caretaker> for Care {
                             | Write::Cleaned
                             | Write::Keep => debug!(file, why = reason.rule, "{write}"),
                         },
-                        Ok(Answer::Lost(_)) => debug!(file, "{write}: someone else was first"),
+                        Ok(Answer::Lost(_)) => {
+                            debug!(file, "{write}: someone else was first");
+                            return Event::Lost(change.key);
+                        }
                         Err(fault) => return failed(change.key, &fault),
                     }
                     Event::Written(change.key)

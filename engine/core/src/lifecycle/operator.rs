@@ -100,3 +100,6 @@ fn holder(job: &Job) -> &str {
         Status::Queued | Status::Completed | Status::Error => OPERATOR,
     }
 }
+
+#[cfg(test)]
+mod tests;
