@@ -21,6 +21,8 @@ pub enum Duty {
         results_keep: Duration,
         /// How long the record is kept.
         retention: Duration,
+        /// Until this long after its creation, objects of a job that failed in the middle of its upload may come.
+        upload_max: Duration,
     },
     /// `[sink.requeue]`: gives back jobs whose lease ended.
     Requeue(Retry),
@@ -42,6 +44,21 @@ pub enum Extent {
     AllButResults,
 }
 
+/// What a deletion found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Objects that were there.
+    pub objects: u64,
+    /// Whether the manifest was among them: the client puts it last.
+    pub manifest: bool,
+}
+
+impl Swept {
+    fn is_whole(self, chunks: u64) -> bool {
+        self.manifest || self.objects >= chunks
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -57,7 +74,7 @@ pub enum Event {
     /// A look failed.
     LookFailed(String),
     /// The objects were deleted.
-    Deleted(RecordKey),
+    Deleted(RecordKey, Swept),
     /// A write was made.
     Written(RecordKey),
     /// The condition of a write did not hold: someone else was first.
@@ -99,6 +116,23 @@ struct Page {
     progressed: bool,
 }
 
+/// What is done about a job of the page.
+#[derive(Debug)]
+enum Task {
+    /// Its objects are deleted.
+    Deleting(Box<Cleaning>),
+    /// Its record is written; whether the lane gets shorter by that.
+    Writing { progress: bool },
+}
+
+/// What is written once a job's objects are gone.
+#[derive(Debug)]
+struct Cleaning {
+    change: Change,
+    /// Instead, where fewer objects than so many chunks and no manifest were there: more may come.
+    late: Option<(u64, Change)>,
+}
+
 /// The decisions of a pipeline that looks after jobs.
 #[derive(Debug)]
 pub struct Caretaker {
@@ -107,7 +141,7 @@ pub struct Caretaker {
     pace: Pace,
     looking: bool,
     /// Jobs of the page under way, with what is to be written once their objects are gone.
-    under_way: BTreeMap<RecordKey, Option<Change>>,
+    under_way: BTreeMap<RecordKey, Task>,
     page: Page,
     round: Round,
     draining: bool,
@@ -135,7 +169,8 @@ impl Caretaker {
     }
 
     fn write(&mut self, change: Change, reason: Reason) {
-        self.under_way.insert(change.key.clone(), None);
+        self.under_way
+            .insert(change.key.clone(), Task::Writing { progress: true });
         self.decide(Action::Write(change), reason);
     }
 
@@ -163,9 +198,12 @@ impl Caretaker {
     }
 
     /// A job of the page is dealt with for now.
-    fn dealt_with(&mut self, key: &RecordKey, progressed: bool) {
-        self.page.progressed |= progressed;
-        if self.under_way.remove(key).is_some() && self.under_way.is_empty() {
+    fn dealt_with(&mut self, key: &RecordKey, written: bool) {
+        let Some(task) = self.under_way.remove(key) else {
+            return;
+        };
+        self.page.progressed |= written && matches!(task, Task::Writing { progress: true });
+        if self.under_way.is_empty() {
             self.turn_page();
         }
     }
@@ -200,13 +238,21 @@ impl Caretaker {
             Duty::Clean {
                 results_keep,
                 retention,
-            } => self.clean(at, job, results_keep, retention),
+                upload_max,
+            } => self.clean(at, job, results_keep, retention, upload_max),
             Duty::Requeue(retry) => self.give_back(at, job, &retry),
             Duty::Admit { shards, lease } => self.let_in(at, offer, shards, lease),
         }
     }
 
-    fn clean(&mut self, at: At, job: &Job, results_keep: Duration, retention: Duration) {
+    fn clean(
+        &mut self,
+        at: At,
+        job: &Job,
+        results_keep: Duration,
+        retention: Duration,
+        upload_max: Duration,
+    ) {
         let is_due = job.due.is_some_and(|due| due <= at.now);
         if !job.status.is_finished() || !is_due {
             return;
@@ -223,7 +269,15 @@ impl Caretaker {
             let reason = Reason::key("the job is finished", "sink.delete.retention");
             (Extent::All, lifecycle::cleaned(job, at.now, retention), reason)
         };
-        self.under_way.insert(RecordKey::from(&job.key), Some(change));
+        // A completed job had everything; a failed one may have failed while its client still sends.
+        let may_come = job.status == Status::Error
+            && job
+                .created_at
+                .is_some_and(|created| at.now.since(created) < upload_max);
+        // It goes to the end of its lane, to be found by the next look.
+        let late = may_come.then(|| (job.chunks, lifecycle::keep(job, at.now)));
+        let task = Task::Deleting(Box::new(Cleaning { change, late }));
+        self.under_way.insert(RecordKey::from(&job.key), task);
         self.decide(Action::Delete(Box::new(job.clone()), extent), reason);
     }
 
@@ -301,9 +355,23 @@ impl Caretaker {
         }
     }
 
-    fn deleted(&mut self, key: &RecordKey) {
-        if let Some(Some(change)) = self.under_way.get_mut(key).map(Option::take) {
-            self.decide(Action::Write(change), Reason::rule("its objects are deleted"));
+    fn deleted(&mut self, key: &RecordKey, swept: Swept) {
+        let Some(task) = self.under_way.get_mut(key) else {
+            return;
+        };
+        let Task::Deleting(cleaning) = std::mem::replace(task, Task::Writing { progress: true }) else {
+            return;
+        };
+        match cleaning.late {
+            Some((chunks, change)) if !swept.is_whole(chunks) => {
+                *task = Task::Writing { progress: false };
+                let reason = Reason::key("its client may still send the rest", "sink.delete.upload-max");
+                self.decide(Action::Write(change), reason);
+            }
+            Some(_) | None => self.decide(
+                Action::Write(cleaning.change),
+                Reason::rule("its objects are deleted"),
+            ),
         }
     }
 }
@@ -325,7 +393,7 @@ impl Machine for Caretaker {
                 self.page = Page::default();
                 self.pace.looked(at, false);
             }
-            Event::Deleted(key) => self.deleted(&key),
+            Event::Deleted(key, swept) => self.deleted(&key, swept),
             Event::Written(key) => self.dealt_with(&key, true),
             // It stays in its lane: a later look finds it again.
             Event::Lost(key) | Event::Failed(key, _) => self.dealt_with(&key, false),

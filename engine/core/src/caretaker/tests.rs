@@ -7,6 +7,11 @@ use crate::names::JobKey;
 
 const RESULTS_KEEP: Duration = Duration::from_secs(700);
 const RETENTION: Duration = Duration::from_secs(3_000);
+const UPLOAD_MAX: Duration = Duration::from_secs(500);
+const WHOLE: Swept = Swept {
+    objects: 3,
+    manifest: true,
+};
 const LEASE: Duration = Duration::from_secs(300);
 
 fn with(duty: Duty) -> Caretaker {
@@ -17,6 +22,7 @@ fn cleaner() -> Caretaker {
     with(Duty::Clean {
         results_keep: RESULTS_KEEP,
         retention: RETENTION,
+        upload_max: UPLOAD_MAX,
     })
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use futures_util::{TryStreamExt, stream};
+use roundtrip_core::caretaker::Extent;
 use roundtrip_core::file::{Known, Stamp};
 use roundtrip_core::job::{Job, Lane, LaneKind, Signed, Status};
 use roundtrip_core::lifecycle;
@@ -331,15 +332,15 @@ async fn abandon(shared: &Shared, key: &JobKey, why: &str) -> Result<(), Fault> 
         .as_ref()
         .and_then(|job| signed::verify_outline(job).ok().flatten());
     match (job, outline) {
-        // What ended is cleaned by the watcher: a manifest put now would stay.
-        (Some(job), _) if job.status.is_finished() => {}
+        // The watcher is done with it: a manifest put now would stay.
+        (Some(job), _) if job.cleaned.is_some() => {}
         (Some(_), Some(outline)) => put_manifest(shared, key, &Manifest::abandoned(outline, why)).await?,
         (Some(_), None) => {}
         (None, _) => {
             shared
                 .parts
                 .objects
-                .delete_under(&key.prefix(), None)
+                .sweep(key, Extent::All)
                 .await
                 .map_err(cloud)?;
         }

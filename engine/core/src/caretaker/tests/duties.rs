@@ -40,7 +40,7 @@ fn a_job_is_marked_as_cleaned_only_when_its_objects_are_gone() {
     assert_eq!(short(&mut caretaker), ["look", "delete all of 1"]);
     caretaker.tick(at(60_000));
     assert_eq!(short(&mut caretaker), NOTHING, "it is under way");
-    caretaker.handle(at(60_000), Event::Deleted(record(1)));
+    caretaker.handle(at(60_000), Event::Deleted(record(1), WHOLE));
     assert_eq!(short(&mut caretaker), ["cleaned 1"]);
     caretaker.handle(at(60_001), Event::Written(record(1)));
     assert_eq!(short(&mut caretaker), ["look"]);
@@ -52,7 +52,7 @@ fn what_could_not_be_deleted_is_tried_again_at_the_next_look() {
     caretaker.tick(at(0));
     caretaker.handle(at(0), page([completed(1)], false));
     caretaker.handle(at(0), Event::Failed(record(1), "away".to_owned()));
-    caretaker.handle(at(0), Event::Deleted(record(1)));
+    caretaker.handle(at(0), Event::Deleted(record(1), WHOLE));
     assert_eq!(short(&mut caretaker), ["look", "delete all of 1"]);
     let next = caretaker.wake_at().unwrap();
     assert_eq!(next, at(8_750).now);
@@ -68,7 +68,7 @@ fn a_result_in_the_bucket_waits_for_its_client() {
     caretaker.tick(at(0));
     caretaker.handle(at(5), page([large(1)], false));
     assert_eq!(short(&mut caretaker), ["look", "delete all but the result of 1"]);
-    caretaker.handle(at(5), Event::Deleted(record(1)));
+    caretaker.handle(at(5), Event::Deleted(record(1), WHOLE));
     let action = actions(&mut caretaker).pop();
     let Some(Action::Write(change)) = action else {
         panic!("{action:?}")
@@ -243,4 +243,54 @@ fn a_record_that_is_no_job_is_refused_by_every_duty() {
         );
         assert_eq!(short(&mut caretaker), ["look", "refuse 1"]);
     }
+}
+
+fn failed(file: u32) -> Job {
+    Job {
+        status: Status::Error,
+        results: None,
+        error: Some("422".to_owned()),
+        chunks: 3,
+        ..completed(file)
+    }
+}
+
+/// What is written after a deletion that found `swept`, at `ms` after the job was created.
+fn after_deletion(ms: i64, swept: Swept) -> Vec<String> {
+    let mut caretaker = cleaner();
+    caretaker.tick(at(ms));
+    caretaker.handle(at(ms), page([failed(1)], false));
+    assert_eq!(short(&mut caretaker), ["look", "delete all of 1"]);
+    caretaker.handle(at(ms), Event::Deleted(record(1), swept));
+    short(&mut caretaker)
+}
+
+#[test]
+fn a_job_that_failed_during_its_upload_is_cleaned_once_nothing_more_can_come() {
+    let part = Swept {
+        objects: 2,
+        manifest: false,
+    };
+    let all = Swept { objects: 3, ..part };
+    let last = Swept {
+        manifest: true,
+        ..part
+    };
+    let limit = i64::try_from(UPLOAD_MAX.as_millis()).unwrap();
+    assert_eq!(after_deletion(limit - 1, part), ["keep 1"]);
+    assert_eq!(after_deletion(limit, part), ["cleaned 1"]);
+    assert_eq!(after_deletion(1, all), ["cleaned 1"]);
+    assert_eq!(after_deletion(1, last), ["cleaned 1"], "the manifest is put last");
+}
+
+#[test]
+fn jobs_that_wait_for_late_objects_do_not_bring_themselves_again_at_once() {
+    let mut caretaker = cleaner();
+    caretaker.finish(at(1));
+    caretaker.handle(at(1), page([failed(1)], true));
+    caretaker.handle(at(1), Event::Deleted(record(1), Swept::default()));
+    assert_eq!(short(&mut caretaker), ["look", "delete all of 1", "keep 1"]);
+    caretaker.handle(at(1), Event::Written(record(1)));
+    assert_eq!(short(&mut caretaker), NOTHING);
+    assert!(caretaker.is_idle(), "the round is over");
 }

@@ -8,7 +8,7 @@ use crate::fixture::{live, sequences, survives};
 /// Does everything that is asked for about the page under way.
 fn deal_with(caretaker: &mut Caretaker, files: impl IntoIterator<Item = u32>) {
     for file in files {
-        caretaker.handle(at(0), Event::Deleted(record(file)));
+        caretaker.handle(at(0), Event::Deleted(record(file), WHOLE));
         caretaker.handle(at(0), Event::Written(record(file)));
     }
 }
@@ -22,10 +22,10 @@ fn a_round_is_over_after_its_last_page() {
         caretaker.handle(at(0), page([completed(1), completed(2)], more));
         assert_eq!(short(&mut caretaker), ["delete all of 1", "delete all of 2"]);
         assert!(!caretaker.is_idle());
-        caretaker.handle(at(0), Event::Deleted(record(1)));
+        caretaker.handle(at(0), Event::Deleted(record(1), WHOLE));
         caretaker.handle(at(0), Event::Written(record(1)));
         assert_eq!(short(&mut caretaker), ["cleaned 1"], "one is still under way");
-        caretaker.handle(at(0), Event::Deleted(record(2)));
+        caretaker.handle(at(0), Event::Deleted(record(2), WHOLE));
         assert_eq!(short(&mut caretaker), ["cleaned 2"]);
         caretaker.handle(at(0), Event::Lost(record(2)));
     }
@@ -130,7 +130,7 @@ fn a_drain_ends_what_is_under_way_and_begins_nothing() {
     caretaker.handle(at(0), page([completed(1)], true));
     caretaker.drain(at(0));
     assert!(!caretaker.is_idle());
-    caretaker.handle(at(0), Event::Deleted(record(1)));
+    caretaker.handle(at(0), Event::Deleted(record(1), WHOLE));
     caretaker.handle(at(0), Event::Written(record(1)));
     assert_eq!(short(&mut caretaker), ["look", "delete all of 1", "cleaned 1"]);
     assert!(caretaker.is_idle());
@@ -162,7 +162,7 @@ fn full_pages_that_nothing_comes_of_do_not_spin() {
         for (mut caretaker, full) in [(cleaner(), stuck()), (admitter(), foreign())] {
             let answers = live(&mut caretaker, seconds(3_600), |_, action| match action {
                 Action::Look => Some(full.clone()),
-                Action::Delete(job, _) if lost => Some(Event::Deleted(RecordKey::from(&job.key))),
+                Action::Delete(job, _) if lost => Some(Event::Deleted(RecordKey::from(&job.key), WHOLE)),
                 Action::Delete(job, _) => Some(Event::Failed(RecordKey::from(&job.key), String::new())),
                 Action::Write(change) if lost => Some(Event::Lost(change.key)),
                 Action::Write(change) => Some(Event::Failed(change.key, String::new())),
@@ -192,7 +192,7 @@ fn events() -> Vec<Event> {
     }
     for file in 1..=3 {
         let key = || record(file);
-        events.push(Event::Deleted(key()));
+        events.push(Event::Deleted(key(), WHOLE));
         events.push(Event::Written(key()));
         events.push(Event::Lost(key()));
         events.push(Event::Failed(key(), String::new()));
