@@ -33,7 +33,12 @@ fn works(worker: &mut Worker, ms: i64, files: &[u32], ending: &Ending) -> Vec<St
     });
     worker.handle(at(ms), found(offered));
     for file in files {
-        worker.handle(at(ms), written(*file, Write::Claim, won(*file)));
+        let held = Job {
+            due: Some(at(ms).now + LEASE),
+            ..claimed(*file, PROCESSOR, LEASE)
+        };
+        let won = Outcome::Done(Some(Box::new(held)));
+        worker.handle(at(ms), written(*file, Write::Claim, won));
     }
     actions(worker);
     for file in files {
@@ -113,7 +118,8 @@ fn it_rests_when_its_jobs_keep_failing_while_others_are_there() {
     );
     let wanted = works(&mut worker, 600_000, &[3], &result());
     assert!(wanted.contains(&"complete 3".to_owned()), "{wanted:?}");
-    worker.handle(at(600_000), Event::Reported(Some(true)));
+    worker.handle(at(600_000), found([]));
+    actions(&mut worker);
     worker.tick(at(700_000));
     assert!(short(&mut worker).contains(&"look for 2".to_owned()));
 }
