@@ -73,6 +73,7 @@ impl Worker {
             return;
         }
         let change = lifecycle::downloaded(&held.job, &self.policy.processor, at.now);
+        held.job.downloaded = Some(at.now);
         let engage = matches!(held.stage, Stage::Fetching { .. });
         held.stage = Stage::Engaged;
         self.decide(
