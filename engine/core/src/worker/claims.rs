@@ -97,6 +97,10 @@ impl Worker {
             self.settle(key);
             return;
         }
+        if matches!(ending, Ending::Result { .. } | Ending::JobFault(_)) {
+            // An answer stands only for a proven file, even where the news of its arrival comes after it.
+            held.job.downloaded.get_or_insert(at.now);
+        }
         match &ending {
             Ending::Away { after, .. } => {
                 self.rests = self.rests.saturating_add(1);
