@@ -200,6 +200,14 @@ impl Change {
         self
     }
 
+    /// The write that told of the download may come after this one, and is then refused: this one tells it too.
+    fn with_download(self, job: &Job) -> Self {
+        match job.downloaded {
+            Some(at) => self.set(a::DOWNLOADED, Value::Time(at)),
+            None => self,
+        }
+    }
+
     fn attempt(self, job: &Job, at: Timestamp, by: &str, why: &str) -> Self {
         let failures = |(name, value): &(&str, Value)| match value {
             Value::Number(number) if *name == a::FAILURES => Some(*number),
@@ -319,6 +327,7 @@ pub fn complete(
         .set(a::PROCESSED, Value::Time(now))
         .lane(lane_of(job, LaneKind::Done), now)
         .remove(&[a::ERROR])
+        .with_download(job)
         .attempt(job, now, processor, "");
     match results_type {
         Some(results_type) => change.text(a::RESULTS_TYPE, results_type),
@@ -335,6 +344,7 @@ pub fn fail(job: &Job, processor: &str, now: Timestamp, failures: u32, error: &s
         error,
     )
     .set(a::FAILURES, Value::Number(failures.into()))
+    .with_download(job)
     .attempt(job, now, processor, error)
 }
 

@@ -73,6 +73,7 @@ impl Worker {
             return;
         }
         let change = lifecycle::downloaded(&held.job, &self.policy.processor, at.now);
+        held.job.downloaded = Some(at.now);
         let engage = matches!(held.stage, Stage::Fetching { .. });
         held.stage = Stage::Engaged;
         self.decide(
@@ -95,6 +96,10 @@ impl Worker {
         if !held.is_at_work() {
             self.settle(key);
             return;
+        }
+        if matches!(ending, Ending::Result { .. } | Ending::JobFault(_)) {
+            // An answer stands only for a proven file, even where the news of its arrival comes after it.
+            held.job.downloaded.get_or_insert(at.now);
         }
         match &ending {
             Ending::Away { after, .. } => {
