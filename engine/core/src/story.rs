@@ -48,11 +48,12 @@ const RESTARTS: &[&str] = &["restart-stalled.source.jobs.every"];
 const LOOKS: &[&str] = &["analyse.source.jobs.interval-max", "analyse.claim.in-flight-max"];
 
 /// The whole story of a job as its record tells it: what happened, oldest first, then what is, then what comes.
-pub fn tell(job: &Job, now: Timestamp) -> Vec<Line> {
+/// `genuine`: whether the record is what its client signed.
+pub fn tell(job: &Job, genuine: bool, now: Timestamp) -> Vec<Line> {
     let mut story = Story(Vec::new());
     story.past(job);
     match job.status {
-        Status::Queued => story.queued(job, now),
+        Status::Queued => story.queued(job, genuine, now),
         Status::Processing => story.processing(job, now),
         Status::Completed | Status::Error => story.finished(job, now),
     }
@@ -135,19 +136,25 @@ impl Story {
         }
     }
 
-    fn queued(&mut self, job: &Job, now: Timestamp) {
+    fn queued(&mut self, job: &Job, genuine: bool, now: Timestamp) {
         match job.lane.map(|lane| lane.kind) {
             None => {
                 self.is(None, "queued, in no lane: its client knows none", &[]);
-                self.next(None, "admit checks its signature and lets it in", ADMITS);
+                let text = if genuine {
+                    "admit lets it in: its signature holds"
+                } else {
+                    "admit refuses it: it is not what its client signed"
+                };
+                self.next(None, text, ADMITS);
             }
             Some(LaneKind::Ready) => {
                 self.ready(job, now);
-                self.next(
-                    job.due.filter(|due| *due > now),
-                    "a fetcher that has room claims it",
-                    LOOKS,
-                );
+                let text = if genuine {
+                    "a fetcher that has room claims it"
+                } else {
+                    "a fetcher refuses it: it is not what its client signed"
+                };
+                self.next(job.due.filter(|due| *due > now), text, LOOKS);
             }
             Some(LaneKind::Leased) => {
                 self.is(
@@ -220,9 +227,7 @@ impl Story {
             );
             self.next(
                 None,
-                format!(
-                    "restart-stalled gives it to another fetcher, or ends it: {lost} were lost on it before"
-                ),
+                format!("restart-stalled gives it to another fetcher, or ends it; lost on it so far: {lost}"),
                 &[
                     "restart-stalled.source.jobs.every",
                     "restart-stalled.retry.attempts-max",
@@ -237,7 +242,9 @@ impl Story {
             );
             self.next(
                 None,
-                format!("restart-stalled then gives it to another fetcher, or ends it: {lost} were lost on it before"),
+                format!(
+                    "restart-stalled then gives it to another fetcher, or ends it; lost on it so far: {lost}"
+                ),
                 &["restart-stalled.retry.attempts-max"],
             );
         }

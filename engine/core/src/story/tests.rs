@@ -18,7 +18,7 @@ fn page(job: &Job) -> String {
         at,
         text,
         keys,
-    } in tell(job, NOW)
+    } in tell(job, true, NOW)
     {
         let at = at.map_or_else(String::new, |at| format!("{} s", (at.0 - START.0) / 1_000));
         let keys = keys.join(", ");
@@ -204,4 +204,14 @@ fn what_a_record_does_not_keep_is_said() {
         ..job(1)
     };
     assert!(page(&job).contains("what came before the last 20 attempts is not kept"));
+}
+
+#[test]
+fn a_forged_job_is_refused() {
+    let foreign = Job { lane: None, ..job(1) };
+    let next = [job(1), foreign].map(|job| tell(&job, false, NOW).pop().unwrap().text);
+    insta::assert_snapshot!(next.join("\n"), @r"
+    a fetcher refuses it: it is not what its client signed
+    admit refuses it: it is not what its client signed
+    ");
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use bytesize::ByteSize;
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::job::Job;
 use roundtrip_core::plan::{Codec, Outline};
@@ -60,7 +61,8 @@ pub(super) async fn run(desk: &Desk, wanted: &Wanted, format: Format) -> Result<
         Outline::read(text, client, file, job.chunks).ok()
     });
     let uploaded = uploaded(desk, &job).await;
-    let (now, story) = (now(), tell(&job, now()));
+    let now = now();
+    let story = tell(&job, signature.is_ok(), now);
     let account = Account {
         file: job.key.file.as_str(),
         client: job.key.client.as_str(),
@@ -147,7 +149,10 @@ fn page(account: &Account<'_>, story: &[Line], now: Timestamp) -> String {
         format!("{} chunks", account.chunks)
     };
     let extent = match (account.size, account.chunk_size) {
-        (Some(size), Some(chunk_size)) => format!("{size} bytes in {chunks} of up to {chunk_size} bytes"),
+        (Some(size), Some(chunk_size)) => {
+            let chunk_size = ByteSize::b(chunk_size).display().iec();
+            format!("{size} bytes in {chunks} of up to {chunk_size}")
+        }
         (_, None) | (None, _) => format!("{chunks}; its client does not say how large"),
     };
     fact("content", extent);

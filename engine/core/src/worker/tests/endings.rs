@@ -221,7 +221,9 @@ fn a_result_that_overtakes_the_download_tells_of_it() {
             let downloaded = (attribute::DOWNLOADED, Value::Time(at(500).now));
             change.write == Write::Complete && change.set.contains(&downloaded)
         }
-        Action::Look { .. } | Action::Fetch(_) | Action::Engage(_) | Action::Stop(_) => false,
+        Action::Look { .. } | Action::Fetch(_) | Action::Engage(_) | Action::Stop(_) | Action::Report(_) => {
+            false
+        }
     });
     assert!(told);
 }
