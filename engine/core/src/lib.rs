@@ -19,5 +19,6 @@ pub mod pace;
 pub mod plan;
 pub mod retry;
 pub mod shard;
+pub mod stream;
 pub mod upload;
 pub mod worker;
