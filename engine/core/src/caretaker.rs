@@ -1,6 +1,6 @@
 //! What a watcher does with jobs that are due: clean the finished, give back the lost, let in the foreign.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::at::{At, Timestamp};
@@ -11,6 +11,9 @@ use crate::machine::{Decision, Machine, Reason};
 use crate::pace::Pace;
 use crate::retry::Retry;
 use crate::shard;
+
+/// Jobs offered without a look that are under way or wait for their time, at most; a look finds the rest.
+const OFFERED_MAX: usize = 1_000;
 
 /// The duty of one pipeline.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +59,10 @@ pub enum Event {
     },
     /// A look failed.
     LookFailed(String),
+    /// Jobs came without a look: the stream told of them, and their records were read since.
+    Offered(Vec<Offer>),
+    /// Jobs may have come that nobody told of: only a look can find them.
+    NewsMissed,
     /// The objects were deleted.
     Deleted(RecordKey),
     /// A write was answered, with a yes or a no: both end the duty towards this job.
@@ -83,6 +90,10 @@ pub struct Caretaker {
     pace: Pace,
     /// Jobs under way, with what is to be written once their objects are gone.
     under_way: BTreeMap<RecordKey, Option<(Job, Change)>>,
+    /// Those of them that the last look brought.
+    of_look: BTreeSet<RecordKey>,
+    /// Jobs offered shortly before they are due, by that moment.
+    waiting: BTreeMap<(Timestamp, RecordKey), Offer>,
     looking: bool,
     /// Rounds still to make before the machine is idle; none while it runs until stopped.
     finishing: Option<bool>,
@@ -98,6 +109,8 @@ impl Caretaker {
             by: by.into(),
             pace,
             under_way: BTreeMap::new(),
+            of_look: BTreeSet::new(),
+            waiting: BTreeMap::new(),
             looking: false,
             finishing: None,
             draining: false,
@@ -120,12 +133,15 @@ impl Caretaker {
         for Malformed { key, why } in malformed {
             if !self.under_way.contains_key(&key) {
                 began = true;
+                self.of_look.insert(key.clone());
                 self.write(lifecycle::refuse_malformed(key, at.now, &why), Reason::rule(why));
             }
         }
         for offer in offers {
-            if !self.under_way.contains_key(&RecordKey::from(&offer.job.key)) {
-                began |= self.take_care(at, &offer);
+            let key = RecordKey::from(&offer.job.key);
+            if !self.under_way.contains_key(&key) && self.take_care(at, &offer) {
+                began = true;
+                self.of_look.insert(key);
             }
         }
         // Without progress a full page would bring itself again at once.
@@ -139,6 +155,45 @@ impl Caretaker {
         }
         if more && !began && self.finishing.is_some() {
             self.finishing = Some(true);
+        }
+    }
+
+    /// Takes care of jobs at once. One that is due before the next look waits here for its time; a later one, and
+    /// all beyond the limit, are found by a look.
+    fn offered(&mut self, at: At, offers: Vec<Offer>) {
+        if self.draining || self.finishing == Some(true) {
+            return;
+        }
+        for offer in offers {
+            let key = RecordKey::from(&offer.job.key);
+            if self.under_way.contains_key(&key) {
+                continue;
+            }
+            if self.under_way.len() + self.waiting.len() >= OFFERED_MAX {
+                self.pace.hurry();
+                return;
+            }
+            match offer.job.due {
+                Some(due) if due > at.now => {
+                    if due < self.pace.next() {
+                        self.waiting.insert((due, key), offer);
+                    }
+                }
+                Some(_) | None => drop(self.take_care(at, &offer)),
+            }
+        }
+    }
+
+    /// Takes care of offered jobs whose time has come.
+    fn waited(&mut self, at: At) {
+        while let Some(entry) = self.waiting.first_entry() {
+            if entry.key().0 > at.now {
+                break;
+            }
+            let ((_, key), offer) = entry.remove_entry();
+            if !self.under_way.contains_key(&key) {
+                self.take_care(at, &offer);
+            }
         }
     }
 
@@ -257,19 +312,23 @@ impl Machine for Caretaker {
                 self.looking = false;
                 self.pace.looked(at, false);
             }
+            Event::Offered(offers) => self.offered(at, offers),
+            Event::NewsMissed => self.pace.hurry(),
             Event::Deleted(key) => self.deleted(&key),
             // What failed stays in its lane: the next look finds it again.
             Event::Written(key) | Event::Failed(key, _) => {
                 self.under_way.remove(&key);
+                self.of_look.remove(&key);
             }
         }
         self.tick(at);
     }
 
     fn tick(&mut self, at: At) {
+        self.waited(at);
         let may_look = !self.draining && !self.looking && self.finishing != Some(true);
         // One page at a time: what a look brought is dealt with before the next.
-        if may_look && self.under_way.is_empty() && self.pace.is_due(at.now) {
+        if may_look && self.of_look.is_empty() && self.pace.is_due(at.now) {
             self.looking = true;
             self.decide(Action::Look, Reason::key("a look is due", "source.jobs.every"));
         }
@@ -277,12 +336,14 @@ impl Machine for Caretaker {
 
     fn finish(&mut self, at: At) {
         self.finishing = Some(false);
+        self.waiting.clear();
         self.pace.hurry();
         self.tick(at);
     }
 
     fn drain(&mut self, _at: At) {
         self.draining = true;
+        self.waiting.clear();
     }
 
     fn poll_action(&mut self) -> Option<Decision<Action>> {
@@ -290,9 +351,10 @@ impl Machine for Caretaker {
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
-        let rests =
-            self.draining || self.looking || !self.under_way.is_empty() || self.finishing == Some(true);
-        if rests { None } else { Some(self.pace.next()) }
+        let rests = self.draining || self.looking || !self.of_look.is_empty() || self.finishing == Some(true);
+        let look = if rests { None } else { Some(self.pace.next()) };
+        let waiting = self.waiting.keys().next().map(|(due, _)| *due);
+        look.into_iter().chain(waiting).min()
     }
 
     fn is_idle(&self) -> bool {

@@ -357,7 +357,8 @@ impl Reader {
             clippy::cast_sign_loss,
             reason = "0 to the number of shards"
         )]
-        free.rotate_left((turn as usize).min(free.len().saturating_sub(1)));
+        let turn = (turn as usize).min(free.len().saturating_sub(1));
+        free.rotate_left(turn);
         for id in free {
             let held = self.held();
             let lease = self.policy.lease;

@@ -32,6 +32,17 @@ struct Written {
     releases: bool,
 }
 
+/// How far a shard in our hands has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It is read.
+    Reading,
+    /// It was read to its end, which is still to be written down.
+    Ended,
+    /// It is not ours any more.
+    Left,
+}
+
 /// A shard while it is ours.
 #[derive(Debug)]
 pub(super) struct Hold {
@@ -39,8 +50,7 @@ pub(super) struct Hold {
     until: Timestamp,
     /// Where reading goes on.
     from: From,
-    /// Read to its end.
-    ended: bool,
+    stage: Stage,
     iterator: Option<String>,
     /// A request to the stream is under way.
     busy: bool,
@@ -55,8 +65,6 @@ pub(super) struct Hold {
     wait: std::time::Duration,
     failures: u32,
     next_write: Timestamp,
-    /// The lease is not ours any more.
-    left: bool,
 }
 
 impl Hold {
@@ -67,15 +75,15 @@ impl Hold {
         place: Option<Place>,
         begin: From,
     ) -> Self {
-        let (from, ended) = match place {
-            Some(Place::After(sequence)) => (From::After(sequence), false),
-            Some(Place::End) => (begin, true),
-            None => (begin, false),
+        let (from, stage) = match place {
+            Some(Place::After(sequence)) => (From::After(sequence), Stage::Reading),
+            Some(Place::End) => (begin, Stage::Ended),
+            None => (begin, Stage::Reading),
         };
         Self {
             until,
             from,
-            ended,
+            stage,
             iterator: None,
             busy: false,
             writing: None,
@@ -86,18 +94,17 @@ impl Hold {
             wait: policy.interval,
             failures: 0,
             next_write: at.now,
-            left: false,
         }
     }
 
     /// Whether nothing of it is under way any more, and it is not ours.
     pub(super) fn is_over(&self) -> bool {
-        self.left && !self.busy && self.writing.is_none()
+        self.stage == Stage::Left && !self.busy && self.writing.is_none()
     }
 
     /// It is not ours any more.
     pub(super) fn leave(&mut self) {
-        self.left = true;
+        self.stage = Stage::Left;
         self.writing = None;
     }
 
@@ -108,7 +115,7 @@ impl Hold {
 
     fn place(&self) -> Option<Place> {
         match &self.from {
-            _ if self.ended => Some(Place::End),
+            _ if self.stage == Stage::Ended => Some(Place::End),
             From::After(sequence) => Some(Place::After(sequence.clone())),
             From::Oldest | From::Newest => None,
         }
@@ -128,10 +135,10 @@ impl Hold {
 
     /// When a write is due.
     fn write_at(&self, policy: &StreamPolicy, stopping: bool) -> Option<Timestamp> {
-        if self.left || self.writing.is_some() {
+        if self.stage == Stage::Left || self.writing.is_some() {
             return None;
         }
-        if self.ended || stopping {
+        if self.stage == Stage::Ended || stopping {
             return (!self.busy).then_some(self.next_write);
         }
         // News are written down together: a dozen times in a lease, not once a read.
@@ -148,14 +155,15 @@ impl Hold {
 
     /// When a request to the stream is due.
     fn read_at(&self, policy: &StreamPolicy, stopping: bool) -> Option<Timestamp> {
-        let reads = !self.left && !self.busy && !self.ended && !stopping;
+        let reads = self.stage == Stage::Reading && !self.busy && !stopping;
         (reads && self.next_read < self.reads_end(policy)).then_some(self.next_read)
     }
 
     /// The next thing it needs at this moment.
     pub(super) fn want(&mut self, policy: &StreamPolicy, at: At, stopping: bool) -> Option<Want> {
         if self.write_at(policy, stopping).is_some_and(|due| due <= at.now) {
-            return Some(self.write(at.now + policy.lease, self.ended || stopping));
+            let releases = self.stage == Stage::Ended || stopping;
+            return Some(self.write(at.now + policy.lease, releases));
         }
         let due = self.read_at(policy, stopping).is_some_and(|due| due <= at.now);
         if !due {
@@ -205,7 +213,7 @@ impl Hold {
         };
         if written.releases && stopping {
             // The lease ends by itself.
-            self.left = true;
+            self.stage = Stage::Left;
             return;
         }
         self.unsaved = true;
@@ -237,7 +245,9 @@ impl Hold {
         if let Some(bad) = batch.bad.into_iter().next_back() {
             self.bad = Some(bad);
         }
-        self.ended = batch.next.is_none();
+        if batch.next.is_none() {
+            self.end();
+        }
         self.iterator = batch.next;
     }
 
@@ -263,7 +273,13 @@ impl Hold {
     pub(super) fn gone(&mut self) {
         self.busy = false;
         self.iterator = None;
-        self.ended = true;
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if self.stage == Stage::Reading {
+            self.stage = Stage::Ended;
+        }
     }
 
     /// When time alone changes anything.

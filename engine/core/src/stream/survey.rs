@@ -1,5 +1,6 @@
 //! When the list of shards and the rows about them are read.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Action, Shard};
@@ -19,7 +20,7 @@ pub(super) struct Survey {
     /// A moment before the next regular one: somebody's lease ends.
     recheck: Option<Timestamp>,
     /// The shards listed so far, while one is under way.
-    found: Option<Vec<Shard>>,
+    found: Option<BTreeMap<String, Shard>>,
 }
 
 impl Survey {
@@ -42,7 +43,7 @@ impl Survey {
         if self.found.is_some() || !due {
             return false;
         }
-        self.found = Some(Vec::new());
+        self.found = Some(BTreeMap::new());
         self.recheck = None;
         true
     }
@@ -50,9 +51,10 @@ impl Survey {
     /// Takes in a page and says how to go on.
     pub(super) fn described(&mut self, shards: Vec<Shard>, next: Option<String>) -> Option<Action> {
         let found = self.found.as_mut()?;
-        // A page that brings nothing and names another could go on for ever.
-        let goes_on = !shards.is_empty() && found.len() < SHARDS_MAX;
-        found.extend(shards);
+        let before = found.len();
+        found.extend(shards.into_iter().map(|shard| (shard.id.clone(), shard)));
+        // A page that brings nothing new and names another could go on for ever.
+        let goes_on = found.len() > before && found.len() < SHARDS_MAX;
         Some(match next.filter(|_| goes_on) {
             Some(after) => Action::Describe { after: Some(after) },
             None => Action::ListLeases,
@@ -61,7 +63,8 @@ impl Survey {
 
     /// The shards of the survey under way.
     pub(super) fn listed(&mut self) -> Vec<Shard> {
-        self.found.as_mut().map(std::mem::take).unwrap_or_default()
+        let found = self.found.as_mut().map(std::mem::take);
+        found.unwrap_or_default().into_values().collect()
     }
 
     /// It ended, well or not.
