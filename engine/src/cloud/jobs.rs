@@ -9,7 +9,7 @@ use roundtrip_core::at::Timestamp;
 use roundtrip_core::claim::Malformed;
 use roundtrip_core::job::{Job, Lane, LaneKind};
 use roundtrip_core::lifecycle::{Change, RecordKey, Write, attribute as a};
-use roundtrip_core::names::JobKey;
+use roundtrip_core::names::{JobKey, RESERVED_PREFIX};
 
 use super::expression::Expression;
 use super::fault::Fault;
@@ -154,15 +154,21 @@ impl Jobs {
         })
     }
 
-    /// One page of a scan for records that have no lane and were never cleaned: a foreign client's.
+    /// One page of a scan for records that have no lane and were never cleaned: a foreign client's. Rows that
+    /// are no client's are left out.
     pub async fn without_lane(&self, from: Option<Item>) -> Result<Page, Fault> {
         let output = self
             .client
             .scan()
             .table_name(&self.table)
-            .filter_expression("attribute_not_exists(#lane) AND attribute_not_exists(#cleaned)")
+            .filter_expression(
+                "attribute_not_exists(#lane) AND attribute_not_exists(#cleaned) \
+                 AND NOT begins_with(#client, :reserved)",
+            )
             .expression_attribute_names("#lane", a::LANE)
             .expression_attribute_names("#cleaned", a::CLEANED)
+            .expression_attribute_names("#client", a::CLIENT)
+            .expression_attribute_values(":reserved", AttributeValue::S(RESERVED_PREFIX.to_owned()))
             .set_exclusive_start_key(from)
             .send()
             .await

@@ -40,8 +40,8 @@ fn row(id: &str, holder: Option<&str>, until: i64, place: Option<Place>) -> Leas
     }
 }
 
-fn after(sequence: &str) -> Option<Place> {
-    Some(Place::After(sequence.to_owned()))
+fn after(sequence: &str) -> Place {
+    Place::After(sequence.to_owned())
 }
 
 fn batch(news: usize, last: Option<&str>, next: Option<&str>) -> Batch {
@@ -141,7 +141,7 @@ fn takes(actions: &[Action]) -> Vec<&str> {
 
 #[test]
 fn at_the_end_of_its_lease_a_reader_holds_the_shard_and_a_millisecond_later_it_does_not() {
-    let rows = [row("s", Some("other"), TEN, after("7"))];
+    let rows = [row("s", Some("other"), TEN, Some(after("7")))];
     let mut bench = Bench::new();
     assert!(takes(&bench.survey(TEN, &[shard("s", None)], &rows)).is_empty());
     // A survey follows at the moment the lease may have ended.
@@ -155,7 +155,7 @@ fn at_the_end_of_its_lease_a_reader_holds_the_shard_and_a_millisecond_later_it_d
             until: Timestamp(TEN + 1) + LEASE,
         }]
     );
-    let located = bench.told(TEN + 1, Event::Taken("s".into(), after("7")));
+    let located = bench.told(TEN + 1, Event::Taken("s".into(), Some(after("7"))));
     assert_eq!(located, [locate(From::After("7".into()))]);
 }
 
@@ -166,7 +166,7 @@ fn a_lease_is_renewed_after_a_third_and_nothing_is_read_in_its_last_third() {
     let renewal = Action::Renew {
         shard: "s".into(),
         until: Timestamp(TEN) + LEASE,
-        place: after("1"),
+        place: Some(after("1")),
         bad: None,
     };
     let early = bench.tick(TEN - 1);
@@ -278,7 +278,7 @@ fn the_list_of_shards_comes_in_pages() {
 
 #[test]
 fn an_expired_iterator_is_replaced_where_reading_stopped() {
-    let mut bench = Bench::reading(after("5"));
+    let mut bench = Bench::reading(Some(after("5")));
     bench.told(0, Event::Read("s".into(), batch(1, Some("6"), Some("i1"))));
     assert!(bench.tick(250).contains(&read_at("i1")));
     let actions = bench.told(300, Event::Expired("s".into()));
@@ -293,7 +293,7 @@ fn an_expired_iterator_is_replaced_where_reading_stopped() {
 
 #[test]
 fn after_trimmed_data_reading_begins_with_the_oldest_and_the_lanes_are_looked_through() {
-    let mut bench = Bench::reading(after("5"));
+    let mut bench = Bench::reading(Some(after("5")));
     bench.told(0, Event::Trimmed("s".into()));
     assert_eq!(bench.tick(500), [locate(From::Oldest)]);
     let located = bench.told(500, Event::Located("s".into(), "j".into()));
@@ -302,7 +302,7 @@ fn after_trimmed_data_reading_begins_with_the_oldest_and_the_lanes_are_looked_th
 
 #[test]
 fn a_shard_that_is_gone_is_finished() {
-    let mut bench = Bench::reading(after("5"));
+    let mut bench = Bench::reading(Some(after("5")));
     let gone = bench.told(0, Event::Gone("s".into()));
     let release = Action::Release {
         shard: "s".into(),
@@ -334,7 +334,7 @@ fn a_bad_record_is_reported_written_down_and_stepped_over() {
     let renewal = Action::Renew {
         shard: "s".into(),
         until: Timestamp(2_500) + LEASE,
-        place: after("3"),
+        place: Some(after("3")),
         bad: Some(bad),
     };
     assert_eq!(written, [renewal]);
@@ -449,7 +449,7 @@ fn a_drained_reader_gives_its_shards_back_with_their_place() {
     let told = bench.told(200, Event::Read("s".into(), batch(1, Some("9"), Some("i1"))));
     let release = Action::Release {
         shard: "s".into(),
-        place: after("9"),
+        place: Some(after("9")),
         bad: None,
     };
     assert_eq!(told, [release]);

@@ -131,7 +131,11 @@ impl World {
                 | Action::Release { .. }
                 | Action::Locate { .. } => {}
             }
-            let delay = 1 + self.chance.ms(if self.chance.0 % 10 == 0 { 4_900 } else { 50 });
+            let delay = 1 + self.chance.ms(if self.chance.0.is_multiple_of(10) {
+                4_900
+            } else {
+                50
+            });
             self.push(self.now + delay, process, Step::Effect(action));
         }
     }
