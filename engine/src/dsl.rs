@@ -19,6 +19,7 @@ pub mod shipped;
 pub mod spec;
 mod tree;
 mod units;
+mod words;
 
 pub use fault::{Fault, Faults};
 use spec::RoleSpec;

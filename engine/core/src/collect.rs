@@ -28,6 +28,8 @@ pub enum Event {
     Found {
         /// The jobs of the page.
         standings: Vec<Standing>,
+        /// Whether more of the page is outstanding, of which nothing could be learned now.
+        unanswered: bool,
         /// Where the next page begins; none at the end.
         next: Option<FileId>,
     },
@@ -109,15 +111,17 @@ impl Collect {
         }
     }
 
-    fn found(&mut self, at: At, standings: Vec<Standing>, next: Option<FileId>) {
-        self.looking = false;
-        self.saw_outstanding |= !standings.is_empty();
+    fn found(&mut self, at: At, standings: Vec<Standing>, unanswered: bool, next: Option<FileId>) {
+        if !std::mem::take(&mut self.looking) {
+            return;
+        }
+        self.saw_outstanding |= unanswered || !standings.is_empty();
+        if self.phase == Phase::Draining {
+            return;
+        }
         let mut began = false;
         for Standing { key, job } in standings {
-            let known =
-                self.delivering.contains_key(&key) || self.waiting.iter().any(|waits| waits.action.0 == key);
-            let rests = self.failed.get(&key).is_some_and(|(_, until)| *until > at.now);
-            if known || rests {
+            if self.failed.get(&key).is_some_and(|(_, until)| *until > at.now) {
                 continue;
             }
             let Some((action, reason)) = delivery(&key, job) else {
@@ -139,6 +143,16 @@ impl Collect {
         }
         self.saw_outstanding = false;
         self.pace.looked(at, began);
+    }
+
+    fn has_nothing_to_deliver(&self) -> bool {
+        self.waiting.is_empty() && self.delivering.is_empty()
+    }
+
+    fn may_look(&self) -> bool {
+        // What was found is delivered before more is looked for: a page bounds the memory, and nothing is delivered
+        // again because a look began before its delivery ended.
+        self.phase.looks() && !self.looking && self.has_nothing_to_deliver()
     }
 
     fn deliver_next(&mut self) {
@@ -188,7 +202,11 @@ impl Machine for Collect {
 
     fn handle(&mut self, at: At, event: Event) {
         match event {
-            Event::Found { standings, next } => self.found(at, standings, next),
+            Event::Found {
+                standings,
+                unanswered,
+                next,
+            } => self.found(at, standings, unanswered, next),
             Event::LookFailed(_) => {
                 self.looking = false;
                 self.pace.looked(at, false);
@@ -196,7 +214,7 @@ impl Machine for Collect {
             Event::Delivered(key) => {
                 self.delivering.remove(&key);
                 self.failed.remove(&key);
-                if self.phase == Phase::Finishing && self.delivering.is_empty() && self.waiting.is_empty() {
+                if self.phase == Phase::Finishing && self.has_nothing_to_deliver() {
                     self.pace.hurry();
                 }
             }
@@ -211,9 +229,7 @@ impl Machine for Collect {
 
     fn tick(&mut self, at: At) {
         self.deliver_next();
-        // What was found is delivered before more is looked for: memory stays bounded by one page.
-        let may_look = self.phase.looks() && !self.looking && self.waiting.is_empty();
-        if may_look && self.pace.is_due(at.now) {
+        if self.may_look() && self.pace.is_due(at.now) {
             self.looking = true;
             let after = self.cursor.take();
             let reason = Reason::key("a look is due", "source.results.interval");
@@ -225,6 +241,9 @@ impl Machine for Collect {
     }
 
     fn finish(&mut self, at: At) {
+        if self.phase == Phase::Draining {
+            return;
+        }
         self.phase = Phase::Finishing;
         self.cursor = None;
         self.saw_outstanding = self.looking;
@@ -241,11 +260,13 @@ impl Machine for Collect {
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
-        let rests = self.looking || !self.waiting.is_empty() || !self.phase.looks();
-        if rests { None } else { Some(self.pace.next()) }
+        self.may_look().then(|| self.pace.next())
     }
 
     fn is_idle(&self) -> bool {
         !self.phase.looks() && !self.looking && self.delivering.is_empty() && self.actions.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

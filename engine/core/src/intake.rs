@@ -7,6 +7,9 @@ use std::time::Duration;
 use crate::at::Timestamp;
 use crate::file::Stamp;
 
+/// Time between looks at a file that a program has open for writing, at least.
+const BUSY_LOOK: Duration = Duration::from_millis(500);
+
 /// `[source.directory]`, as far as it decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IntakePolicy {
@@ -14,7 +17,7 @@ pub struct IntakePolicy {
     pub settle: Duration,
     /// A file that never rests is taken after this long.
     pub settle_max: Duration,
-    /// Files remembered while they wait; the rest is found by a later scan.
+    /// Files remembered while they wait for rest or for a free place; the others are found by a later scan.
     pub waiting_max: usize,
 }
 
@@ -43,8 +46,6 @@ struct Waiting {
 pub struct Intake {
     policy: IntakePolicy,
     waiting: BTreeMap<PathBuf, Waiting>,
-    /// Files were left for a later scan.
-    overflow: bool,
 }
 
 impl Intake {
@@ -53,21 +54,14 @@ impl Intake {
         Self {
             policy,
             waiting: BTreeMap::new(),
-            overflow: false,
         }
     }
 
     /// A file was seen. Gives why it may be taken, if it may; it waits here otherwise.
     pub fn seen(&mut self, now: Timestamp, path: &Path, stamp: Stamp, busy: bool) -> Option<Rest> {
         let IntakePolicy {
-            settle,
-            settle_max,
-            waiting_max,
+            settle, settle_max, ..
         } = self.policy;
-        if !self.waiting.contains_key(path) && self.waiting.len() >= waiting_max {
-            self.overflow = true;
-            return None;
-        }
         let fresh = Waiting {
             stamp: stamp.clone(),
             busy,
@@ -123,6 +117,11 @@ impl Intake {
             .min()
     }
 
+    /// Whether this file waits.
+    pub fn contains(&self, path: &Path) -> bool {
+        self.waiting.contains_key(path)
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.waiting.len()
@@ -132,19 +131,16 @@ impl Intake {
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
-
-    /// Whether files were left for a later scan since this was last asked.
-    pub fn take_overflow(&mut self) -> bool {
-        std::mem::take(&mut self.overflow)
-    }
 }
 
 impl Waiting {
     fn check_at(&self, policy: &IntakePolicy) -> Timestamp {
-        let rested = self.unchanged_since + policy.settle;
-        rested
-            .min(self.first_seen + policy.settle_max)
-            .max(self.unchanged_since)
+        let settle = if self.busy {
+            policy.settle.max(BUSY_LOOK)
+        } else {
+            policy.settle
+        };
+        (self.unchanged_since + settle).min(self.first_seen + policy.settle_max)
     }
 }
 
@@ -216,13 +212,29 @@ mod tests {
     }
 
     #[test]
-    fn files_beyond_the_limit_are_left_for_a_later_scan() {
+    fn without_a_settle_time_a_busy_file_is_not_looked_at_all_the_time() {
+        let mut intake = Intake::new(IntakePolicy {
+            settle: Duration::ZERO,
+            settle_max: Duration::from_secs(10),
+            waiting_max: 2,
+        });
+        let path = Path::new("a.tif");
+        assert_eq!(intake.seen(Timestamp(0), path, stamp(1), true), None);
+        assert_eq!(intake.wake_at(), Some(Timestamp(500)));
+        assert_eq!(
+            intake.seen(Timestamp(500), path, stamp(1), false),
+            Some(Rest::Settled)
+        );
+    }
+
+    #[test]
+    fn a_folder_takes_along_what_was_in_it() {
         let mut intake = intake();
-        for name in ["a", "b", "c"] {
+        for name in ["a/b.tif", "a/c/d.tif", "ab.tif"] {
             assert_eq!(intake.seen(Timestamp(0), Path::new(name), stamp(1), false), None);
         }
-        assert_eq!(intake.len(), 2);
-        assert!(intake.take_overflow());
-        assert!(!intake.take_overflow());
+        intake.gone(Path::new("a"));
+        assert!(intake.contains(Path::new("ab.tif")));
+        assert_eq!(intake.len(), 1);
     }
 }

@@ -174,8 +174,9 @@ pub struct Attempt {
 /// Attempts a record keeps; the oldest go first.
 pub const HISTORY_MAX: usize = 20;
 
-/// Characters of a reason or an error that a record keeps.
-pub const TEXT_CHARS_MAX: usize = 2_000;
+/// Bytes of a reason or an error that a record keeps: a full history leaves room for the largest result in an item
+/// of 400 KB.
+pub const TEXT_BYTES_MAX: usize = 1_500;
 
 /// A job record whose names hold; its signature is judged apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -249,9 +250,9 @@ impl Job {
     }
 }
 
-/// A text cut to what a record keeps.
+/// A text cut to what a record keeps, between two characters.
 pub fn clip(text: &str) -> String {
-    text.chars().take(TEXT_CHARS_MAX).collect()
+    text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()
 }
 
 #[cfg(test)]

@@ -22,3 +22,6 @@ pub mod shard;
 pub mod stream;
 pub mod upload;
 pub mod worker;
+
+#[cfg(test)]
+mod fixture;

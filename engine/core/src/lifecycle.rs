@@ -214,21 +214,25 @@ fn status_is(status: Status) -> Term {
     Term::Is(a::STATUS, Value::Text(status.as_str().to_owned()))
 }
 
-/// Still held by this processor, in this generation.
+/// Still held by this processor, in this generation. The status keeps a late write off a job that ended: giving up
+/// leaves processor and generation as they were.
 fn still_mine(job: &Job, processor: &str) -> Vec<Term> {
     vec![
+        status_is(Status::Processing),
         Term::Is(a::PROCESSOR, Value::Text(processor.to_owned())),
         Term::Generation(job.retries),
     ]
 }
 
-/// Exactly as the watcher saw it: same processor, generation and due time.
+/// Exactly as the watcher saw it: same status, processor, generation and due time. Without the status, a job that
+/// was completed in the millisecond its lease ended would look the same.
 fn as_seen(job: &Job) -> Vec<Term> {
     let seen = |attribute, value: Option<Value>| match value {
         Some(value) => Term::Is(attribute, value),
         None => Term::Missing(attribute),
     };
     vec![
+        status_is(job.status),
         seen(a::PROCESSOR, job.processor.clone().map(Value::Text)),
         Term::Generation(job.retries),
         seen(a::DUE, job.due.map(Value::Time)),
@@ -385,9 +389,7 @@ pub fn admit(job: &Job, now: Timestamp, shard: u32) -> Change {
 
 /// The watcher gives a job that a foreign fetcher moved the lane it should be in.
 pub fn adopt(job: &Job, lane: Lane, due: Timestamp) -> Change {
-    let mut only_if = as_seen(job);
-    only_if.push(status_is(job.status));
-    Change::new(Write::Adopt, job, only_if).lane(lane, due)
+    Change::new(Write::Adopt, job, as_seen(job)).lane(lane, due)
 }
 
 /// A queued job that is not what its client signed is ended.
@@ -427,3 +429,6 @@ fn queued_again(change: Change, job: &Job, due: Timestamp) -> Change {
         .lane(lane_of(job, LaneKind::Ready), due)
         .remove(&[a::PROCESSOR, a::ASSIGNED, a::DOWNLOADED])
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,12 +3,12 @@
 
 mod shipment;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
 use crate::at::{At, Timestamp};
 use crate::file::{Known, Shipping, Sight, Stamp};
-use crate::intake::{Intake, IntakePolicy, Rest};
+use crate::intake::{Intake, IntakePolicy};
 use crate::job::Status;
 use crate::machine::{Decision, Machine, Reason};
 use crate::retry::Retry;
@@ -16,8 +16,8 @@ use crate::retry::Retry;
 pub use shipment::{Announce, Step};
 use shipment::{Shipment, Turn};
 
-/// Files reported as unreadable and not reported again until they change, at most.
-const REPORTED_MAX: usize = 10_000;
+/// Files remembered because they were reported or kept changing, at most: beyond that it begins anew.
+const REMEMBERED_MAX: usize = 10_000;
 
 /// How a pipeline ships files.
 #[derive(Clone, Debug)]
@@ -108,15 +108,27 @@ enum Round {
     Scanned,
 }
 
+/// What a report is about, and with it how long it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// It cannot be read: until it can.
+    Sight,
+    /// A step failed: until it is shipped.
+    Step,
+}
+
 /// The decisions of a pipeline that ships files.
 #[derive(Debug)]
 pub struct Upload {
     policy: UploadPolicy,
     intake: Intake,
     /// Files at rest that wait for a free place.
-    ready: BTreeMap<PathBuf, (Stamp, Option<Known>, Rest)>,
+    ready: BTreeMap<PathBuf, Shipment>,
     shipping: BTreeMap<PathBuf, Shipment>,
-    reported: BTreeSet<(PathBuf, String)>,
+    /// What was last reported of a file, so that not every scan reports it again.
+    reported: BTreeMap<PathBuf, (Cause, String)>,
+    /// How often in a row a file changed while it was read.
+    changes: BTreeMap<PathBuf, u32>,
     round: Round,
     /// Files were left for a later scan.
     left_over: bool,
@@ -132,7 +144,8 @@ impl Upload {
             policy,
             ready: BTreeMap::new(),
             shipping: BTreeMap::new(),
-            reported: BTreeSet::new(),
+            reported: BTreeMap::new(),
+            changes: BTreeMap::new(),
             round: Round::Endless,
             left_over: false,
             draining: false,
@@ -144,91 +157,136 @@ impl Upload {
         self.actions.push_back(Decision { action, reason });
     }
 
-    fn report(&mut self, path: PathBuf, what: String) {
-        if self.reported.len() >= REPORTED_MAX {
+    fn report(&mut self, path: PathBuf, cause: Cause, what: String) {
+        let news = (cause, what.clone());
+        if self.reported.get(&path) == Some(&news) {
+            return;
+        }
+        if self.reported.len() >= REMEMBERED_MAX {
             self.reported.clear();
         }
-        if self.reported.insert((path.clone(), what.clone())) {
-            self.decide(Action::Report(path, what.clone()), Reason::rule(what));
+        self.reported.insert(path.clone(), news);
+        self.decide(Action::Report(path, what.clone()), Reason::rule(what));
+    }
+
+    /// A path can be read: it is reported again should that change.
+    fn readable(&mut self, path: &Path) {
+        if self
+            .reported
+            .get(path)
+            .is_some_and(|(cause, _)| *cause == Cause::Sight)
+        {
+            self.reported.remove(path);
         }
     }
 
     fn sighted(&mut self, at: At, path: PathBuf, sight: Sight, known: Option<Known>) {
-        if self.shipping.contains_key(&path) {
+        if self.draining {
+            return;
+        }
+        if let Some(shipment) = self.shipping.get_mut(&path) {
+            if let Sight::File { stamp, .. } = &sight {
+                shipment.seen(stamp);
+            }
             return;
         }
         match sight {
             Sight::Unreadable(why) => {
                 self.leave(&path);
-                self.report(path, why);
+                self.report(path, Cause::Sight, why);
             }
             Sight::Gone => {
                 self.leave(&path);
+                self.reported.remove(&path);
                 if let Some(known) = known.filter(|known| known.shipping == Shipping::Announced) {
-                    self.abandon(at, path, known, "the file went away before everything was sent");
+                    self.abandon(path, known, "the file went away before everything was sent");
                 }
             }
-            Sight::File { stamp, busy } => self.sighted_file(at, path, stamp, busy, known),
+            Sight::File { stamp, busy } => {
+                self.readable(&path);
+                self.sighted_file(at, path, stamp, busy, known);
+            }
         }
     }
 
     fn sighted_file(&mut self, at: At, path: PathBuf, stamp: Stamp, busy: bool, known: Option<Known>) {
-        if let Some(known) = known.clone() {
-            let same = known.stamp.same_content(&stamp);
-            match (known.shipping, same) {
-                (Shipping::Sent | Shipping::Finished, true) => {
-                    self.leave(&path);
-                    return;
-                }
-                // What was announced is another state of the file: that job can never be completed.
-                (Shipping::Announced, false) => {
-                    self.leave(&path);
-                    self.abandon(at, path, known, "the file changed before everything was sent");
-                    return;
-                }
-                (Shipping::Announced, true) | (Shipping::Sent | Shipping::Finished, false) => {}
+        let as_known = known
+            .as_ref()
+            .map(|known| (known.shipping, known.stamp.same_content(&stamp)));
+        match as_known {
+            Some((Shipping::Sent | Shipping::Finished, true)) => {
+                self.leave(&path);
+                return;
             }
+            // What was announced is another state of the file: that job can never be completed.
+            Some((Shipping::Announced, false)) => {
+                self.leave(&path);
+                if let Some(known) = known {
+                    self.abandon(path, known, "the file changed before everything was sent");
+                }
+                return;
+            }
+            Some((Shipping::Announced, true) | (Shipping::Sent | Shipping::Finished, false)) | None => {}
         }
-        if let Some((waiting, _, _)) = self.ready.get(&path) {
-            if waiting.same_content(&stamp) {
+        if let Some(ready) = self.ready.get(&path) {
+            if ready.stamp.same_content(&stamp) {
                 return;
             }
             self.ready.remove(&path);
         }
+        let waiting = self.intake.len() + self.ready.len();
+        if waiting >= self.policy.intake.waiting_max && !self.intake.contains(&path) {
+            self.left_over = true;
+            return;
+        }
         if let Some(rest) = self.intake.seen(at.now, &path, stamp.clone(), busy) {
             let resume = known.filter(|known| known.shipping == Shipping::Announced);
-            self.ready.insert(path, (stamp, resume, rest));
+            let shipment = Shipment::new(self.policy.announce, stamp, resume, rest);
+            self.ready.insert(path, shipment);
         }
-        self.left_over |= self.intake.take_overflow();
     }
 
     fn has_nothing_under_way(&self) -> bool {
         self.intake.is_empty() && self.ready.is_empty() && self.shipping.is_empty()
     }
 
+    /// A file, or what was in a folder, waits no more. What is to be given up still is.
     fn leave(&mut self, path: &Path) {
         self.intake.gone(path);
-        self.ready.retain(|ready, _| !ready.starts_with(path));
+        self.ready
+            .retain(|ready, shipment| !ready.starts_with(path) || shipment.is_to_abandon());
+        self.changes.remove(path);
     }
 
-    fn abandon(&mut self, at: At, path: PathBuf, known: Known, why: &str) {
-        let stamp = known.stamp.clone();
-        let shipment = Shipment::abandoning(stamp, known, why);
-        self.shipping.insert(path.clone(), shipment);
-        self.take_turn(at, path);
+    fn abandon(&mut self, path: PathBuf, known: Known, why: &str) {
+        let shipment = Shipment::abandoning(self.policy.announce, known, why);
+        self.ready.insert(path, shipment);
     }
 
     fn start_ready(&mut self, at: At) {
         while !self.draining && self.shipping.len() < self.policy.files_max {
-            let Some((path, (stamp, resume, rest))) = self.ready.pop_first() else {
+            let Some((path, shipment)) = self.ready.pop_first() else {
                 return;
             };
-            self.shipping.insert(
-                path.clone(),
-                Shipment::new(self.policy.announce, stamp, resume, rest),
-            );
+            self.shipping.insert(path.clone(), shipment);
             self.take_turn(at, path);
         }
+    }
+
+    /// A file changed while it was read.
+    fn changed(&mut self, path: &Path) {
+        if self.changes.len() >= REMEMBERED_MAX {
+            self.changes.clear();
+        }
+        let changes = self.changes.entry(path.to_owned()).or_default();
+        *changes = changes.saturating_add(1);
+    }
+
+    /// Whether a file changed so often while it was read that it is left to a later scan.
+    fn is_restless(&self, path: &Path) -> bool {
+        self.changes
+            .get(path)
+            .is_some_and(|changes| !self.policy.retry.allows_after(*changes))
     }
 
     /// Does what the shipment under `path` asks for next.
@@ -251,31 +309,65 @@ impl Upload {
                 );
             }
             Turn::Finish => {
+                let outdated = shipment.is_outdated();
                 self.shipping.remove(&path);
-                self.decide(
-                    Action::Release(path),
-                    Reason::rule("everything is sent and remembered"),
-                );
+                self.changes.remove(&path);
+                self.reported.remove(&path);
+                let reason = Reason::rule("everything is sent and remembered");
+                self.decide(Action::Release(path.clone()), reason);
+                if outdated && !self.draining {
+                    let reason = Reason::rule("the file was seen in another state since it was taken");
+                    self.decide(Action::Look(path), reason);
+                }
+            }
+            Turn::LookAgain if self.is_restless(&path) => {
+                self.give_way(path, "the file keeps changing while it is read".to_owned());
             }
             Turn::LookAgain => {
                 self.shipping.remove(&path);
-                self.decide(
-                    Action::Release(path.clone()),
-                    Reason::rule("the file is taken anew"),
-                );
-                self.decide(
-                    Action::Look(path),
-                    Reason::key("the file is not what was announced", "source.directory.settle"),
-                );
+                let reason = Reason::rule("the file is taken anew");
+                self.decide(Action::Release(path.clone()), reason);
+                let reason = Reason::key("the file is not what was announced", "source.directory.settle");
+                self.decide(Action::Look(path), reason);
             }
-            Turn::Leave(why) => {
-                self.shipping.remove(&path);
-                self.decide(
-                    Action::Release(path.clone()),
-                    Reason::key("a later scan takes it again", "source.directory.rescan"),
-                );
-                self.report(path, why);
-            }
+            Turn::Leave(why) => self.give_way(path, why),
+        }
+    }
+
+    /// Leaves a file to a later scan.
+    fn give_way(&mut self, path: PathBuf, why: String) {
+        self.shipping.remove(&path);
+        self.changes.remove(&path);
+        self.decide(
+            Action::Release(path.clone()),
+            Reason::key("a later scan takes it again", "source.directory.rescan"),
+        );
+        self.report(path, Cause::Step, why);
+    }
+
+    fn step_done(&mut self, at: At, path: PathBuf, step: Step) {
+        let Some(shipment) = self.shipping.get_mut(&path) else {
+            return;
+        };
+        shipment.done(step);
+        if self.draining && !shipment.is_finished() {
+            self.shipping.remove(&path);
+        } else {
+            self.take_turn(at, path);
+        }
+    }
+
+    fn step_failed(&mut self, at: At, path: PathBuf, step: Step, fault: Fault) {
+        if self.draining {
+            self.shipping.remove(&path);
+            return;
+        }
+        if fault == Fault::Changed {
+            self.changed(&path);
+        }
+        if let Some(shipment) = self.shipping.get_mut(&path) {
+            shipment.failed(at, step, fault, &self.policy.retry);
+            self.take_turn(at, path);
         }
     }
 }
@@ -288,25 +380,15 @@ impl Machine for Upload {
         match event {
             Event::Sighted { path, sight, known } => self.sighted(at, path, sight, known),
             Event::Scanned => {
+                // The folder itself is there again.
+                self.readable(Path::new(""));
                 let left_over = std::mem::take(&mut self.left_over);
                 if self.round == Round::Scanning {
                     self.round = if left_over { Round::ToScan } else { Round::Scanned };
                 }
             }
-            Event::Done(path, step) => {
-                if let Some(shipment) = self.shipping.get_mut(&path) {
-                    shipment.done(step);
-                    self.take_turn(at, path);
-                }
-            }
-            Event::Failed(path, step, fault) => {
-                if self.draining {
-                    self.shipping.remove(&path);
-                } else if let Some(shipment) = self.shipping.get_mut(&path) {
-                    shipment.failed(at, step, fault, &self.policy.retry);
-                    self.take_turn(at, path);
-                }
-            }
+            Event::Done(path, step) => self.step_done(at, path, step),
+            Event::Failed(path, step, fault) => self.step_failed(at, path, step, fault),
         }
         self.tick(at);
     }
@@ -348,6 +430,8 @@ impl Machine for Upload {
     fn drain(&mut self, _at: At) {
         self.draining = true;
         self.ready.clear();
+        // What waits to try again has nothing under way: the next start goes on with it.
+        self.shipping.retain(|_, shipment| shipment.is_doing());
         let under_way: Vec<PathBuf> = self.shipping.keys().cloned().collect();
         for path in under_way {
             self.decide(

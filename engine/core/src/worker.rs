@@ -1,5 +1,6 @@
 //! What a fetcher does with jobs: look, claim, engage, keep the lease, commit.
 
+mod claims;
 mod held;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -14,7 +15,7 @@ use crate::pace::Pace;
 use crate::retry::Retry;
 
 pub use held::Ending;
-use held::{Held, Stage};
+use held::Held;
 
 /// Records refused and still being written, at most: the rest is refused at a later look.
 const REFUSING_MAX: usize = 100;
@@ -97,6 +98,15 @@ pub enum Action {
     Stop(JobKey),
 }
 
+/// Whether a look is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Looking {
+    No,
+    Yes,
+    /// It began before the last round was asked for: that it finds nothing says nothing.
+    Stale,
+}
+
 /// The decisions of a pipeline that claims jobs.
 #[derive(Debug)]
 pub struct Worker {
@@ -104,8 +114,9 @@ pub struct Worker {
     held: BTreeMap<JobKey, Held>,
     refusing: BTreeSet<RecordKey>,
     pace: Pace,
-    looking: bool,
+    looking: Looking,
     found_nothing: bool,
+    /// How often in a row the processor was away.
     rests: u32,
     draining: bool,
     actions: VecDeque<Decision<Action>>,
@@ -119,7 +130,7 @@ impl Worker {
             held: BTreeMap::new(),
             refusing: BTreeSet::new(),
             pace,
-            looking: false,
+            looking: Looking::No,
             found_nothing: false,
             rests: 0,
             draining: false,
@@ -136,10 +147,10 @@ impl Worker {
     }
 
     fn look(&mut self, at: At) {
-        if self.draining || self.looking || self.free() == 0 || !self.pace.is_due(at.now) {
+        if self.draining || self.looking != Looking::No || self.free() == 0 || !self.pace.is_due(at.now) {
             return;
         }
-        self.looking = true;
+        self.looking = Looking::Yes;
         let limit = self.free();
         self.decide(
             Action::Look { limit },
@@ -148,9 +159,18 @@ impl Worker {
     }
 
     fn found(&mut self, at: At, offers: Vec<Offer>, malformed: Vec<Malformed>) {
-        self.looking = false;
-        self.found_nothing = offers.is_empty() && malformed.is_empty();
-        self.pace.looked(at, !self.found_nothing);
+        let looked = std::mem::replace(&mut self.looking, Looking::No);
+        self.pace.looked(at, !(offers.is_empty() && malformed.is_empty()));
+        if looked == Looking::Stale {
+            self.pace.hurry();
+        } else {
+            // A job that is not for us, or not uploaded yet, is not ready.
+            self.found_nothing =
+                malformed.is_empty() && !offers.iter().any(|offer| self.concerns_us(at, offer));
+        }
+        if self.draining {
+            return;
+        }
         for Malformed { key, why } in malformed {
             if self.refusing.len() < REFUSING_MAX && self.refusing.insert(key.clone()) {
                 let change = lifecycle::refuse_malformed(key, at.now, &why);
@@ -158,27 +178,27 @@ impl Worker {
             }
         }
         let mut takeable = Vec::new();
-        for Offer {
-            job,
-            signature,
-            uploaded,
-        } in offers
-        {
-            if !self.policy.claim.accepts(&job, &self.policy.bucket, at.now)
-                || self.held.contains_key(&job.key)
-            {
+        for offer in offers {
+            if !self.concerns_us(at, &offer) {
                 continue;
             }
-            match signature {
-                Ok(()) if uploaded || self.policy.claim.start == Start::Announced => takeable.push(job),
-                Ok(()) => {}
-                Err(why) => self.refuse(at, &job, &why),
+            match offer.signature {
+                Ok(()) => takeable.push(offer.job),
+                Err(why) => self.refuse(at, &offer.job, &why),
             }
         }
-        if self.draining {
-            return;
+        if !self.pace.rests(at.now) {
+            self.claim_some(at, takeable);
         }
-        self.claim_some(at, takeable);
+    }
+
+    /// Whether an offer is to be claimed, or to be refused because it is forged.
+    fn concerns_us(&self, at: At, offer: &Offer) -> bool {
+        let policy = &self.policy;
+        let waits = offer.signature.is_ok() && !offer.uploaded && policy.claim.start == Start::Uploaded;
+        policy.claim.accepts(&offer.job, &policy.bucket, at.now)
+            && !self.held.contains_key(&offer.job.key)
+            && !waits
     }
 
     fn refuse(&mut self, at: At, job: &Job, why: &str) {
@@ -201,7 +221,13 @@ impl Worker {
             let middle = first.min(jobs.len() - 1);
             jobs.rotate_left(middle);
         }
-        for job in jobs.into_iter().take(self.free()) {
+        for job in jobs {
+            if self.free() == 0 {
+                return;
+            }
+            if self.held.contains_key(&job.key) {
+                continue;
+            }
             let WorkerPolicy { processor, claim, .. } = &self.policy;
             let change = lifecycle::claim(&job, processor, at.now, claim.lease);
             let lease_ends = at.now + claim.lease;
@@ -214,199 +240,27 @@ impl Worker {
         }
     }
 
-    fn claimed(&mut self, at: At, job: Job) {
-        let heartbeat = self.policy.claim.heartbeat;
-        if self.draining {
-            let change = lifecycle::release(
-                &job,
-                &self.policy.processor,
-                at.now,
-                at.now,
-                job.failures,
-                "stopping",
-            );
-            if let Some(held) = self.held.get_mut(&job.key) {
-                held.job = job;
-                held.stage = Stage::Committing {
-                    change: change.clone(),
-                    attempts: 1,
-                    next: None,
-                };
-            }
-            self.decide(Action::Write(change), Reason::rule("told to stop"));
-            return;
+    fn written(&mut self, at: At, record: &RecordKey, write: Write, outcome: Outcome) {
+        if write == Write::Refuse {
+            self.refusing.remove(record);
         }
-        if let Some(held) = self.held.get_mut(&job.key) {
-            held.stage = Stage::Fetching { since: at.now };
-            held.working = true;
-            held.next_beat = at.now + heartbeat;
-            held.job = job.clone();
-            self.decide(Action::Fetch(Box::new(job)), Reason::rule("the claim was won"));
-        }
-    }
-
-    fn claim_answered(&mut self, at: At, key: &RecordKey, outcome: Outcome) {
-        let Some(held_key) = self.held_key(key) else {
+        let Some(key) = self.held_key(record) else {
             return;
         };
-        match outcome {
-            Outcome::Done(Some(job)) => self.claimed(at, *job),
-            // A claim that was repeated after a lost answer finds itself.
-            Outcome::Lost(Some(job)) if job.processor.as_deref() == Some(&self.policy.processor) => {
-                self.claimed(at, *job);
-            }
-            Outcome::Done(None) | Outcome::Lost(_) => {
-                self.held.remove(&held_key);
-                self.pace.hurry();
-                self.look(at);
-            }
-            // If it was made after all, nobody works on it: the watcher gives it back when the lease ends.
-            Outcome::Failed(_) => {
-                self.held.remove(&held_key);
-            }
-        }
-    }
-
-    fn progressed(&mut self, at: At, key: JobKey, here: u64, size: Option<u64>) {
-        let Some(held) = self.held.get_mut(&key) else {
-            return;
-        };
-        let Stage::Fetching { since } = held.stage else {
-            return;
-        };
-        if self.policy.claim.engages(here, size, at.now.since(since)) {
-            held.stage = Stage::Engaged;
-            self.decide(
-                Action::Engage(key),
-                Reason::key("the rest is expected in time", "claim.feed"),
-            );
-        }
-    }
-
-    fn arrived(&mut self, at: At, key: JobKey) {
-        let Some(held) = self.held.get_mut(&key) else {
-            return;
-        };
-        let change = lifecycle::downloaded(&held.job, &self.policy.processor, at.now);
-        let engage = matches!(held.stage, Stage::Fetching { .. });
-        if engage {
-            held.stage = Stage::Engaged;
-        }
-        self.decide(
-            Action::Write(change),
-            Reason::rule("every chunk and the whole file are proven"),
-        );
-        if engage {
-            self.decide(
-                Action::Engage(key),
-                Reason::key("the whole file is here", "claim.feed"),
-            );
-        }
-    }
-
-    fn ended(&mut self, at: At, key: &JobKey, ending: Ending) {
-        let Some(held) = self.held.get_mut(key) else {
-            return;
-        };
-        if matches!(held.stage, Stage::Committing { .. } | Stage::Dropped) {
-            held.working = false;
-            self.settle(at, key);
-            return;
-        }
-        held.working = false;
-        match &ending {
-            Ending::Away { after, .. } => {
-                self.rests = self.rests.saturating_add(1);
-                let rest = self
-                    .policy
-                    .retry
-                    .delay_after(self.rests, at.jitter)
-                    .max(after.unwrap_or_default());
-                self.pace.rest(at.now + rest);
-            }
-            Ending::Result { .. } | Ending::JobFault(_) | Ending::Failed { .. } => self.rests = 0,
-            Ending::Refused(_) | Ending::Stalled(_) | Ending::Fault(_) | Ending::Stopped => {}
-        }
-        let (change, reason) = held.verdict(&self.policy, at, ending);
-        held.stage = Stage::Committing {
-            change: change.clone(),
-            attempts: 1,
-            next: None,
-        };
-        self.decide(Action::Write(change), reason);
-    }
-
-    fn commit_answered(&mut self, at: At, key: &RecordKey, outcome: &Outcome) {
-        let Some(held_key) = self.held_key(key) else {
-            return;
-        };
-        let Some(held) = self.held.get_mut(&held_key) else {
-            return;
-        };
-        let Stage::Committing { attempts, next, .. } = &mut held.stage else {
-            return;
-        };
-        match outcome {
-            Outcome::Failed(_) => {
-                *next = Some(at.now + self.policy.retry.delay_after(*attempts, at.jitter));
-                *attempts = attempts.saturating_add(1);
-            }
-            Outcome::Done(_) | Outcome::Lost(_) => {
-                held.stage = Stage::Dropped;
-                self.settle(at, &held_key);
-            }
-        }
-    }
-
-    fn beat_answered(&mut self, at: At, key: &RecordKey, outcome: &Outcome) {
-        let Some(held_key) = self.held_key(key) else {
-            return;
-        };
-        let Some(held) = self.held.get_mut(&held_key) else {
-            return;
-        };
-        let ClaimPolicy { lease, heartbeat, .. } = self.policy.claim;
-        let Some(sent) = held.beating.take() else { return };
-        match outcome {
-            Outcome::Done(_) => {
-                held.lease_ends = sent + lease;
-                held.next_beat = sent + heartbeat;
-            }
-            Outcome::Failed(_) => held.next_beat = at.now + heartbeat / 4,
-            Outcome::Lost(_) => {
-                self.drop_claim(
-                    &held_key,
-                    Reason::rule("the claim is another's: what was done is discarded"),
-                );
-            }
-        }
-    }
-
-    fn drop_claim(&mut self, key: &JobKey, reason: Reason) {
-        let Some(held) = self.held.get_mut(key) else {
-            return;
-        };
-        held.stage = Stage::Dropped;
-        if held.working {
-            self.decide(Action::Stop(key.clone()), reason);
-        } else {
-            self.held.remove(key);
-        }
-    }
-
-    /// A claim is over when its work has stopped and its last write was answered.
-    fn settle(&mut self, at: At, key: &JobKey) {
-        if self
-            .held
-            .get(key)
-            .is_some_and(|held| !held.working && matches!(held.stage, Stage::Dropped))
-        {
-            self.held.remove(key);
-            // The lane may hold more: look at once, unless the processor is away.
-            if self.rests == 0 {
-                self.pace.hurry();
-            }
-            self.look(at);
+        match write {
+            Write::Claim => self.claim_answered(at, &key, outcome),
+            Write::Heartbeat => self.beat_answered(at, &key, &outcome),
+            Write::Complete | Write::Fail | Write::Release => self.commit_answered(at, &key, &outcome),
+            Write::Downloaded if matches!(outcome, Outcome::Lost(_)) => self.lost(&key),
+            Write::Downloaded
+            | Write::Refuse
+            | Write::Create
+            | Write::Requeue
+            | Write::GiveUp
+            | Write::Cleaned
+            | Write::Keep
+            | Write::Admit
+            | Write::Adopt => {}
         }
     }
 
@@ -415,44 +269,6 @@ impl Worker {
             .keys()
             .find(|held| RecordKey::from(*held) == *key)
             .cloned()
-    }
-
-    fn keep_leases(&mut self, at: At) {
-        let keys: Vec<JobKey> = self.held.keys().cloned().collect();
-        for key in keys {
-            let Some(held) = self.held.get_mut(&key) else {
-                continue;
-            };
-            if matches!(held.stage, Stage::Claiming | Stage::Dropped) {
-                continue;
-            }
-            if at.now > held.lease_ends {
-                self.drop_claim(
-                    &key,
-                    Reason::key("no heartbeat got through before the lease ended", "claim.lease"),
-                );
-                continue;
-            }
-            if let Stage::Committing { change, next, .. } = &mut held.stage
-                && next.is_some_and(|due| due <= at.now)
-            {
-                *next = None;
-                let change = change.clone();
-                self.actions.push_back(Decision {
-                    action: Action::Write(change),
-                    reason: Reason::key("the write was not answered", "retry.interval"),
-                });
-            }
-            if held.beating.is_none() && held.next_beat <= at.now {
-                held.beating = Some(at.now);
-                let change =
-                    lifecycle::heartbeat(&held.job, &self.policy.processor, at.now, self.policy.claim.lease);
-                self.decide(
-                    Action::Write(change),
-                    Reason::key("the lease is kept", "claim.heartbeat"),
-                );
-            }
-        }
     }
 }
 
@@ -464,35 +280,13 @@ impl Machine for Worker {
         match event {
             Event::Found { offers, malformed } => self.found(at, offers, malformed),
             Event::LookFailed(_) => {
-                self.looking = false;
+                self.looking = Looking::No;
                 self.pace.looked(at, false);
             }
             Event::Progressed { key, here, size } => self.progressed(at, key, here, size),
             Event::Arrived(key) => self.arrived(at, key),
             Event::Ended(key, ending) => self.ended(at, &key, ending),
-            Event::Written { key, write, outcome } => match write {
-                Write::Claim => self.claim_answered(at, &key, outcome),
-                Write::Heartbeat => self.beat_answered(at, &key, &outcome),
-                Write::Complete | Write::Fail | Write::Release => self.commit_answered(at, &key, &outcome),
-                Write::Downloaded => {
-                    if let (Outcome::Lost(_), Some(held)) = (outcome, self.held_key(&key)) {
-                        self.drop_claim(
-                            &held,
-                            Reason::rule("the claim is another's: what was done is discarded"),
-                        );
-                    }
-                }
-                Write::Refuse => {
-                    self.refusing.remove(&key);
-                }
-                Write::Create
-                | Write::Requeue
-                | Write::GiveUp
-                | Write::Cleaned
-                | Write::Keep
-                | Write::Admit
-                | Write::Adopt => {}
-            },
+            Event::Written { key, write, outcome } => self.written(at, &key, write, outcome),
         }
         self.tick(at);
     }
@@ -504,6 +298,9 @@ impl Machine for Worker {
 
     fn finish(&mut self, at: At) {
         self.found_nothing = false;
+        if self.looking == Looking::Yes {
+            self.looking = Looking::Stale;
+        }
         self.pace.hurry();
         self.look(at);
     }
@@ -513,7 +310,7 @@ impl Machine for Worker {
         let working: Vec<JobKey> = self
             .held
             .iter()
-            .filter(|(_, held)| held.working && held.is_abandonable())
+            .filter(|(_, held)| held.working && held.is_at_work())
             .map(|(key, _)| key.clone())
             .collect();
         for key in working {
@@ -528,7 +325,7 @@ impl Machine for Worker {
 
     fn wake_at(&self) -> Option<Timestamp> {
         let leases = self.held.values().filter_map(Held::wake_at).min();
-        let look = if self.draining || self.looking || self.free() == 0 {
+        let look = if self.draining || self.looking != Looking::No || self.free() == 0 {
             None
         } else {
             Some(self.pace.next())
@@ -537,7 +334,7 @@ impl Machine for Worker {
     }
 
     fn is_idle(&self) -> bool {
-        let nothing_more = self.draining || (self.found_nothing && !self.looking);
+        let nothing_more = self.draining || (self.found_nothing && self.looking == Looking::No);
         self.held.is_empty() && self.refusing.is_empty() && nothing_more && self.actions.is_empty()
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::progress::{Outcomes, Watcher};
+use super::progress::{self, Outcomes, Watcher};
 use super::{Format, process};
 use crate::cloud::{Clients, setup};
 use crate::dsl::spec::RoleSpec;
@@ -83,10 +83,21 @@ impl Specs {
         let mut fetcher = vec![format!("analyse.sink.processor.{processor}")];
         let mut watcher = Vec::new();
         for set in &arguments.set {
-            match set.split('.').next() {
-                Some("upload" | "receive") => client.push(set.clone()),
-                Some("analyse") => fetcher.push(set.clone()),
-                _ => watcher.push(set.clone()),
+            let key = set.strip_prefix("pipelines.").unwrap_or(set);
+            match key.split(['.', '=']).next().unwrap_or_default().trim() {
+                "upload" | "receive" | "identity" => client.push(set.clone()),
+                "analyse" => fetcher.push(set.clone()),
+                "cleanup" | "restart-stalled" | "admit" => watcher.push(set.clone()),
+                // All three have to agree on the table and its shards.
+                "store" => [&mut client, &mut fetcher, &mut watcher]
+                    .into_iter()
+                    .for_each(|role| role.push(set.clone())),
+                name => {
+                    let what = format!("--set {set}: there is no pipeline `{name}` here");
+                    let hint = "set a value of upload, receive, analyse, cleanup, restart-stalled or admit, \
+                                or of store or identity";
+                    return Err(Error::config(what).hint(hint));
+                }
             }
         }
         let load = |role, set| {
@@ -111,12 +122,7 @@ async fn round_trip(arguments: &Arguments, specs: Specs) -> Result<Exit> {
     let stack = Stack::start(&arguments.state.join("stack"), None).await?;
     let ended = with_stack(arguments, specs, &stack, stop).await;
     stack.stop().await;
-    let counts = ended?;
-    Ok(if arguments.once && counts.failed + counts.left as u64 > 0 {
-        Exit::Failed
-    } else {
-        Exit::Done
-    })
+    Ok(progress::exit(arguments.once, &ended?))
 }
 
 async fn with_stack(

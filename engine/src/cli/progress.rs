@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Format;
+use crate::error::Exit;
 use crate::run::progress::{Counts, Note, Progress};
 
 /// Time between looks at what is going on.
@@ -199,6 +200,29 @@ impl View {
         if self.lines {
             eprintln!("{}", summary(&progress.counts()));
         }
+    }
+}
+
+/// How a command ends that ran to where everything stands: what is stopped by hand has not failed, unless it
+/// was asked to end by itself, `once` everything is done.
+pub(super) fn exit(once: bool, counts: &Counts) -> Exit {
+    let Counts {
+        waiting,
+        uploading,
+        queued,
+        analysing,
+        failed,
+        left,
+        ..
+    } = *counts;
+    if !once {
+        Exit::Done
+    } else if failed > 0 || left > 0 {
+        Exit::Failed
+    } else if waiting + uploading + queued + analysing > 0 {
+        Exit::TryAgain
+    } else {
+        Exit::Done
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::progress::{Outcomes, Watcher};
+use super::progress::{self, Outcomes, Watcher};
 use super::{Format, process};
 use crate::cloud::Clients;
 use crate::dsl::{self, Layers};
@@ -55,10 +55,6 @@ pub(super) fn run(arguments: Arguments) -> Result<Exit> {
         let ended = role.run(finish, stop).await;
         let counts = watcher.end().await;
         ended?;
-        Ok(if arguments.once && counts.failed + counts.left as u64 > 0 {
-            Exit::Failed
-        } else {
-            Exit::Done
-        })
+        Ok(progress::exit(arguments.once, &counts))
     })
 }

@@ -57,11 +57,12 @@ pub fn read(item: &Item) -> Result<Job, Malformed> {
     let chunks =
         number(item, a::CHUNKS).ok_or_else(|| malformed("`chunks` is missing or no whole number"))?;
     let created = signed(a::CREATED)?;
+    let created_at = moment(&created).ok_or_else(|| malformed("`created` is no ISO 8601 time"))?;
     Ok(Job {
         key: JobKey { client, file },
         status,
         version: signed(a::VERSION)?,
-        created_at: moment(&created),
+        created_at: Some(created_at),
         created,
         bucket: signed(a::BUCKET)?,
         chunks,

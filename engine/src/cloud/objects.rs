@@ -4,6 +4,8 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use bytes::{Bytes, BytesMut};
+use roundtrip_core::caretaker::{Extent, Swept};
+use roundtrip_core::names::JobKey;
 
 use super::fault::Fault;
 
@@ -111,35 +113,30 @@ impl Objects {
         }
     }
 
-    /// Deletes everything under a prefix that ends in `/`, except the key `keep`. Gives how many went.
-    pub async fn delete_under(&self, prefix: &str, keep: Option<&str>) -> Result<u64, Fault> {
-        debug_assert!(
-            prefix.ends_with('/'),
-            "a prefix that is no folder would take others with it"
-        );
-        let mut deleted = 0;
+    /// Deletes a job's objects.
+    pub async fn sweep(&self, key: &JobKey, extent: Extent) -> Result<Swept, Fault> {
+        let (prefix, manifest, results) = (key.prefix(), key.manifest(), key.results());
+        let keeps = |object: &str| extent == Extent::AllButResults && object == results;
+        let mut swept = Swept::default();
         let mut token = None;
         loop {
             let page = self
                 .client
                 .list_objects_v2()
                 .bucket(&self.bucket)
-                .prefix(prefix)
+                .prefix(&prefix)
                 .set_continuation_token(token.take())
                 .send()
                 .await
                 .map_err(|error| Fault::of(&error))?;
-            let keys = page
-                .contents()
-                .iter()
-                .filter_map(|object| object.key())
-                .filter(|key| Some(*key) != keep);
-            let keys: Vec<_> = keys.map(ToOwned::to_owned).collect();
-            deleted += keys.len() as u64;
+            let keys = page.contents().iter().filter_map(|object| object.key());
+            let keys: Vec<String> = keys.filter(|key| !keeps(key)).map(ToOwned::to_owned).collect();
+            swept.objects += keys.len() as u64;
+            swept.manifest |= keys.contains(&manifest);
             self.delete_all(keys).await?;
             token = page.next_continuation_token().map(ToOwned::to_owned);
             if token.is_none() {
-                return Ok(deleted);
+                return Ok(swept);
             }
         }
     }

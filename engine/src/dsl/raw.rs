@@ -93,7 +93,7 @@ tables! {
         ready: Span,
     }
     DirectorySink { path: String }
-    DeleteSink { results_keep: Span, retention: Span }
+    DeleteSink { results_keep: Span, retention: Span, upload_max: Span }
     RequeueSink {}
     AdmitSink { lease: Span }
     Retry { attempts_max: Count, interval: Span, backoff_rate: Rate, interval_max: Span, jitter: String }

@@ -305,7 +305,7 @@ pub enum ProcessorKind {
         /// Where.
         url: String,
     },
-    /// `command = [...]` (or one text, cut at white space): run for each file.
+    /// `command = [...]` (or one text, cut at white space outside of quotes): run for each file.
     Command {
         /// Program and arguments; `{file}` in an argument becomes the path of the file, without one the file
         /// comes on standard input.
@@ -329,6 +329,8 @@ pub struct DeleteSink {
     pub results_keep: Duration,
     /// How long a finished job's record is kept.
     pub retention: Duration,
+    /// Until this long after its creation, objects of a job that failed during its upload are looked for.
+    pub upload_max: Duration,
 }
 
 /// Gives foreign jobs a lane.

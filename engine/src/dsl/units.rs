@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 
+use super::words::words;
+
 /// A time with its unit: `"5m"`, `"1h 30m"`, `"500ms"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span(pub(super) Duration);
@@ -27,7 +29,7 @@ pub(super) struct Rate(pub(super) f64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct List(pub(super) Vec<String>);
 
-/// A command: program and arguments, or one text that is cut at white space.
+/// A command: program and arguments, or one text that is cut at white space outside of quotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Words(pub(super) Vec<String>);
 
@@ -210,8 +212,8 @@ macro_rules! texts {
                     }
 
                     fn visit_str<E: de::Error>(self, text: &str) -> Result<$name, E> {
-                        let one: fn(&str) -> Vec<String> = $one;
-                        Ok($name(one(text)))
+                        let one: fn(&str) -> Result<Vec<String>, String> = $one;
+                        one(text).map($name).map_err(E::custom)
                     }
 
                     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<$name, A::Error> {
@@ -228,12 +230,8 @@ macro_rules! texts {
     };
 }
 
-texts!(List, |text| vec![text.to_owned()], "a list of texts");
-texts!(
-    Words,
-    |text| text.split_whitespace().map(str::to_owned).collect(),
-    "a command: a list of texts, or one text"
-);
+texts!(List, |text| Ok(vec![text.to_owned()]), "a list of texts");
+texts!(Words, words, "a command: a list of texts, or one text");
 
 #[cfg(test)]
 mod tests {

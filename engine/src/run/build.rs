@@ -109,12 +109,13 @@ pub(super) async fn build(spec: &PipelineSpec, parts: &Parts, uploads: &[String]
             ))
         }
         (SourceSpec::Jobs(source), SinkSpec::Delete(sink)) => {
-            let (results_keep, retention) = (sink.results_keep, sink.retention);
+            let (results_keep, retention, upload_max) = (sink.results_keep, sink.retention, sink.upload_max);
             let (machine, world) = care(
                 source,
                 Duty::Clean {
                     results_keep,
                     retention,
+                    upload_max,
                 },
                 parts,
             );

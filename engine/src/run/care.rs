@@ -1,6 +1,6 @@
 //! The world of a pipeline that looks after jobs: deletes, requeues, admits.
 
-use roundtrip_core::caretaker::{Action, Caretaker, Event, Extent};
+use roundtrip_core::caretaker::{Action, Caretaker, Event};
 use roundtrip_core::lifecycle::{RecordKey, Write};
 use roundtrip_core::machine::Decision;
 use tracing::{debug, info, warn};
@@ -66,21 +66,18 @@ impl World<Caretaker> for Care {
             Action::Delete(job, extent) => {
                 let objects = self.parts.objects.clone();
                 Work::task(async move {
-                    let kept = match extent {
-                        Extent::All => None,
-                        Extent::AllButResults => Some(job.key.results()),
-                    };
                     let key = RecordKey::from(&job.key);
-                    match objects.delete_under(&job.key.prefix(), kept.as_deref()).await {
-                        Ok(count) => {
+                    match objects.sweep(&job.key, extent).await {
+                        Ok(swept) => {
+                            let (count, rule, decided_by) = (swept.objects, reason.rule, reason.key);
                             info!(
                                 file = key.file,
                                 count,
-                                why = reason.rule,
-                                key = reason.key,
+                                why = rule,
+                                key = decided_by,
                                 "objects deleted"
                             );
-                            Event::Deleted(key)
+                            Event::Deleted(key, swept)
                         }
                         Err(fault) => failed(key, &fault),
                     }
@@ -106,7 +103,10 @@ impl World<Caretaker> for Care {
                             | Write::Cleaned
                             | Write::Keep => debug!(file, why = reason.rule, "{write}"),
                         },
-                        Ok(Answer::Lost(_)) => debug!(file, "{write}: someone else was first"),
+                        Ok(Answer::Lost(_)) => {
+                            debug!(file, "{write}: someone else was first");
+                            return Event::Lost(change.key);
+                        }
                         Err(fault) => return failed(change.key, &fault),
                     }
                     Event::Written(change.key)

@@ -47,7 +47,7 @@ impl World<Collect> for CollectWorld {
         match action {
             Action::Look { after } => Work::task(async move {
                 match shared.look(after).await {
-                    Ok((standings, next)) => Event::Found { standings, next },
+                    Ok(event) => event,
                     Err(error) => {
                         warn!(%error, "cannot ask for results");
                         Event::LookFailed(error.to_string())
@@ -78,7 +78,7 @@ fn told(key: JobKey, delivered: Result<(), Failure>) -> Event {
 }
 
 impl Shared {
-    async fn look(&self, after: Option<FileId>) -> Result<(Vec<Standing>, Option<FileId>), Failure> {
+    async fn look(&self, after: Option<FileId>) -> Result<Event, Failure> {
         let page = self
             .ledger
             .outstanding(&self.of, after.as_ref(), BATCH_GET_MAX)
@@ -104,7 +104,12 @@ impl Shared {
             job: jobs.remove(&key),
             key,
         });
-        Ok((standings.collect(), next))
+        let unanswered = !left.is_empty() || !unreadable.is_empty();
+        Ok(Event::Found {
+            standings: standings.collect(),
+            unanswered,
+            next,
+        })
     }
 
     /// Where the outcome of a job goes, by what the ledger knows of it.

@@ -140,13 +140,13 @@ impl StreamWorld {
             next: records.next,
         };
         let mut keys: Vec<BTreeSet<JobKey>> = vec![BTreeSet::new(); self.followers.len()];
-        for news in records.changes.iter().filter_map(news::job) {
+        for news in records.changes.iter().filter_map(news::news) {
             batch.news += 1;
             match news {
-                Ok(job) => {
+                Ok(news) => {
                     for (follower, keys) in self.followers.iter().zip(&mut keys) {
-                        if follower.interest.is_in(&job) {
-                            keys.insert(job.key.clone());
+                        if follower.interest.hears(&news) {
+                            keys.insert(news.after.key.clone());
                         }
                     }
                 }

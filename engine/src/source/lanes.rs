@@ -90,7 +90,13 @@ impl Lanes {
             for record in records {
                 match record {
                     Ok(job) if !policy.accepts(&job, objects.bucket(), now()) => {}
-                    Ok(job) => look.offers.push(judged(job, policy, objects).await?),
+                    Ok(job) => {
+                        let offer = judged(job, policy, objects).await?;
+                        // One that waits for its upload must not hide those behind it.
+                        if offer.uploaded || offer.signature.is_err() {
+                            look.offers.push(offer);
+                        }
+                    }
                     Err(malformed) => look.malformed.push(malformed),
                 }
             }

@@ -16,6 +16,15 @@ use crate::cloud::streams::{Change, Kind};
 /// How often keys that the table left unanswered are asked for again.
 const ASKED_MAX: usize = 3;
 
+/// A change of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    /// The job as it was; none where it was made, or was no job.
+    pub before: Option<Job>,
+    /// The job as it is since.
+    pub after: Job,
+}
+
 /// Which jobs a pipeline wants to hear of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
@@ -26,7 +35,13 @@ pub enum Interest {
 }
 
 impl Interest {
-    /// Whether it wants to hear of a job that stands like this.
+    /// Whether this change is news. A job that stood like this before is none: what a pipeline writes to a job it
+    /// leaves where it is would else come back to it at once, again and again.
+    pub fn hears(self, news: &News) -> bool {
+        self.is_in(&news.after) && !news.before.as_ref().is_some_and(|before| self.is_in(before))
+    }
+
+    /// Whether a job stands like those it wants to hear of.
     pub fn is_in(self, job: &Job) -> bool {
         let lane = job.lane.map(|lane| lane.kind);
         match self {
@@ -40,7 +55,7 @@ impl Interest {
 }
 
 /// A change of a job, or why the record is none. Deletions, and rows that are no jobs, are no news.
-pub fn job(change: &Change) -> Option<Result<Job, BadRecord>> {
+pub fn news(change: &Change) -> Option<Result<News, BadRecord>> {
     match change.kind {
         Kind::Written => {}
         Kind::Deleted | Kind::Expired => return None,
@@ -52,11 +67,14 @@ pub fn job(change: &Change) -> Option<Result<Job, BadRecord>> {
         sequence: change.sequence.clone(),
         why,
     };
-    let Some(image) = &change.image else {
+    let Some(image) = &change.after else {
         return Some(Err(bad("it does not tell how the record is now".to_owned())));
     };
     match item::read(image) {
-        Ok(job) => Some(Ok(job)),
+        Ok(after) => Some(Ok(News {
+            before: change.before.as_ref().and_then(|before| item::read(before).ok()),
+            after,
+        })),
         // What was refused before is no news.
         Err(_) if image.contains_key(roundtrip_core::lifecycle::attribute::CLEANED) => None,
         Err(malformed) => Some(Err(bad(format!("it is no job: {}", malformed.why)))),

@@ -37,6 +37,24 @@ pub enum Step {
     Forget,
 }
 
+impl Step {
+    /// Whether the file itself plays a part in it.
+    fn reads(&self) -> bool {
+        match self {
+            Self::Begin | Self::Create | Self::Send | Self::Commit => true,
+            Self::Remember | Self::Abandon(_) | Self::Forget => false,
+        }
+    }
+
+    /// Whether it may find that the job exists.
+    fn creates(&self) -> bool {
+        match self {
+            Self::Begin | Self::Create => true,
+            Self::Send | Self::Commit | Self::Remember | Self::Abandon(_) | Self::Forget => false,
+        }
+    }
+}
+
 /// What a shipment asks for.
 #[derive(Debug)]
 pub(super) enum Turn {
@@ -73,6 +91,8 @@ pub(super) struct Shipment {
     /// What follows an `Abandon`: leaving the file for this reason instead of taking it anew.
     leave: Option<String>,
     failures: u32,
+    /// The file was seen in another state since it was taken.
+    outdated: bool,
 }
 
 impl Shipment {
@@ -85,21 +105,41 @@ impl Shipment {
             state: State::Todo(Step::Begin),
             leave: None,
             failures: 0,
+            outdated: false,
         }
     }
 
-    pub(super) fn abandoning(stamp: Stamp, known: Known, why: &str) -> Self {
-        let state = State::Todo(Step::Abandon(why.to_owned()));
-        let (announce, rest) = (Announce::First, Rest::Settled);
+    /// A shipment that gives up what was begun earlier.
+    pub(super) fn abandoning(announce: Announce, known: Known, why: &str) -> Self {
         Self {
-            announce,
-            stamp,
-            resume: Some(known),
-            rest,
-            state,
-            leave: None,
-            failures: 0,
+            state: State::Todo(Step::Abandon(why.to_owned())),
+            ..Self::new(announce, known.stamp.clone(), Some(known), Rest::Settled)
         }
+    }
+
+    /// The file was seen again.
+    pub(super) fn seen(&mut self, stamp: &Stamp) {
+        self.outdated |= !self.stamp.same_content(stamp);
+    }
+
+    /// Whether another state of the file is still to be shipped after this one.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.outdated
+    }
+
+    /// Whether it waits to give up what was begun earlier.
+    pub(super) fn is_to_abandon(&self) -> bool {
+        matches!(self.state, State::Todo(Step::Abandon(_)))
+    }
+
+    /// Whether a step is under way.
+    pub(super) fn is_doing(&self) -> bool {
+        matches!(self.state, State::Doing)
+    }
+
+    /// Whether everything is sent and remembered.
+    pub(super) fn is_finished(&self) -> bool {
+        matches!(self.state, State::Finished)
     }
 
     pub(super) fn turn(&mut self, at: At) -> Turn {
@@ -137,10 +177,9 @@ impl Shipment {
 
     pub(super) fn done(&mut self, step: Step) {
         let next = match (step, self.announce) {
-            (Step::Begin, Announce::First) => State::Todo(Step::Create),
+            (Step::Begin, Announce::First) | (Step::Commit, Announce::Last) => State::Todo(Step::Create),
             (Step::Begin, Announce::Last) | (Step::Create, Announce::First) => State::Todo(Step::Send),
             (Step::Send, _) => State::Todo(Step::Commit),
-            (Step::Commit, Announce::Last) => State::Todo(Step::Create),
             (Step::Commit, Announce::First) | (Step::Create, Announce::Last) => State::Todo(Step::Remember),
             (Step::Remember, _) => State::Finished,
             (Step::Abandon(_) | Step::Forget, _) => match self.leave.take() {
@@ -153,6 +192,7 @@ impl Shipment {
     }
 
     pub(super) fn failed(&mut self, at: At, step: Step, fault: Fault, retry: &Retry) {
+        let cannot = || "a step failed in a way it cannot".to_owned();
         let nothing_begun = step == Step::Begin && self.resume.is_none();
         self.state = match fault {
             Fault::Transient(why) => {
@@ -164,6 +204,9 @@ impl Shipment {
                 }
             }
             Fault::Permanent(why) => State::Left(why),
+            // A step that touches neither the file nor the creation of its job: who drives it broke the rules.
+            Fault::Changed | Fault::Gone | Fault::Unreadable(_) if !step.reads() => State::Left(cannot()),
+            Fault::Exists(_) if !step.creates() => State::Left(cannot()),
             Fault::Changed | Fault::Gone if nothing_begun => State::LookAgain,
             Fault::Changed => State::Todo(Step::Abandon("the file changed while it was read".to_owned())),
             Fault::Gone => State::Todo(Step::Abandon("the file went away while it was read".to_owned())),
@@ -177,7 +220,11 @@ impl Shipment {
                 return;
             }
             Fault::Exists(Status::Completed) => State::Todo(Step::Remember),
-            Fault::Exists(Status::Error) => State::Todo(Step::Forget),
+            // A job that was created when everything was there failed by itself: its error is awaited.
+            Fault::Exists(Status::Error) => match self.announce {
+                Announce::First => State::Todo(Step::Forget),
+                Announce::Last => State::Todo(Step::Remember),
+            },
         };
     }
 

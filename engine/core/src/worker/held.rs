@@ -88,8 +88,17 @@ impl Held {
         }
     }
 
-    /// Whether stopping now wastes nothing that is already being committed.
-    pub(super) fn is_abandonable(&self) -> bool {
+    /// The claim was won: the record as it is now.
+    pub(super) fn won(&mut self, job: Job, now: Timestamp, heartbeat: Duration) {
+        self.stage = Stage::Fetching { since: now };
+        self.next_beat = job.assigned.unwrap_or(now) + heartbeat;
+        // Where the claim is an earlier one of ours, its lease is nearer to its end.
+        self.lease_ends = job.due.unwrap_or(self.lease_ends);
+        self.job = job;
+    }
+
+    /// Whether the job is being fetched or analysed, and nothing of it is being committed.
+    pub(super) fn is_at_work(&self) -> bool {
         match self.stage {
             Stage::Fetching { .. } | Stage::Engaged => true,
             Stage::Claiming | Stage::Committing { .. } | Stage::Dropped => false,

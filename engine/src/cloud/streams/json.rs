@@ -44,15 +44,18 @@ fn record(value: &Value) -> Result<Change, BadRecord> {
     let body = body.ok_or_else(|| bad("the record has no body"))?;
     let keys = body.get("Keys").and_then(item).filter(|keys| !keys.is_empty());
     let keys = keys.ok_or_else(|| bad("it has no readable keys"))?;
-    let image = body.get("NewImage").map(item);
-    if image == Some(None) {
-        return Err(bad("an attribute of its image cannot be read"));
-    }
+    let image = |name| match body.get(name).map(item) {
+        Some(None) => Err(bad("an attribute of its image cannot be read")),
+        Some(image) => Ok(image),
+        None => Ok(None),
+    };
+    let (before, after) = (image("OldImage")?, image("NewImage")?);
     Ok(Change {
         sequence,
         kind,
         keys,
-        image: image.flatten(),
+        before,
+        after,
     })
 }
 

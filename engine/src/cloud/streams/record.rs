@@ -26,8 +26,10 @@ pub struct Change {
     pub kind: Kind,
     /// The item's key.
     pub keys: Item,
-    /// The item as it was afterwards, where the stream tells.
-    pub image: Option<Item>,
+    /// The item as it was before, where there was one.
+    pub before: Option<Item>,
+    /// The item as it was afterwards, where there was one.
+    pub after: Option<Item>,
 }
 
 /// Who deletes items whose time to live has passed.
@@ -62,11 +64,12 @@ pub(super) fn of_sdk(record: Record) -> Result<Change, BadRecord> {
     let keys = body.keys.filter(|keys| !keys.is_empty());
     let keys = keys.ok_or_else(|| bad(&sequence, "it has no keys"))?;
     let keys = item(keys).ok_or_else(unreadable)?;
-    let image = body.new_image.map(|image| item(image).ok_or_else(unreadable));
+    let image = |image: Option<_>| image.map(|image| item(image).ok_or_else(unreadable)).transpose();
     Ok(Change {
         kind,
         keys,
-        image: image.transpose()?,
+        before: image(body.old_image)?,
+        after: image(body.new_image)?,
         sequence,
     })
 }

@@ -129,6 +129,7 @@ pub(super) fn delete(mut at: At<'_, '_>, raw: &raw::DeleteSink) -> DeleteSink {
     at.ordered(("results-keep", raw.results_keep), ("retention", raw.retention));
     DeleteSink {
         results_keep: at.span("results-keep", raw.results_keep, Duration::ZERO),
+        upload_max: at.span("upload-max", raw.upload_max, Duration::ZERO),
         retention: at.span("retention", raw.retention, Duration::ZERO),
     }
 }

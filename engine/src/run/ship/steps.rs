@@ -4,6 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use futures_util::{TryStreamExt, stream};
+use roundtrip_core::caretaker::Extent;
 use roundtrip_core::file::{Known, Stamp};
 use roundtrip_core::job::{Job, Lane, LaneKind, Signed, Status};
 use roundtrip_core::lifecycle;
@@ -12,6 +13,7 @@ use roundtrip_core::plan::{Codec, Cut, FORMAT, Manifest, Outline};
 use roundtrip_core::shard;
 use roundtrip_core::upload::{Fault, Step};
 use sha2::{Digest, Sha256};
+use tracing::warn;
 
 use super::Shared;
 use crate::cloud::fault::Fault as CloudFault;
@@ -68,6 +70,7 @@ pub(super) async fn perform(
         Step::Commit => commit(shared, begun(slot)?).await,
         Step::Remember => {
             let shipment = begun(slot)?;
+            take_back(shared, &shipment.key).await?;
             shared
                 .ledger
                 .sent(&shipment.key)
@@ -79,6 +82,7 @@ pub(super) async fn perform(
         Step::Abandon(why) => abandon(shared, &key_of(shared, slot.as_ref(), resume)?, why).await,
         Step::Forget => {
             let key = key_of(shared, slot.as_ref(), resume)?;
+            take_back(shared, &key).await?;
             shared.parts.progress.withdrawn(&key.file);
             shared
                 .ledger
@@ -331,15 +335,15 @@ async fn abandon(shared: &Shared, key: &JobKey, why: &str) -> Result<(), Fault> 
         .as_ref()
         .and_then(|job| signed::verify_outline(job).ok().flatten());
     match (job, outline) {
-        // What ended is cleaned by the watcher: a manifest put now would stay.
-        (Some(job), _) if job.status.is_finished() => {}
+        // A manifest put now would stay.
+        (Some(job), _) if job.status.is_finished() => take_back(shared, key).await?,
         (Some(_), Some(outline)) => put_manifest(shared, key, &Manifest::abandoned(outline, why)).await?,
         (Some(_), None) => {}
         (None, _) => {
             shared
                 .parts
                 .objects
-                .delete_under(&key.prefix(), None)
+                .sweep(key, Extent::All)
                 .await
                 .map_err(cloud)?;
         }
@@ -351,6 +355,32 @@ async fn abandon(shared: &Shared, key: &JobKey, why: &str) -> Result<(), Fault> 
         .await
         .map(drop)
         .map_err(|error| remembered(&error))
+}
+
+/// Deletes what was sent for a job that has ended meanwhile: the watcher may have cleaned up before it came, and
+/// does so only once.
+async fn take_back(shared: &Shared, key: &JobKey) -> Result<(), Fault> {
+    let Some(job) = shared.parts.jobs.get(key).await.map_err(cloud)? else {
+        return Ok(());
+    };
+    if !job.status.is_finished() {
+        return Ok(());
+    }
+    let results = job.results_object();
+    match shared
+        .parts
+        .objects
+        .delete_under(&key.prefix(), results.as_deref())
+        .await
+    {
+        Err(fault) if fault.is_transient() => Err(cloud(fault)),
+        // Not allowed to look or to delete: that is no reason to send the file again.
+        Err(fault) => {
+            warn!(file = %key.file, %fault, "what was sent after the job had ended stays in the bucket");
+            Ok(())
+        }
+        Ok(_) => Ok(()),
+    }
 }
 
 async fn put_manifest(shared: &Shared, key: &JobKey, manifest: &Manifest) -> Result<(), Fault> {

@@ -1,0 +1,225 @@
+//! What becomes of a claim: won or lost, worked on, kept by heartbeats, ended by one last write.
+
+use super::held::{Held, Stage};
+use super::{Action, Ending, Outcome, Worker};
+use crate::at::At;
+use crate::claim::ClaimPolicy;
+use crate::job::{Job, Status};
+use crate::lifecycle;
+use crate::machine::{Decision, Reason};
+use crate::names::JobKey;
+
+impl Worker {
+    pub(super) fn claim_answered(&mut self, at: At, key: &JobKey, outcome: Outcome) {
+        let claiming = |held: &Held| matches!(held.stage, Stage::Claiming);
+        if !self.held.get(key).is_some_and(claiming) {
+            return;
+        }
+        match outcome {
+            Outcome::Done(Some(job)) => self.claimed(at, key, *job),
+            // A claim that was repeated after a lost answer finds itself.
+            Outcome::Lost(Some(job)) if self.is_ours(&job) => self.claimed(at, key, *job),
+            Outcome::Done(None) | Outcome::Lost(_) => {
+                self.held.remove(key);
+                self.pace.hurry();
+            }
+            // If it was made after all, nobody works on it: the watcher gives it back when the lease ends.
+            Outcome::Failed(_) => {
+                self.held.remove(key);
+            }
+        }
+    }
+
+    /// Whether the record is under a claim of ours; one that we finished is not.
+    fn is_ours(&self, job: &Job) -> bool {
+        job.status == Status::Processing && job.processor.as_deref() == Some(&self.policy.processor)
+    }
+
+    fn claimed(&mut self, at: At, key: &JobKey, job: Job) {
+        let Some(held) = self.held.get_mut(key) else {
+            return;
+        };
+        held.won(job, at.now, self.policy.claim.heartbeat);
+        if self.draining {
+            self.commit(at, key, Ending::Stopped);
+            return;
+        }
+        held.working = true;
+        let fetch = Action::Fetch(Box::new(held.job.clone()));
+        self.decide(fetch, Reason::rule("the claim was won"));
+    }
+
+    pub(super) fn progressed(&mut self, at: At, key: JobKey, here: u64, size: Option<u64>) {
+        let Some(held) = self.held.get_mut(&key) else {
+            return;
+        };
+        let Stage::Fetching { since } = held.stage else {
+            return;
+        };
+        if self.policy.claim.engages(here, size, at.now.since(since)) {
+            held.stage = Stage::Engaged;
+            self.decide(
+                Action::Engage(key),
+                Reason::key("the rest is expected in time", "claim.feed"),
+            );
+        }
+    }
+
+    pub(super) fn arrived(&mut self, at: At, key: JobKey) {
+        let Some(held) = self.held.get_mut(&key) else {
+            return;
+        };
+        if !held.is_at_work() {
+            return;
+        }
+        let change = lifecycle::downloaded(&held.job, &self.policy.processor, at.now);
+        let engage = matches!(held.stage, Stage::Fetching { .. });
+        held.stage = Stage::Engaged;
+        self.decide(
+            Action::Write(change),
+            Reason::rule("every chunk and the whole file are proven"),
+        );
+        if engage {
+            self.decide(
+                Action::Engage(key),
+                Reason::key("the whole file is here", "claim.feed"),
+            );
+        }
+    }
+
+    pub(super) fn ended(&mut self, at: At, key: &JobKey, ending: Ending) {
+        let Some(held) = self.held.get_mut(key) else {
+            return;
+        };
+        held.working = false;
+        if !held.is_at_work() {
+            self.settle(key);
+            return;
+        }
+        match &ending {
+            Ending::Away { after, .. } => {
+                self.rests = self.rests.saturating_add(1);
+                let rest = self.policy.retry.delay_after(self.rests, at.jitter);
+                self.pace.rest(at.now + rest.max(after.unwrap_or_default()));
+            }
+            Ending::Result { .. } | Ending::JobFault(_) | Ending::Failed { .. } => self.rests = 0,
+            Ending::Refused(_) | Ending::Stalled(_) | Ending::Fault(_) | Ending::Stopped => {}
+        }
+        self.commit(at, key, ending);
+    }
+
+    /// Writes what an ending means; nothing more is done for the job until that is answered.
+    fn commit(&mut self, at: At, key: &JobKey, ending: Ending) {
+        let Some(held) = self.held.get_mut(key) else {
+            return;
+        };
+        let (change, reason) = held.verdict(&self.policy, at, ending);
+        held.stage = Stage::Committing {
+            change: change.clone(),
+            attempts: 1,
+            next: None,
+        };
+        self.decide(Action::Write(change), reason);
+    }
+
+    pub(super) fn commit_answered(&mut self, at: At, key: &JobKey, outcome: &Outcome) {
+        let Some(held) = self.held.get_mut(key) else {
+            return;
+        };
+        let Stage::Committing { attempts, next, .. } = &mut held.stage else {
+            return;
+        };
+        match outcome {
+            Outcome::Failed(_) => {
+                *next = Some(at.now + self.policy.retry.delay_after(*attempts, at.jitter));
+                *attempts = attempts.saturating_add(1);
+            }
+            Outcome::Done(_) | Outcome::Lost(_) => {
+                held.stage = Stage::Dropped;
+                self.settle(key);
+            }
+        }
+    }
+
+    pub(super) fn beat_answered(&mut self, at: At, key: &JobKey, outcome: &Outcome) {
+        let ClaimPolicy { lease, heartbeat, .. } = self.policy.claim;
+        let Some(held) = self.held.get_mut(key) else {
+            return;
+        };
+        let Some(sent) = held.beating.take() else { return };
+        held.next_beat = sent + heartbeat;
+        match outcome {
+            Outcome::Done(_) => held.lease_ends = sent + lease,
+            Outcome::Failed(_) => held.next_beat = at.now + heartbeat / 4,
+            Outcome::Lost(_) => self.lost(key),
+        }
+    }
+
+    /// A write beside the work found the claim to be another's. Where the last write is under way, its own answer
+    /// tells: that write may be what ended the claim.
+    pub(super) fn lost(&mut self, key: &JobKey) {
+        if self.held.get(key).is_some_and(Held::is_at_work) {
+            let reason = Reason::rule("the claim is another's: what was done is discarded");
+            self.drop_claim(key, reason);
+        }
+    }
+
+    fn drop_claim(&mut self, key: &JobKey, reason: Reason) {
+        let Some(held) = self.held.get_mut(key) else {
+            return;
+        };
+        held.stage = Stage::Dropped;
+        if held.working {
+            self.decide(Action::Stop(key.clone()), reason);
+        }
+        self.settle(key);
+    }
+
+    /// A claim is over when its work has stopped and its last write was answered, or came too late.
+    fn settle(&mut self, key: &JobKey) {
+        let over = |held: &Held| !held.working && matches!(held.stage, Stage::Dropped);
+        if self.held.get(key).is_some_and(over) {
+            self.held.remove(key);
+            // The lane may hold more.
+            self.pace.hurry();
+        }
+    }
+
+    pub(super) fn keep_leases(&mut self, at: At) {
+        let keys: Vec<JobKey> = self.held.keys().cloned().collect();
+        for key in keys {
+            let Some(held) = self.held.get_mut(&key) else {
+                continue;
+            };
+            if matches!(held.stage, Stage::Claiming | Stage::Dropped) {
+                continue;
+            }
+            if at.now > held.lease_ends {
+                self.drop_claim(
+                    &key,
+                    Reason::key("no heartbeat got through before the lease ended", "claim.lease"),
+                );
+                continue;
+            }
+            if let Stage::Committing { change, next, .. } = &mut held.stage
+                && next.is_some_and(|due| due <= at.now)
+            {
+                *next = None;
+                let change = change.clone();
+                self.actions.push_back(Decision {
+                    action: Action::Write(change),
+                    reason: Reason::key("the write was not answered", "retry.interval"),
+                });
+            }
+            if held.beating.is_none() && held.next_beat <= at.now {
+                held.beating = Some(at.now);
+                let change =
+                    lifecycle::heartbeat(&held.job, &self.policy.processor, at.now, self.policy.claim.lease);
+                self.decide(
+                    Action::Write(change),
+                    Reason::key("the lease is kept", "claim.heartbeat"),
+                );
+            }
+        }
+    }
+}

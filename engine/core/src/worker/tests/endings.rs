@@ -1,0 +1,206 @@
+//! What the end of work on a job leads to.
+
+use super::*;
+use crate::fixture::decisions;
+use crate::lifecycle::attribute;
+
+fn away(after: Option<Duration>) -> Ending {
+    Ending::Away {
+        why: "why".to_owned(),
+        after,
+    }
+}
+
+fn failure(after: Option<Duration>) -> Ending {
+    Ending::Failed {
+        why: "why".to_owned(),
+        after,
+    }
+}
+
+/// A held job with so many failures that ended so: what is written, with which values, and why.
+fn verdict(failures: u32, now: At, ending: Ending) -> String {
+    let mut worker = worker();
+    worker.tick(at(0));
+    worker.handle(at(0), found([job(1)]));
+    let held = Job {
+        failures,
+        due: Some(now.now + LEASE),
+        ..claimed(1, PROCESSOR, LEASE)
+    };
+    worker.handle(
+        at(0),
+        written(1, Write::Claim, Outcome::Done(Some(Box::new(held)))),
+    );
+    actions(&mut worker);
+    worker.handle(now, Event::Ended(key(1), ending));
+    let commit = decisions(&mut worker)
+        .into_iter()
+        .find_map(|decision| match decision.action {
+            Action::Write(change) if change.write != Write::Heartbeat => Some((change, decision.reason)),
+            Action::Write(_)
+            | Action::Look { .. }
+            | Action::Fetch(_)
+            | Action::Engage(_)
+            | Action::Stop(_) => None,
+        });
+    let (change, reason) = commit.unwrap();
+    let names = [
+        attribute::FAILURES,
+        attribute::DUE,
+        attribute::ERROR,
+        attribute::RESULTS,
+    ];
+    let set = change.set.iter().filter(|(name, _)| names.contains(name));
+    let set: Vec<_> = set
+        .map(|(name, value)| match value {
+            Value::Time(due) => format!("{name} in {} s", due.since(now.now).as_secs_f64()),
+            Value::Text(text) => format!("{name} {text:?}"),
+            Value::Number(number) => format!("{name} {number}"),
+            Value::Expiry(_) | Value::History(_) => String::new(),
+        })
+        .collect();
+    let Reason { rule, key } = reason;
+    format!(
+        "{}: {}, for {rule} ({key})",
+        change.write.as_str(),
+        set.join(", ")
+    )
+}
+
+#[test]
+fn every_ending_and_its_write() {
+    let why = || "why".to_owned();
+    let later = Some(seconds(77));
+    let cases = [
+        ("result", 0, result()),
+        ("job fault", 0, Ending::JobFault(why())),
+        ("first failure", 0, failure(None)),
+        ("second failure", 1, failure(None)),
+        ("failure, told when to come back", 0, failure(later)),
+        ("third failure", 2, failure(later)),
+        ("away", 2, away(None)),
+        ("away, told when to come back", 2, away(later)),
+        ("refused", 1, Ending::Refused(why())),
+        ("stalled", 1, Ending::Stalled(why())),
+        ("service fault", 2, Ending::Fault(why())),
+        ("stopped", 2, Ending::Stopped),
+    ];
+    let table: Vec<_> = cases
+        .into_iter()
+        .map(|(name, failures, ending)| format!("{name}\n  {}", verdict(failures, at(1_000), ending)))
+        .collect();
+    insta::assert_snapshot!(table.join("\n"));
+}
+
+#[test]
+fn an_upload_has_its_longest_time_to_the_millisecond() {
+    let day = 86_400_000;
+    let stalled = || Ending::Stalled("nothing came".to_owned());
+    assert!(verdict(0, at(day), stalled()).starts_with("release: "));
+    assert!(verdict(0, at(day + 1), stalled()).starts_with("fail: "));
+}
+
+#[test]
+fn a_processor_that_is_away_is_left_alone() {
+    let mut worker = holding(policy(), &[1]);
+    worker.handle(at(0), Event::Ended(key(1), away(None)));
+    worker.handle(at(0), written(1, Write::Release, done()));
+    assert_eq!(short(&mut worker), ["release 1"]);
+    assert_eq!(worker.wake_at(), Some(at(5_000).now), "half of ten seconds");
+    worker.tick(at(4_999));
+    assert_eq!(short(&mut worker).len(), 0);
+    worker.tick(at(5_000));
+    assert_eq!(short(&mut worker), ["look for 2"]);
+}
+
+#[test]
+fn rests_grow_until_the_processor_answers() {
+    let mut worker = worker();
+    let (mut now, mut rests) = (0, Vec::new());
+    for (ending, write) in [
+        (away(None), Write::Release),
+        (away(None), Write::Release),
+        (away(None), Write::Release),
+        (Ending::JobFault("why".to_owned()), Write::Fail),
+        (away(None), Write::Release),
+    ] {
+        worker.tick(at(now));
+        worker.handle(at(now), found([job(1)]));
+        worker.handle(at(now), written(1, Write::Claim, won(1)));
+        worker.handle(at(now), Event::Ended(key(1), ending));
+        worker.handle(at(now), written(1, write, done()));
+        short(&mut worker);
+        // Without a rest a look is under way already.
+        let next = worker.wake_at().map_or(now, |wake| wake.0 - START.0);
+        rests.push((next - now) / 1_000);
+        now = next;
+    }
+    assert_eq!(rests, [5, 10, 20, 0, 5]);
+}
+
+/// Neither a lost claim, nor another round, nor a look that was under way shortens the rest.
+#[test]
+fn nothing_shortens_a_rest() {
+    let mut worker = worker();
+    worker.tick(at(0));
+    worker.handle(at(0), found([job(1), job(2)]));
+    worker.handle(at(0), written(1, Write::Claim, won(1)));
+    worker.handle(at(0), Event::Ended(key(1), away(Some(seconds(30)))));
+    worker.handle(at(0), written(1, Write::Release, done()));
+    short(&mut worker);
+    worker.handle(at(10), written(2, Write::Claim, lost()));
+    worker.finish(at(20));
+    worker.tick(at(29_999));
+    assert_eq!(short(&mut worker).len(), 0);
+    worker.tick(at(30_000));
+    assert_eq!(short(&mut worker), ["look for 2"]);
+}
+
+#[test]
+fn what_a_look_finds_during_a_rest_is_not_claimed() {
+    let mut worker = holding(policy(), &[1]);
+    worker.tick(at(2_000));
+    worker.handle(at(2_000), Event::Ended(key(1), away(Some(seconds(30)))));
+    worker.handle(at(2_000), found([job(2)]));
+    worker.handle(at(2_000), written(1, Write::Release, done()));
+    assert_eq!(short(&mut worker), ["look for 1", "release 1"]);
+    assert_eq!(worker.wake_at(), Some(at(32_000).now));
+    assert!(!worker.is_idle(), "it is still to be taken");
+}
+
+#[test]
+fn a_streaming_processor_is_engaged_once_the_rest_can_come_in_time() {
+    let mut worker = holding(policy(), &[1, 2]);
+    let progressed = |here| Event::Progressed {
+        key: key(1),
+        here,
+        size: Some(100),
+    };
+    worker.handle(at(1_000), progressed(0));
+    worker.handle(at(1_000), progressed(9));
+    assert_eq!(short(&mut worker).len(), 0);
+    worker.handle(at(1_000), progressed(10));
+    assert_eq!(short(&mut worker), ["engage 1"]);
+    worker.handle(at(1_100), progressed(50));
+    worker.handle(at(1_200), Event::Arrived(key(1)));
+    assert_eq!(short(&mut worker), ["downloaded 1"], "it is engaged once");
+}
+
+#[test]
+fn a_processor_that_wants_the_whole_file_waits_for_it() {
+    let mut complete = policy();
+    complete.claim.feed = Feed::Complete;
+    let mut worker = holding(complete, &[1, 2]);
+    worker.handle(
+        at(500),
+        Event::Progressed {
+            key: key(1),
+            here: 100,
+            size: Some(100),
+        },
+    );
+    assert_eq!(short(&mut worker).len(), 0);
+    worker.handle(at(500), Event::Arrived(key(1)));
+    assert_eq!(short(&mut worker), ["downloaded 1", "engage 1"]);
+}

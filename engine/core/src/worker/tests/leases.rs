@@ -1,0 +1,206 @@
+//! How a claim is kept, and what happens when it cannot be.
+
+use super::*;
+use crate::lifecycle::attribute;
+
+/// A worker with its one job.
+fn one() -> Worker {
+    let mut single = policy();
+    single.claim.in_flight_max = 1;
+    holding(single, &[1])
+}
+
+const NOTHING: [&str; 0] = [];
+
+#[test]
+fn a_heartbeat_is_sent_at_its_time_and_not_a_millisecond_before() {
+    let mut worker = one();
+    assert_eq!(worker.wake_at(), Some(at(60_000).now));
+    worker.tick(at(59_999));
+    assert_eq!(short(&mut worker), NOTHING);
+    worker.tick(at(60_000));
+    let due = sets(&mut worker, Write::Heartbeat, attribute::DUE);
+    assert_eq!(due, Some(Value::Time(at(360_000).now)));
+    worker.tick(at(60_001));
+    assert_eq!(short(&mut worker), NOTHING, "one is under way");
+    // Lease and rhythm count from when it was sent.
+    worker.handle(at(70_000), written(1, Write::Heartbeat, done()));
+    assert_eq!(worker.wake_at(), Some(at(120_000).now));
+    worker.tick(at(120_000));
+    assert_eq!(short(&mut worker), ["heartbeat 1"]);
+    worker.tick(at(360_000));
+    assert_eq!(short(&mut worker), NOTHING, "at its end the lease still holds");
+    worker.tick(at(360_001));
+    assert_eq!(short(&mut worker), ["stop 1"]);
+}
+
+#[test]
+fn a_heartbeat_that_failed_is_sent_again_after_a_quarter() {
+    let mut worker = one();
+    worker.tick(at(60_000));
+    short(&mut worker);
+    worker.handle(at(61_000), written(1, Write::Heartbeat, failed()));
+    assert_eq!(worker.wake_at(), Some(at(76_000).now));
+    worker.tick(at(75_999));
+    assert_eq!(short(&mut worker), NOTHING);
+    worker.tick(at(76_000));
+    assert_eq!(short(&mut worker), ["heartbeat 1"]);
+}
+
+#[test]
+fn a_claim_holds_to_the_end_of_its_lease_and_not_a_millisecond_longer() {
+    let mut worker = one();
+    worker.tick(at(60_000));
+    short(&mut worker);
+    assert_eq!(
+        worker.wake_at(),
+        Some(at(300_001).now),
+        "the heartbeat is not answered"
+    );
+    worker.handle(at(300_000), Event::Arrived(key(1)));
+    assert_eq!(short(&mut worker), ["downloaded 1", "engage 1"]);
+    worker.tick(at(300_001));
+    assert_eq!(short(&mut worker), ["stop 1"]);
+    // Whatever the work came to is not reported, and the place is free when it has stopped.
+    worker.handle(at(300_002), Event::Arrived(key(1)));
+    assert_eq!(short(&mut worker), NOTHING);
+    worker.handle(at(300_003), Event::Ended(key(1), result()));
+    assert_eq!(short(&mut worker), ["look for 1"]);
+}
+
+#[test]
+fn a_claim_that_another_has_is_stopped_and_nothing_is_committed() {
+    for write in [Write::Heartbeat, Write::Downloaded] {
+        for ending in [result(), Ending::JobFault("why".to_owned()), Ending::Stopped] {
+            let mut worker = one();
+            worker.handle(at(50_000), Event::Arrived(key(1)));
+            worker.tick(at(60_000));
+            short(&mut worker);
+            worker.handle(at(61_000), written(1, write, lost()));
+            assert_eq!(short(&mut worker), ["stop 1"], "{write:?}");
+            worker.handle(at(62_000), Event::Ended(key(1), ending));
+            assert_eq!(short(&mut worker), ["look for 1"], "{write:?}");
+        }
+    }
+}
+
+/// The commit ends the claim, so that a heartbeat behind it is lost: that tells nothing.
+#[test]
+fn a_heartbeat_that_is_lost_behind_the_commit_says_nothing() {
+    let mut worker = one();
+    worker.tick(at(60_000));
+    worker.handle(at(60_001), Event::Ended(key(1), result()));
+    assert_eq!(short(&mut worker), ["heartbeat 1", "complete 1"]);
+    worker.handle(at(60_100), written(1, Write::Heartbeat, lost()));
+    assert_eq!(short(&mut worker), NOTHING);
+    worker.handle(at(60_200), written(1, Write::Complete, failed()));
+    worker.tick(at(70_000));
+    assert_eq!(short(&mut worker), ["complete 1"]);
+    worker.handle(at(70_100), written(1, Write::Complete, lost()));
+    assert_eq!(short(&mut worker), ["look for 1"]);
+}
+
+#[test]
+fn a_commit_is_repeated_with_growing_waits_until_the_lease_ends() {
+    let mut worker = one();
+    worker.handle(at(0), Event::Ended(key(1), result()));
+    assert_eq!(short(&mut worker), ["complete 1"]);
+    // Half of 10, 20, 40 s.
+    for (failed_at, again_at) in [(0, 5_000), (5_000, 15_000), (15_000, 35_000)] {
+        worker.handle(at(failed_at), written(1, Write::Complete, failed()));
+        worker.tick(at(again_at - 1));
+        assert_eq!(short(&mut worker), NOTHING);
+        worker.tick(at(again_at));
+        assert_eq!(short(&mut worker), ["complete 1"]);
+    }
+    worker.handle(at(35_000), written(1, Write::Complete, failed()));
+    worker.tick(at(300_000));
+    assert_eq!(short(&mut worker), ["complete 1", "heartbeat 1"]);
+    worker.handle(at(300_000), written(1, Write::Complete, failed()));
+    worker.tick(at(300_001));
+    assert_eq!(short(&mut worker), ["look for 1"], "its place is free");
+    worker.tick(at(400_000));
+    assert_eq!(short(&mut worker), NOTHING);
+}
+
+#[test]
+fn a_claim_that_was_answered_after_its_lease_is_stopped_at_once() {
+    let mut worker = worker();
+    worker.tick(at(0));
+    worker.handle(at(0), found([job(1)]));
+    worker.handle(at(0), found([]));
+    short(&mut worker);
+    worker.handle(at(300_001), written(1, Write::Claim, won(1)));
+    assert_eq!(short(&mut worker), ["fetch 1", "stop 1", "look for 1"]);
+}
+
+#[test]
+fn a_drain_releases_what_is_held_and_takes_nothing_new() {
+    let mut worker = holding(policy(), &[1]);
+    worker.tick(at(2_000));
+    assert_eq!(short(&mut worker), ["look for 1"]);
+    worker.drain(at(3_000));
+    assert_eq!(short(&mut worker), ["stop 1"]);
+    let event = Event::Found {
+        offers: vec![forged(2), offer(job(4))],
+        malformed: vec![malformed(3)],
+    };
+    worker.handle(at(3_000), event);
+    assert_eq!(short(&mut worker), NOTHING);
+    assert!(!worker.is_idle());
+    worker.handle(at(3_100), Event::Ended(key(1), Ending::Stopped));
+    let due = sets(&mut worker, Write::Release, attribute::DUE);
+    assert_eq!(due, Some(Value::Time(at(3_100).now)));
+    assert!(!worker.is_idle());
+    worker.handle(at(3_200), written(1, Write::Release, done()));
+    assert_eq!(short(&mut worker), NOTHING);
+    assert!(worker.is_idle());
+    assert_eq!(worker.wake_at(), None);
+}
+
+#[test]
+fn a_drain_lets_a_commit_under_way_end() {
+    let mut worker = holding(policy(), &[1]);
+    worker.handle(at(10), Event::Ended(key(1), result()));
+    worker.drain(at(20));
+    assert_eq!(short(&mut worker), ["complete 1"]);
+    worker.handle(at(30), written(1, Write::Complete, failed()));
+    worker.tick(at(10_000));
+    assert_eq!(short(&mut worker), ["complete 1"]);
+    worker.handle(at(10_010), written(1, Write::Complete, done()));
+    assert!(worker.is_idle());
+}
+
+#[test]
+fn a_claim_won_while_draining_is_given_back_unworked() {
+    let mut worker = worker();
+    worker.tick(at(0));
+    worker.handle(at(0), found([job(1)]));
+    worker.drain(at(1));
+    short(&mut worker);
+    assert!(!worker.is_idle());
+    worker.handle(at(2), written(1, Write::Claim, won(1)));
+    assert_eq!(short(&mut worker), ["release 1"]);
+    worker.handle(at(3), written(1, Write::Release, failed()));
+    worker.tick(at(10_000));
+    assert_eq!(short(&mut worker), ["release 1"]);
+    worker.handle(at(10_001), written(1, Write::Release, done()));
+    assert!(worker.is_idle());
+}
+
+#[test]
+fn an_answer_that_nobody_waits_for_changes_nothing() {
+    let mut worker = one();
+    for event in [
+        written(1, Write::Claim, won(1)),
+        written(1, Write::Claim, lost()),
+        written(1, Write::Complete, done()),
+        written(1, Write::Heartbeat, lost()),
+        written(9, Write::Claim, won(9)),
+        Event::Ended(key(9), result()),
+        Event::Arrived(key(9)),
+    ] {
+        worker.handle(at(1), event.clone());
+        assert_eq!(short(&mut worker), NOTHING, "{event:?}");
+    }
+}

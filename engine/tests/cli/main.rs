@@ -1,0 +1,8 @@
+//! What a person meets at the edge: messages, hints, exit codes, and lines for programs.
+#![expect(clippy::unwrap_used, reason = "a test says what broke by panicking")]
+
+mod configuration;
+mod desk;
+mod folders;
+mod local;
+mod services;

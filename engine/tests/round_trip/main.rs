@@ -1,0 +1,15 @@
+//! The whole round trip: files out, results back, over the embedded services and through the real SDK.
+#![expect(clippy::unwrap_used, reason = "a test says what broke by panicking")]
+
+mod changing;
+mod files;
+mod killed;
+mod processes;
+mod processors;
+mod program;
+mod roles;
+mod sealed;
+mod several;
+mod tampered;
+mod watcher;
+mod world;
