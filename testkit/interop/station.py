@@ -179,9 +179,9 @@ class Station:
 
 def moto(station):
     """Starts moto as the S3 and DynamoDB endpoint; gives its environment."""
-    process = station.start("moto", sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0")
-    address = re.compile(r"http://127\.0\.0\.1:\d+")
-    url = station.wait("moto listens", lambda: address.search(process.logged()), of=[process])[0]
+    process = station.start("moto", sys.executable, Path(__file__).with_name("emulator.py"))
+    station.wait("moto listens", lambda: process.output().endswith("\n"), of=[process])
+    url = process.output().strip()
     services = ("S3", "DYNAMODB", "DYNAMODB_STREAMS", "CLOUDWATCH")
     return {f"AWS_ENDPOINT_URL_{service}": url for service in services} | {
         "AWS_ACCESS_KEY_ID": "interop",
@@ -193,9 +193,10 @@ def moto(station):
     }
 
 
-def stack(station):
-    """Starts the embedded stack; gives the environment it prints."""
-    process = station.start("stack", BINARY, "stack", "--state", station.folder / "state-stack")
+def stack(station, state=None):
+    """Starts the embedded stack on a state folder; gives the environment it prints."""
+    state = state or station.folder / "state-stack"
+    process = station.start("stack", BINARY, "stack", "--state", state)
     station.wait("stack is ready", lambda: "# ready" in process.output(), of=[process])
     exports = re.findall(r"^export (\w+)=(.*)$", process.output(), re.MULTILINE)
     return {name: value.strip("'\"") for name, value in exports}

@@ -127,7 +127,7 @@ struct Page {
 #[derive(Debug)]
 enum Task {
     /// Its objects are deleted.
-    Deleting(Cleaning),
+    Deleting(Box<Cleaning>),
     /// Its record is written; whether the lane gets shorter by that.
     Writing { progress: bool },
 }
@@ -341,7 +341,7 @@ impl Caretaker {
                 .is_some_and(|created| at.now.since(created) < upload_max);
         // It goes to the end of its lane, to be found by the next look.
         let late = may_come.then(|| (job.chunks, lifecycle::keep(job, at.now)));
-        let task = Task::Deleting(Cleaning { change, late });
+        let task = Task::Deleting(Box::new(Cleaning { change, late }));
         self.under_way.insert(RecordKey::from(&job.key), task);
         self.decide(Action::Delete(Box::new(job.clone()), extent), reason);
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use roundtrip_core::lifecycle::{Change, RecordKey, Write};
-use roundtrip_core::machine::Decision;
+use roundtrip_core::machine::{Decision, Reason};
 use roundtrip_core::worker::{Action, Event, Outcome, Worker, WorkerPolicy};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -84,12 +84,22 @@ impl Analyse {
         })
     }
 
-    fn write(&self, change: Change) -> Work<Event> {
+    fn write(&self, change: Change, reason: Reason) -> Work<Event> {
         let jobs = self.parts.jobs.clone();
         Work::task(async move {
             let outcome = match jobs.apply(&change).await {
-                Ok(Answer::Done(job)) => Outcome::Done(job),
-                Ok(Answer::Lost(job)) => Outcome::Lost(job),
+                Ok(Answer::Done(job)) => {
+                    say(&change, &reason);
+                    Outcome::Done(job)
+                }
+                Ok(Answer::Lost(job)) => {
+                    debug!(
+                        file = change.key.file,
+                        "{}: someone else was first",
+                        change.write.as_str()
+                    );
+                    Outcome::Lost(job)
+                }
                 Err(fault) => {
                     warn!(write = change.write.as_str(), file = change.key.file, %fault, "cannot write to the job");
                     Outcome::Failed(fault.to_string())
@@ -117,11 +127,10 @@ impl World<Worker> for Analyse {
         match action {
             Action::Look { limit } => self.look(limit),
             Action::Write(change) => {
-                say(&change, &reason.rule, reason.key);
                 if matches!(change.write, Write::Complete | Write::Fail | Write::Release) {
                     self.work.remove(&change.key);
                 }
-                self.write(change)
+                self.write(change, reason)
             }
             Action::Fetch(job) => {
                 let handles = Handles {
@@ -163,9 +172,10 @@ impl World<Worker> for Analyse {
     }
 }
 
-/// What an operator reads of a write.
-fn say(change: &Change, why: &str, key: &str) {
+/// What an operator reads of a write that was made.
+fn say(change: &Change, reason: &Reason) {
     let (write, file) = (change.write.as_str(), change.key.file.as_str());
+    let Reason { rule: why, key } = reason;
     match change.write {
         Write::Refuse | Write::Fail => warn!(file, why = text_of(change).unwrap_or(why), key, "{write}"),
         Write::Claim | Write::Complete | Write::Release => info!(file, why, key, "{write}"),

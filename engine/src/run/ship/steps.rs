@@ -13,7 +13,6 @@ use roundtrip_core::plan::{Codec, Cut, FORMAT, Manifest, Outline};
 use roundtrip_core::shard;
 use roundtrip_core::upload::{Fault, Step};
 use sha2::{Digest, Sha256};
-use tracing::warn;
 
 use super::Shared;
 use crate::cloud::fault::Fault as CloudFault;
@@ -70,7 +69,6 @@ pub(super) async fn perform(
         Step::Commit => commit(shared, begun(slot)?).await,
         Step::Remember => {
             let shipment = begun(slot)?;
-            take_back(shared, &shipment.key).await?;
             shared
                 .ledger
                 .sent(&shipment.key)
@@ -82,7 +80,6 @@ pub(super) async fn perform(
         Step::Abandon(why) => abandon(shared, &key_of(shared, slot.as_ref(), resume)?, why).await,
         Step::Forget => {
             let key = key_of(shared, slot.as_ref(), resume)?;
-            take_back(shared, &key).await?;
             shared.parts.progress.withdrawn(&key.file);
             shared
                 .ledger
@@ -335,8 +332,8 @@ async fn abandon(shared: &Shared, key: &JobKey, why: &str) -> Result<(), Fault> 
         .as_ref()
         .and_then(|job| signed::verify_outline(job).ok().flatten());
     match (job, outline) {
-        // A manifest put now would stay.
-        (Some(job), _) if job.status.is_finished() => take_back(shared, key).await?,
+        // The watcher is done with it: a manifest put now would stay.
+        (Some(job), _) if job.cleaned.is_some() => {}
         (Some(_), Some(outline)) => put_manifest(shared, key, &Manifest::abandoned(outline, why)).await?,
         (Some(_), None) => {}
         (None, _) => {
@@ -355,32 +352,6 @@ async fn abandon(shared: &Shared, key: &JobKey, why: &str) -> Result<(), Fault> 
         .await
         .map(drop)
         .map_err(|error| remembered(&error))
-}
-
-/// Deletes what was sent for a job that has ended meanwhile: the watcher may have cleaned up before it came, and
-/// does so only once.
-async fn take_back(shared: &Shared, key: &JobKey) -> Result<(), Fault> {
-    let Some(job) = shared.parts.jobs.get(key).await.map_err(cloud)? else {
-        return Ok(());
-    };
-    if !job.status.is_finished() {
-        return Ok(());
-    }
-    let results = job.results_object();
-    match shared
-        .parts
-        .objects
-        .delete_under(&key.prefix(), results.as_deref())
-        .await
-    {
-        Err(fault) if fault.is_transient() => Err(cloud(fault)),
-        // Not allowed to look or to delete: that is no reason to send the file again.
-        Err(fault) => {
-            warn!(file = %key.file, %fault, "what was sent after the job had ended stays in the bucket");
-            Ok(())
-        }
-        Ok(_) => Ok(()),
-    }
 }
 
 async fn put_manifest(shared: &Shared, key: &JobKey, manifest: &Manifest) -> Result<(), Fault> {
