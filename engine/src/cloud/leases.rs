@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use roundtrip_core::at::Timestamp;
@@ -199,7 +200,7 @@ async fn answer(request: UpdateItemFluentBuilder) -> Result<Answer, Fault> {
         Ok(output) => Ok(Answer::Done(output.attributes().and_then(place))),
         Err(error) => {
             let lost = error.as_service_error();
-            if lost.is_some_and(|error| error.is_conditional_check_failed_exception()) {
+            if lost.is_some_and(UpdateItemError::is_conditional_check_failed_exception) {
                 Ok(Answer::Lost)
             } else {
                 Err(Fault::of(&error))

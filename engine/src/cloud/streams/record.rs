@@ -93,6 +93,6 @@ fn attribute(value: Streamed) -> Option<AttributeValue> {
         Streamed::S(text) => AttributeValue::S(text),
         Streamed::Ss(texts) => AttributeValue::Ss(texts),
         // The SDK's enum is open.
-        _ => return None,
+        Streamed::Unknown | _ => return None,
     })
 }
