@@ -135,11 +135,11 @@ impl Streams {
                 Ok(records)
             }
             // One malformed record makes the whole answer unreadable: it is read again, record by record.
-            Err(SdkError::ResponseError(answer)) if answer.raw().status().is_success() => {
-                let body = answer.raw().body().bytes().unwrap_or_default();
+            Err(error) if succeeded(&error) => {
+                let body = error.raw_response().and_then(|answer| answer.body().bytes());
                 let unreadable =
                     || Refusal::Fault(Fault::Transient("the answer could not be read".to_owned()));
-                json::records(body).ok_or_else(unreadable)
+                body.and_then(json::records).ok_or_else(unreadable)
             }
             Err(error) => Err(refusal(&error)),
         }
@@ -178,6 +178,13 @@ impl Records {
             Err(bad) => self.bad.push(bad),
         }
     }
+}
+
+/// Whether the service answered with a success that the SDK made an error, since it could not read it.
+fn succeeded<E>(error: &SdkError<E, HttpResponse>) -> bool {
+    error
+        .raw_response()
+        .is_some_and(|answer| answer.status().is_success())
 }
 
 fn refusal<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Refusal {
