@@ -202,7 +202,7 @@ async fn a_poisonous_record_is_noted_and_stepped_over() {
     }
     until_cleaned(&bench.world, 2).await;
     until("it is noted", async || {
-        text(&bench.row("s").await, "bad").contains("it is no job: `file` is missing or no text")
+        text(&bench.row("s").await, "bad").contains("it is no job: the client id must be")
     })
     .await;
     watcher.stop().await;
