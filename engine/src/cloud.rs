@@ -7,8 +7,10 @@ pub mod fleet;
 mod http;
 pub mod item;
 pub mod jobs;
+pub mod leases;
 pub mod objects;
 pub mod setup;
+pub mod streams;
 
 pub use clients::Clients;
 pub use fault::Fault;

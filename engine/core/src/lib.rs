@@ -22,6 +22,7 @@ pub mod plan;
 pub mod retry;
 pub mod shard;
 pub mod story;
+pub mod stream;
 pub mod upload;
 pub mod worker;
 

@@ -11,7 +11,7 @@ use roundtrip_core::lifecycle::{Value, attribute as a};
 use super::fault::Fault;
 use super::item::{self, Item};
 
-/// The partition of the fleet's rows. It begins with [`super::jobs::OURS_PREFIX`]: no scan takes them for jobs.
+/// The partition of the fleet's rows. It begins with [`roundtrip_core::names::RESERVED_PREFIX`]: no scan takes them for jobs.
 pub const PARTITION: &str = "roundtrip#fleet";
 
 /// How long after its last report a fetcher's row is kept.

@@ -9,17 +9,13 @@ use roundtrip_core::at::Timestamp;
 use roundtrip_core::claim::Malformed;
 use roundtrip_core::job::{Job, Lane, LaneKind};
 use roundtrip_core::lifecycle::{Change, RecordKey, Write, attribute as a};
-use roundtrip_core::names::JobKey;
+use roundtrip_core::names::{JobKey, RESERVED_PREFIX};
 
 use super::expression::Expression;
 use super::fault::Fault;
 use super::item::{self, Item};
 
 mod find;
-
-/// What the partition keys of rows that are no jobs begin with: those of the fleet and of other duties of ours.
-/// Whatever scans the table for jobs leaves them out.
-pub const OURS_PREFIX: &str = "roundtrip#";
 
 /// A scan's filter that leaves out rows that are no jobs; `#client` and `:ours` have to be set.
 const IS_JOB: &str = "NOT begins_with(#client, :ours)";
@@ -163,7 +159,8 @@ impl Jobs {
         })
     }
 
-    /// One page of a scan for records that have no lane and were never cleaned: a foreign client's.
+    /// One page of a scan for records that have no lane and were never cleaned: a foreign client's. Rows that
+    /// are no client's are left out.
     pub async fn without_lane(&self, from: Option<Item>) -> Result<Page, Fault> {
         let output = self
             .client
@@ -175,7 +172,7 @@ impl Jobs {
             .expression_attribute_names("#lane", a::LANE)
             .expression_attribute_names("#cleaned", a::CLEANED)
             .expression_attribute_names("#client", a::CLIENT)
-            .expression_attribute_values(":ours", AttributeValue::S(OURS_PREFIX.to_owned()))
+            .expression_attribute_values(":ours", AttributeValue::S(RESERVED_PREFIX.to_owned()))
             .set_exclusive_start_key(from)
             .send()
             .await

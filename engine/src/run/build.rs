@@ -12,6 +12,7 @@ use roundtrip_core::health::HealthPolicy;
 use roundtrip_core::intake::IntakePolicy;
 use roundtrip_core::pace::Pace;
 use roundtrip_core::retry::{Jitter, Retry};
+use roundtrip_core::stream::StreamPolicy;
 use roundtrip_core::upload::{Announce as CoreAnnounce, Upload, UploadPolicy};
 use roundtrip_core::worker::{Worker, WorkerPolicy};
 use tokio::sync::watch;
@@ -20,14 +21,19 @@ use super::analyse::Analyse;
 use super::care::{Care, Source};
 use super::collect::{self, CollectWorld};
 use super::driver::{Order, drive};
+use super::feed::{Feed, Follower, feed};
 use super::fetch::FetchPolicy;
 use super::membership::Membership;
 use super::parts::Parts;
 use super::ship::{Cargo, Ship};
+use super::stream::reader;
+use crate::cloud::Clients;
+use crate::cloud::leases::Leases;
+use crate::cloud::streams::Streams;
 use crate::dsl::spec::{
-    Announce, ChunkerSpec, ClaimSpec, CodecSpec, DirectorySink, DirectorySource, Feed, ForeignSource,
-    JobsSink, JobsSource, PipelineSpec, ProcessorSink, ResultsSource, SinkSpec, SourceSpec, Start,
-    TransportSpec,
+    Announce, ChunkerSpec, ClaimSpec, CodecSpec, DirectorySink, DirectorySource, Feed as FeedSpec,
+    ForeignSource, JobsSink, JobsSource, PipelineSpec, ProcessorSink, ResultsSource, RoleSpec, SinkSpec,
+    SourceSpec, Start, StreamSpec, TransportSpec,
 };
 use crate::error::{Error, Result};
 use crate::sink::directory::ResultsDirectory;
@@ -35,6 +41,7 @@ use crate::sink::processor::Processor;
 use crate::source::directory::Directory;
 use crate::source::foreign::Foreign;
 use crate::source::lanes::Lanes;
+use crate::source::news::Interest;
 
 /// A pipeline that is ready to run.
 pub(super) struct Running {
@@ -86,7 +93,13 @@ impl Middle<'_> {
 }
 
 /// Builds a pipeline. `uploads` are the names of the role's pipelines that ship files.
-pub(super) async fn build(spec: &PipelineSpec, parts: &Parts, uploads: &[String]) -> Result<Running> {
+/// Pipelines that follow the table's stream are added to `followers`.
+pub(super) async fn build(
+    spec: &PipelineSpec,
+    parts: &Parts,
+    uploads: &[String],
+    followers: &mut Vec<Follower>,
+) -> Result<Running> {
     let (name, middle) = (spec.name.clone(), Middle { spec });
     let running = |makes_jobs, task| Running { makes_jobs, task };
     match (&spec.source, &spec.sink) {
@@ -126,6 +139,7 @@ pub(super) async fn build(spec: &PipelineSpec, parts: &Parts, uploads: &[String]
                     upload_max,
                 },
                 parts,
+                followers,
             );
             Ok(running(
                 false,
@@ -133,14 +147,14 @@ pub(super) async fn build(spec: &PipelineSpec, parts: &Parts, uploads: &[String]
             ))
         }
         (SourceSpec::Jobs(source), SinkSpec::Requeue) => {
-            let (machine, world) = care(source, Duty::Requeue(middle.retry()?), parts);
+            let (machine, world) = care(source, Duty::Requeue(middle.retry()?), parts, followers);
             Ok(running(
                 false,
                 task(move |orders| async move { drive(&name, machine, world, orders).await }),
             ))
         }
         (SourceSpec::Foreign(source), SinkSpec::Admit(sink)) => {
-            let (machine, world) = admit(source, sink.lease, parts);
+            let (machine, world) = admit(source, sink.lease, parts, followers);
             Ok(running(
                 false,
                 task(move |orders| async move { drive(&name, machine, world, orders).await }),
@@ -297,10 +311,10 @@ fn claim_policy(claim: &ClaimSpec) -> ClaimPolicy {
             Start::Uploaded => CoreStart::Uploaded,
         },
         feed: match claim.feed {
-            Feed::Streaming => CoreFeed::Streaming {
+            FeedSpec::Streaming => CoreFeed::Streaming {
                 wait: claim.feed_wait,
             },
-            Feed::Complete => CoreFeed::Complete,
+            FeedSpec::Complete => CoreFeed::Complete,
         },
         in_flight_max: claim.in_flight_max,
         lease: claim.lease,
@@ -319,21 +333,69 @@ fn lanes(source: &JobsSource, parts: &Parts) -> Lanes {
     }
 }
 
-fn care(source: &JobsSource, duty: Duty, parts: &Parts) -> (Caretaker, Care) {
+fn care(source: &JobsSource, duty: Duty, parts: &Parts, followers: &mut Vec<Follower>) -> (Caretaker, Care) {
     let pace = Pace::new(source.interval, source.interval_max);
     let world = Care {
         parts: parts.clone(),
         source: Source::Lanes(lanes(source, parts)),
+        feed: source.stream.then(|| follow(Interest::Finished, followers)),
     };
     (Caretaker::new(duty, &*parts.processor, pace), world)
 }
 
-fn admit(source: &ForeignSource, lease: std::time::Duration, parts: &Parts) -> (Caretaker, Care) {
+fn follow(interest: Interest, followers: &mut Vec<Follower>) -> Feed {
+    let (follower, feed) = feed(interest);
+    followers.push(follower);
+    feed
+}
+
+/// The reader of the table's stream, for the pipelines that follow it; none where there are none.
+pub(super) fn follow_stream(
+    spec: &RoleSpec,
+    clients: &Clients,
+    parts: &Parts,
+    followers: Vec<Follower>,
+) -> Option<Running> {
+    if followers.is_empty() {
+        return None;
+    }
+    let StreamSpec {
+        lease,
+        interval,
+        interval_max,
+        shards_max,
+        start,
+    } = spec.stream;
+    let policy = StreamPolicy {
+        reader: parts.processor.to_string(),
+        lease,
+        interval,
+        interval_max,
+        shards_max,
+        start,
+    };
+    let table = &spec.store.table;
+    let streams = Streams::new(clients.streams.clone(), clients.dynamodb.clone(), table);
+    let leases = Leases::new(clients.dynamodb.clone(), table, &policy.reader);
+    let (machine, world) = reader(policy, streams, leases, parts.jobs.clone(), followers);
+    Some(Running {
+        makes_jobs: false,
+        task: task(move |orders| async move { drive("stream", machine, world, orders).await }),
+    })
+}
+
+fn admit(
+    source: &ForeignSource,
+    lease: std::time::Duration,
+    parts: &Parts,
+    followers: &mut Vec<Follower>,
+) -> (Caretaker, Care) {
     let pace = Pace::new(source.interval, source.interval);
     let foreign = Foreign::new(parts.jobs.clone(), parts.shards, source.pages_max);
     let world = Care {
         parts: parts.clone(),
         source: Source::Foreign(foreign),
+        feed: source.stream.then(|| follow(Interest::Foreign, followers)),
     };
     (
         Caretaker::new(

@@ -6,6 +6,7 @@ use roundtrip_core::machine::Decision;
 use tracing::{debug, info, warn};
 
 use super::driver::{Work, World};
+use super::feed::Feed;
 use super::parts::Parts;
 use crate::cloud::fault::Fault;
 use crate::cloud::jobs::Answer;
@@ -34,11 +35,16 @@ impl Source {
 pub(super) struct Care {
     pub(super) parts: Parts,
     pub(super) source: Source,
+    /// Where it hears of jobs between its looks.
+    pub(super) feed: Option<Feed>,
 }
 
 impl World<Caretaker> for Care {
     async fn next(&mut self) -> Event {
-        std::future::pending().await
+        match &mut self.feed {
+            Some(feed) => feed.next().await,
+            None => std::future::pending().await,
+        }
     }
 
     fn perform(&mut self, Decision { action, reason }: Decision<Action>) -> Work<Event> {

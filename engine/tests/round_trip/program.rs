@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use roundtrip::cloud::jobs::OURS_PREFIX;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -81,9 +80,8 @@ impl Desk {
             .unwrap();
         let clients = roundtrip::cloud::Clients::for_endpoints(stack.endpoints()).await;
         let scan = clients.dynamodb.scan().table_name(TABLE).send().await.unwrap();
-        let mut records: Vec<Item> = scan.items().to_vec();
-        // A program that was killed leaves its row of the fleet, which is no job.
-        records.retain(|record| !crate::world::text(record, "client").starts_with(OURS_PREFIX));
+        let jobs = scan.items().iter().filter(|item| crate::world::is_job(item));
+        let records: Vec<Item> = jobs.cloned().collect();
         assert!(
             scan.last_evaluated_key().is_none(),
             "one page is enough for a test"

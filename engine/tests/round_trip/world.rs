@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use roundtrip::cloud::jobs::OURS_PREFIX;
 use roundtrip::cloud::{Clients, setup};
 use roundtrip::dsl::spec::RoleSpec;
 use roundtrip::dsl::{self, Layers};
@@ -160,8 +159,14 @@ impl World {
         counts
     }
 
-    /// Every job's record, by its file id; rows of ours that are no jobs are left out.
+    /// Every job's record, by its file id.
     pub(crate) async fn records(&self) -> HashMap<String, Item> {
+        let (jobs, _) = self.rows().await;
+        jobs
+    }
+
+    /// Every job's record, and the rows that watchers keep for themselves, by their sort keys.
+    pub(crate) async fn rows(&self) -> (HashMap<String, Item>, HashMap<String, Item>) {
         let mut pages = self
             .clients
             .dynamodb
@@ -169,16 +174,14 @@ impl World {
             .table_name(TABLE)
             .into_paginator()
             .send();
-        let mut records = HashMap::new();
+        let (mut records, mut others) = (HashMap::new(), HashMap::new());
         while let Some(page) = pages.next().await {
             for item in page.unwrap().items.unwrap_or_default() {
-                if text(&item, "client").starts_with(OURS_PREFIX) {
-                    continue;
-                }
-                records.insert(text(&item, "file").to_owned(), item);
+                let rows = if is_job(&item) { &mut records } else { &mut others };
+                rows.insert(text(&item, "file").to_owned(), item);
             }
         }
-        records
+        (records, others)
     }
 
     /// The only record there is.
@@ -299,6 +302,11 @@ pub(crate) fn until_now(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited too long until {what}");
         std::thread::sleep(LOOK_INTERVAL);
     }
+}
+
+/// Whether a row of the table is a client's.
+pub(crate) fn is_job(item: &Item) -> bool {
+    !text(item, "client").starts_with("roundtrip#")
 }
 
 /// A text of a record, empty where there is none.

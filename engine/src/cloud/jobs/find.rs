@@ -5,7 +5,9 @@ use roundtrip_core::job::Lane;
 use roundtrip_core::lifecycle::attribute as a;
 use roundtrip_core::names::ClientId;
 
-use super::{IS_JOB, Jobs, LANES_INDEX, OURS_PREFIX, Page};
+use roundtrip_core::names::RESERVED_PREFIX;
+
+use super::{IS_JOB, Jobs, LANES_INDEX, Page};
 use crate::cloud::fault::Fault;
 use crate::cloud::item::{self, Item};
 
@@ -61,7 +63,7 @@ impl Jobs {
             .table_name(&self.table)
             .filter_expression(IS_JOB)
             .expression_attribute_names("#client", a::CLIENT)
-            .expression_attribute_values(":ours", AttributeValue::S(OURS_PREFIX.to_owned()))
+            .expression_attribute_values(":ours", AttributeValue::S(RESERVED_PREFIX.to_owned()))
             .set_exclusive_start_key(from)
             .send()
             .await
