@@ -3,9 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use roundtrip_core::job::Lane;
 use roundtrip_core::lifecycle::attribute as a;
-use roundtrip_core::names::ClientId;
-
-use roundtrip_core::names::RESERVED_PREFIX;
+use roundtrip_core::names::{ClientId, RESERVED_PREFIX};
 
 use super::{IS_JOB, Jobs, LANES_INDEX, Page};
 use crate::cloud::fault::Fault;
