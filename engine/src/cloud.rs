@@ -3,6 +3,7 @@
 pub mod clients;
 mod expression;
 pub mod fault;
+pub mod fleet;
 mod http;
 pub mod item;
 pub mod jobs;

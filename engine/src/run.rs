@@ -7,6 +7,7 @@ mod collect;
 pub mod driver;
 mod feed;
 mod fetch;
+mod membership;
 pub mod parts;
 pub mod progress;
 pub mod role;

@@ -65,6 +65,9 @@ tables! {
         stall: Span,
         upload_max: Span,
         feed_wait: Span,
+        report: Span,
+        failing_max: Count,
+        failing_rest: Span,
     }
     Chunker { fixed: FixedChunker }
     FixedChunker { size: Size }

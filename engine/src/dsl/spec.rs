@@ -183,6 +183,12 @@ pub struct ClaimSpec {
     pub stall: Duration,
     /// A job whose upload is not complete this long after its creation is closed as an error.
     pub upload_max: Duration,
+    /// Time between a fetcher's reports to the fleet.
+    pub report: Duration,
+    /// So many jobs in a row that failed here, while other fetchers are there, start a rest.
+    pub failing_max: usize,
+    /// The first rest; each further one is twice as long, up to an hour.
+    pub failing_rest: Duration,
 }
 
 /// `start`

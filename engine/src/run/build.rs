@@ -7,6 +7,8 @@ use std::sync::Arc;
 use roundtrip_core::caretaker::{Caretaker, Duty};
 use roundtrip_core::claim::{ClaimPolicy, Feed as CoreFeed, Start as CoreStart};
 use roundtrip_core::collect::Collect;
+use roundtrip_core::fleet::FleetPolicy;
+use roundtrip_core::health::HealthPolicy;
 use roundtrip_core::intake::IntakePolicy;
 use roundtrip_core::pace::Pace;
 use roundtrip_core::retry::{Jitter, Retry};
@@ -21,6 +23,7 @@ use super::collect::{self, CollectWorld};
 use super::driver::{Order, drive};
 use super::feed::{Feed, Follower, feed};
 use super::fetch::FetchPolicy;
+use super::membership::Membership;
 use super::parts::Parts;
 use super::ship::{Cargo, Ship};
 use super::stream::reader;
@@ -116,9 +119,14 @@ pub(super) async fn build(
         }
         (SourceSpec::Jobs(source), SinkSpec::Processor(sink)) => {
             let (machine, world) = analyse(source, sink, &middle, parts).await?;
+            let membership = world.membership.clone();
             Ok(running(
                 false,
-                task(move |orders| async move { drive(&name, machine, world, orders).await }),
+                task(move |orders| async move {
+                    let ended = drive(&name, machine, world, orders).await;
+                    membership.leave().await;
+                    ended
+                }),
             ))
         }
         (SourceSpec::Jobs(source), SinkSpec::Delete(sink)) => {
@@ -268,7 +276,9 @@ async fn analyse(
     let processor = Processor::new(sink)?;
     processor.ready().await?;
     let spool = owned(parts.spool.as_ref(), "spool")?;
-    let machine = Worker::new(policy.clone(), Pace::new(source.interval, source.interval_max));
+    let machine = Worker::new(policy.clone(), Pace::new(source.interval, source.interval_max))
+        .in_fleet(fleet_policy(claim));
+    let membership = Membership::new(parts, &middle.spec.name, claim.report);
     Ok((
         machine,
         Analyse::new(
@@ -278,8 +288,19 @@ async fn analyse(
             policy,
             fetch,
             processor,
+            membership,
         ),
     ))
+}
+
+fn fleet_policy(claim: &ClaimSpec) -> FleetPolicy {
+    FleetPolicy {
+        report: claim.report,
+        health: HealthPolicy {
+            failing_max: claim.failing_max,
+            failing_rest: claim.failing_rest,
+        },
+    }
 }
 
 fn claim_policy(claim: &ClaimSpec) -> ClaimPolicy {

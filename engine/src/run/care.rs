@@ -95,7 +95,9 @@ impl World<Caretaker> for Care {
                     let (write, file) = (change.write.as_str(), change.key.file.as_str());
                     match jobs.apply(&change).await {
                         Ok(Answer::Done(_)) => match change.write {
-                            Write::Refuse | Write::GiveUp => warn!(file, why = reason.rule, "{write}"),
+                            Write::Refuse | Write::GiveUp | Write::Cancel => {
+                                warn!(file, why = reason.rule, "{write}");
+                            }
                             Write::Requeue | Write::Admit | Write::Adopt => {
                                 info!(file, why = reason.rule, "{write}");
                             }

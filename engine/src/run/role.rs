@@ -12,6 +12,7 @@ use super::build::{Needs, Running, build, follow_stream};
 use super::driver::Order;
 use super::parts::Parts;
 use super::progress::Progress;
+use crate::cloud::fleet::Fleet;
 use crate::cloud::jobs::Jobs;
 use crate::cloud::objects::Objects;
 use crate::cloud::{Clients, setup};
@@ -56,6 +57,8 @@ impl Role {
         };
         let parts = Parts {
             jobs: Jobs::new(clients.dynamodb.clone(), &spec.store.table),
+            fleet: Fleet::new(clients.dynamodb.clone(), &spec.store.table),
+            role: spec.name.as_str().into(),
             objects: Objects::new(clients.s3.clone(), &spec.store.bucket),
             shards: spec.store.shards,
             processor: processor.into(),

@@ -22,7 +22,7 @@ pub(crate) const BUCKET: &str = "roundtrip";
 pub(crate) const TABLE: &str = "roundtrip-jobs";
 
 /// How long anything may take on a busy machine before a test gives up.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_secs(120);
 
 /// Between two looks at a condition.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
