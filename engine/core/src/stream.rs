@@ -558,7 +558,7 @@ impl Machine for Reader {
                     });
                 }
                 self.let_go(at, &id);
-                self.survey.hurry();
+                self.survey.quicken(at);
             }
             Event::Lost(id) => self.let_go(at, &id),
             Event::WriteFailed(id, _) => {

@@ -84,9 +84,11 @@ impl Survey {
         self.recheck = Some(self.recheck.map_or(moment, |known| known.min(moment)));
     }
 
-    /// The next one begins at once: something has changed.
-    pub(super) fn hurry(&mut self) {
+    /// The next one begins shortly, and others follow it closely: children are to be listed.
+    pub(super) fn quicken(&mut self, at: At) {
         self.pace.hurry();
+        self.pace.rest(at.now + GAP);
+        self.soon(at);
     }
 
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
