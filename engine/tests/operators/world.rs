@@ -173,7 +173,7 @@ macro_rules! assert_said {
                 (r"processor-[0-9a-f]{8}-[0-9a-f-]{27}", "[processor]"),
                 (r"(\d+(ms|s|m|min|h|day|days) ?)+ ago", "[ago]"),
                 (r"in (\d+(ms|s|m|h) ?)+", "[ahead]"),
-                (r"  (\d+(ms|s|m|h) ?)+  ", "  [span]  "),
+                (r"  (\d+(ms|s|m|h|days?) ?)+  ", "  [span]  "),
                 (r"since (\d+(ms|s|m|h) ?)+", "since [span]"),
                 (r" {2,}", "  "),
             ],
