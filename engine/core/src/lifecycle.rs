@@ -195,6 +195,14 @@ impl Change {
         self
     }
 
+    /// When the whole file was here, if it was.
+    fn arrived(self, job: &Job) -> Self {
+        match job.downloaded {
+            Some(downloaded) => self.set(a::DOWNLOADED, Value::Time(downloaded)),
+            None => self,
+        }
+    }
+
     fn attempt(self, job: &Job, at: Timestamp, by: &str, why: &str) -> Self {
         let attempt = Attempt {
             at,
@@ -304,6 +312,7 @@ pub fn complete(
         .set(a::PROCESSED, Value::Time(now))
         .lane(lane_of(job, LaneKind::Done), now)
         .remove(&[a::ERROR])
+        .arrived(job)
         .attempt(job, now, processor, "");
     match results_type {
         Some(results_type) => change.text(a::RESULTS_TYPE, results_type),
@@ -320,6 +329,7 @@ pub fn fail(job: &Job, processor: &str, now: Timestamp, failures: u32, error: &s
         error,
     )
     .set(a::FAILURES, Value::Number(failures.into()))
+    .arrived(job)
     .attempt(job, now, processor, error)
 }
 

@@ -72,6 +72,8 @@ impl Worker {
         if !held.is_at_work() {
             return;
         }
+        // The final write says it again: it may overtake this one, which then comes too late.
+        held.job.downloaded = Some(at.now);
         let change = lifecycle::downloaded(&held.job, &self.policy.processor, at.now);
         let engage = matches!(held.stage, Stage::Fetching { .. });
         held.stage = Stage::Engaged;
