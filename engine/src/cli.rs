@@ -24,6 +24,12 @@ pub mod stack;
 /// The folder for what must survive a restart, where none is named.
 pub(crate) const STATE_DEFAULT: &str = ".roundtrip";
 
+/// What all commands have in common.
+const AFTER_HELP: &str = "\
+Exit codes: 0 done; 1 a job or a check failed; 64 bad usage; 75 a service is away, try again later;
+78 bad configuration. Results go to standard output, everything else to standard error.
+ROUNDTRIP_LOG says what is logged: `info`, `debug`, or `roundtrip=debug,warn`.";
+
 /// How a command prints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -36,7 +42,7 @@ pub enum Format {
 
 /// Files out, results back.
 #[derive(Debug, Parser)]
-#[command(name = "roundtrip", version, about, max_term_width = 100)]
+#[command(name = "roundtrip", version, about, max_term_width = 100, after_help = AFTER_HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -90,7 +96,7 @@ pub fn main() -> ExitCode {
     match run(arguments.command) {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(failure) => {
-            eprintln!("{}", error::render(&failure));
+            output::say(&error::render(&failure));
             ExitCode::from(failure.exit.code())
         }
     }

@@ -16,6 +16,7 @@ use super::driver::{Work, World};
 use super::fetch::FetchPolicy;
 use super::membership::Membership;
 use super::parts::Parts;
+use super::progress::OUTCOME;
 use crate::cloud::jobs::Answer;
 use crate::sink::processor::Processor;
 use crate::source::lanes::Lanes;
@@ -194,9 +195,12 @@ impl World<Worker> for Analyse {
 /// What an operator reads of a write that was made.
 fn say(change: &Change, reason: &Reason) {
     let (write, file) = (change.write.as_str(), change.key.file.as_str());
-    let Reason { rule: why, key } = reason;
+    let why = reason.rule.as_str();
+    let key = (!reason.key.is_empty()).then_some(reason.key);
     match change.write {
-        Write::Refuse | Write::Fail => warn!(file, why = text_of(change).unwrap_or(why), key, "{write}"),
+        Write::Refuse | Write::Fail => {
+            warn!(target: OUTCOME, file, why = text_of(change).unwrap_or(why), key, "{write}");
+        }
         Write::Claim | Write::Complete | Write::Release => info!(file, why, key, "{write}"),
         Write::Create
         | Write::Heartbeat

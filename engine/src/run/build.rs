@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use roundtrip_core::caretaker::{Caretaker, Duty};
 use roundtrip_core::claim::{ClaimPolicy, Feed as CoreFeed, Start as CoreStart};
@@ -42,6 +43,10 @@ use crate::source::directory::Directory;
 use crate::source::foreign::Foreign;
 use crate::source::lanes::Lanes;
 use crate::source::news::Interest;
+
+/// The shortest and the longest wait before a delivery that failed is tried again.
+const DELIVERY_WAIT_MIN: Duration = Duration::from_secs(1);
+const DELIVERY_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// A pipeline that is ready to run.
 pub(super) struct Running {
@@ -234,12 +239,13 @@ fn collector(
         of,
         folder: ResultsDirectory::open(sink)?,
     };
-    // A delivery that fails (a full disk) is repeated for as long as the pipeline runs: the waits alone are set.
+    // A delivery that fails (a full disk) is repeated for as long as the pipeline runs. Its waits are not those of
+    // looking for results, which may be short where requests cost nothing: each failure is a line in the log.
     let retry = Retry {
         attempts_max: u32::MAX,
-        interval: source.interval,
+        interval: source.interval.max(DELIVERY_WAIT_MIN),
         backoff_rate: 2.0,
-        interval_max: source.interval_max,
+        interval_max: source.interval_max.max(DELIVERY_WAIT_MAX),
         jitter: Jitter::None,
     };
     let machine = Collect::new(Pace::new(source.interval, source.interval_max), retry);
