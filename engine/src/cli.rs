@@ -7,8 +7,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::error::{self, Exit, Result};
 
 pub mod check;
+pub mod fleet;
 pub mod init;
 pub mod job;
+pub mod jobs;
 pub mod keys;
 pub mod local;
 mod output;
@@ -22,6 +24,12 @@ pub mod stack;
 /// The folder for what must survive a restart, where none is named.
 pub(crate) const STATE_DEFAULT: &str = ".roundtrip";
 
+/// What all commands have in common.
+const AFTER_HELP: &str = "\
+Exit codes: 0 done; 1 a job or a check failed; 64 bad usage; 75 a service is away, try again later;
+78 bad configuration. Results go to standard output, everything else to standard error.
+ROUNDTRIP_LOG says what is logged: `info`, `debug`, or `roundtrip=debug,warn`.";
+
 /// How a command prints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -34,7 +42,7 @@ pub enum Format {
 
 /// Files out, results back.
 #[derive(Debug, Parser)]
-#[command(name = "roundtrip", version, about, max_term_width = 100)]
+#[command(name = "roundtrip", version, about, max_term_width = 100, after_help = AFTER_HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -54,6 +62,11 @@ enum Command {
     Check(check::Arguments),
     /// Writes the shipped pipelines and roles into a folder for editing
     Init(init::Arguments),
+    /// Looks at jobs and steers them
+    #[command(subcommand)]
+    Jobs(jobs::Command),
+    /// Who is alive, with which version, holding what
+    Fleet(fleet::Arguments),
     /// Looks into one job record
     #[command(subcommand)]
     Job(job::Command),
@@ -83,7 +96,7 @@ pub fn main() -> ExitCode {
     match run(arguments.command) {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(failure) => {
-            eprintln!("{}", error::render(&failure));
+            output::say(&error::render(&failure));
             ExitCode::from(failure.exit.code())
         }
     }
@@ -97,6 +110,8 @@ fn run(command: Command) -> Result<Exit> {
         Command::Run(arguments) => role::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Init(arguments) => init::run(arguments),
+        Command::Jobs(command) => jobs::run(command),
+        Command::Fleet(arguments) => fleet::run(&arguments),
         Command::Job(command) => job::run(command),
         Command::Results(command) => results::run(command),
         Command::Keys(command) => keys::run(command),

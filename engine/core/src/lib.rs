@@ -11,6 +11,8 @@ pub mod caretaker;
 pub mod claim;
 pub mod collect;
 pub mod file;
+pub mod fleet;
+pub mod health;
 pub mod intake;
 pub mod job;
 pub mod lifecycle;
@@ -21,6 +23,8 @@ pub mod plan;
 pub mod queue;
 pub mod retry;
 pub mod shard;
+pub mod story;
+pub mod stream;
 pub mod upload;
 pub mod worker;
 

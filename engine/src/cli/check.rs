@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use walkdir::WalkDir;
 
+use super::output::{print, say, tell};
 use crate::dsl::fault::Origin;
 use crate::dsl::{self, Fault, Faults};
 use crate::error::{Error, Exit, Result};
@@ -59,7 +60,9 @@ pub(super) fn run(arguments: Arguments) -> Result<Exit> {
         checked.push((file, faults));
     }
     match format {
-        Format::Text => checked.iter().for_each(|(file, faults)| say(file, faults)),
+        Format::Text => checked
+            .iter()
+            .for_each(|(file, faults)| report_text(file, faults)),
         Format::Json => {
             let reports: Vec<Report<'_>> = checked
                 .iter()
@@ -67,7 +70,7 @@ pub(super) fn run(arguments: Arguments) -> Result<Exit> {
                 .collect();
             let text =
                 serde_json::to_string_pretty(&reports).map_err(|error| Error::failed(error.to_string()))?;
-            println!("{text}");
+            print(format!("{text}\n").as_bytes())?;
         }
     }
     let wrong = checked
@@ -108,7 +111,7 @@ fn files(paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn say(file: &Path, faults: &Faults) {
+fn report_text(file: &Path, faults: &Faults) {
     let (unset, wrong): (Vec<&Fault>, Vec<&Fault>) = faults.faults.iter().partition(|fault| fault.missing);
     if wrong.is_empty() {
         let unset = unset
@@ -121,11 +124,11 @@ fn say(file: &Path, faults: &Faults) {
         } else {
             format!("  (left to the role or command line: {unset})")
         };
-        println!("ok  {}{left}", file.display());
+        tell(&format!("ok  {}{left}", file.display()));
         return;
     }
     for fault in wrong {
-        eprintln!("{fault}\n");
+        say(&format!("{fault}\n"));
     }
 }
 

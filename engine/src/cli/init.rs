@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::output::tell;
 use crate::dsl::shipped::{PIPELINES, ROLES, Shipped};
 use crate::error::{Error, Exit, Result};
 
@@ -27,9 +28,9 @@ pub(super) fn run(arguments: Arguments) -> Result<Exit> {
                 .hint("name a folder you may write to")
         })?;
         if written {
-            println!("wrote  {}", file.display());
+            tell(&format!("wrote  {}", file.display()));
         } else {
-            println!("kept   {} (it exists)", file.display());
+            tell(&format!("kept   {} (it exists)", file.display()));
         }
     }
     Ok(Exit::Done)

@@ -18,8 +18,9 @@ use crate::stack::Stack;
 /// The profile of the shipped roles whose waits suit one machine.
 const PROFILE: &str = "local";
 
-/// What is logged by default: the embedded services tell of every request they refuse, which is no news here.
-const LOG: &str = "warn,aws_config=error,s3s=off,dynoxide=off";
+/// What is logged by default: outcomes have lines of their own, and the embedded services tell of every request
+/// they refuse, which is no news here.
+const LOG: &str = "warn,roundtrip::outcome=off,aws_config=error,s3s=off,dynoxide=off";
 
 /// Arguments.
 #[derive(Debug, Args)]

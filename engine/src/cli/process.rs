@@ -7,6 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+use super::output::Log;
 use crate::error::{Error, Exit, Result};
 
 /// Threads for work that blocks, at most: each may keep a chunk's worth of memory for its next piece of work.
@@ -32,7 +33,7 @@ pub(super) fn log(default: &str, json: bool) -> Result<()> {
     })?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Log)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     // Set once a process; a second command in one process (a test) keeps the first.

@@ -1,16 +1,18 @@
 //! Progress: a moving line on a terminal, plain lines elsewhere, outcomes on standard output.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 
 use super::Format;
+use super::output::{say, show_bar, tell};
 use crate::error::Exit;
 use crate::run::progress::{Counts, Note, Progress};
 
@@ -19,6 +21,9 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Time between plain lines about files that take long.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Time between such lines in the log of a role.
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Prints outcomes on standard output.
 #[derive(Debug)]
@@ -46,8 +51,7 @@ impl Outcomes {
             }
             (_, Note::Uploading(..) | Note::Uploaded(_) | Note::Analysing(_) | Note::Left(..)) => return,
         };
-        // Nobody may be reading any more: the files are what counts.
-        let _ = writeln!(std::io::stdout(), "{line}");
+        tell(&line);
     }
 }
 
@@ -104,6 +108,8 @@ impl Watcher {
 struct View {
     outcomes: Outcomes,
     lines: bool,
+    /// Whether each result is seen twice if told on standard error as well.
+    results_seen: bool,
     bar: Option<ProgressBar>,
     last_line: Instant,
     last_bytes: u64,
@@ -111,17 +117,17 @@ struct View {
 
 impl View {
     fn new(outcomes: Outcomes, lines: bool) -> Self {
-        let bar = (lines && std::io::stderr().is_terminal()).then(|| {
+        let terminal = std::io::stderr().is_terminal();
+        let bar = (lines && terminal).then(|| {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template(
-                "{bar:24} {bytes}/{total_bytes} {bytes_per_sec} {eta} left  {msg}",
-            );
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_style(style());
+            show_bar(Some(bar.clone()));
             bar
         });
         Self {
             outcomes,
             lines,
+            results_seen: terminal && std::io::stdout().is_terminal(),
             bar,
             last_line: Instant::now(),
             last_bytes: 0,
@@ -130,14 +136,13 @@ impl View {
 
     fn show(&mut self, progress: &Progress) {
         for note in progress.take_notes() {
-            match &self.bar {
-                Some(bar) => bar.suspend(|| self.outcomes.print(&note)),
-                None => self.outcomes.print(&note),
-            }
+            self.outcomes.print(&note);
+            let told = self.results_seen && matches!(note, Note::Done(..));
             if self.lines
+                && !told
                 && let Some(line) = line(&note)
             {
-                self.say(&line);
+                say(&line);
             }
         }
         let counts = progress.counts();
@@ -151,23 +156,17 @@ impl View {
         }
     }
 
-    fn say(&mut self, line: &str) {
-        match &self.bar {
-            Some(bar) => bar.println(line),
-            None => eprintln!("{line}"),
-        }
-    }
-
     /// Now and then a line, while something takes long.
     fn plain(&mut self, counts: &Counts) {
         let elapsed = self.last_line.elapsed();
-        if !self.lines || elapsed < PLAIN_INTERVAL {
+        let interval = if self.lines { PLAIN_INTERVAL } else { LOG_INTERVAL };
+        if elapsed < interval {
             return;
         }
         self.last_line = Instant::now();
         let sent = counts.bytes_sent.saturating_sub(self.last_bytes);
         self.last_bytes = counts.bytes_sent;
-        if counts.uploading + counts.queued + counts.analysing + counts.waiting == 0 {
+        if under_way(counts) == 0 {
             return;
         }
         let left = counts.bytes_total.saturating_sub(counts.bytes_sent);
@@ -190,17 +189,54 @@ impl View {
                 )
             }
         };
-        eprintln!("{bytes}{}", summary(counts));
+        let text = format!("{bytes}{}", summary(counts));
+        if self.lines {
+            say(&text);
+        } else {
+            info!("{text}");
+        }
     }
 
     fn end(&mut self, progress: &Progress) {
         if let Some(bar) = self.bar.take() {
+            show_bar(None);
             bar.finish_and_clear();
         }
         if self.lines {
-            eprintln!("{}", summary(&progress.counts()));
+            say(&last(&progress.counts()));
         }
     }
+}
+
+/// Two lines: bytes with rate and time left, then the counts, cut off where the terminal ends.
+fn style() -> ProgressStyle {
+    let template = "{bar:24} {bytes}/{total_bytes} {bytes_per_sec}{left}\n{wide_msg}";
+    let left = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+        if state.len().is_some_and(|length| state.pos() < length) {
+            // Writing to a line in memory does not fail.
+            let _ = write!(text, " {:#} left", HumanDuration(state.eta()));
+        }
+    };
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("left", left)
+}
+
+/// Files that have no outcome yet.
+fn under_way(counts: &Counts) -> usize {
+    counts.waiting + counts.uploading + counts.queued + counts.analysing
+}
+
+/// The last line: where everything stands when the program ends.
+fn last(counts: &Counts) -> String {
+    if *counts == Counts::default() {
+        return "nothing to do: no file is new or changed since it was sent".to_owned();
+    }
+    let mut text = summary(counts);
+    if under_way(counts) > 0 {
+        text.push_str("; the next start goes on with the rest");
+    }
+    text
 }
 
 /// How a command ends that ran to where everything stands: what is stopped by hand has not failed, unless it

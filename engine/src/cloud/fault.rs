@@ -79,7 +79,10 @@ impl Fault {
     pub fn during(self, doing: impl fmt::Display) -> Error {
         let what = format!("{doing}: {}", self.text());
         match self {
-            Self::Transient(_) => Error::away(what).hint("check that the service is up and reachable, then try again"),
+            Self::Transient(_) => Error::away(what).hint(
+                "check that the service is up and reachable, then try again; AWS_ENDPOINT_URL_S3 and \
+                 AWS_ENDPOINT_URL_DYNAMODB, where set, say where it is",
+            ),
             Self::Permanent(_) => Error::config(what),
             Self::Absent(_) => Error::failed(what),
             Self::Denied(_) => Error::config(what).hint(
@@ -173,6 +176,10 @@ fn dispatch(failure: &DispatchFailure) -> Fault {
         Fault::Transient(format!("the service did not answer in time ({cause})"))
     } else if failure.is_user() {
         Fault::Permanent(format!("the request could not be sent ({cause})"))
+    } else if cause.contains("endpoint must contain scheme") {
+        Fault::Permanent(format!(
+            "{cause}: AWS_ENDPOINT_URL and its kind begin with http:// or https://"
+        ))
     } else if cause.contains("certificate") {
         // An untrusted certificate does not mend itself.
         Fault::Permanent(format!("{cause}; name a private CA in AWS_CA_BUNDLE"))

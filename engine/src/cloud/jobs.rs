@@ -16,9 +16,13 @@ use super::fault::Fault;
 use super::item::{self, Item};
 
 mod count;
+mod find;
 mod notices;
 
 pub use count::Count;
+
+/// A scan's filter that leaves out rows that are no jobs; `#client` and `:ours` have to be set.
+const IS_JOB: &str = "NOT begins_with(#client, :ours)";
 
 /// The index over lanes.
 pub const LANES_INDEX: &str = "lanes";
@@ -171,14 +175,13 @@ impl Jobs {
             .client
             .scan()
             .table_name(&self.table)
-            .filter_expression(
-                "attribute_not_exists(#lane) AND attribute_not_exists(#cleaned) \
-                 AND NOT begins_with(#client, :reserved)",
-            )
+            .filter_expression(format!(
+                "attribute_not_exists(#lane) AND attribute_not_exists(#cleaned) AND {IS_JOB}"
+            ))
             .expression_attribute_names("#lane", a::LANE)
             .expression_attribute_names("#cleaned", a::CLEANED)
             .expression_attribute_names("#client", a::CLIENT)
-            .expression_attribute_values(":reserved", AttributeValue::S(RESERVED_PREFIX.to_owned()))
+            .expression_attribute_values(":ours", AttributeValue::S(RESERVED_PREFIX.to_owned()))
             .set_exclusive_start_key(from)
             .send()
             .await

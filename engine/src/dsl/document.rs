@@ -1,5 +1,7 @@
 //! A TOML text that knows where each of its values stands.
 
+use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,6 +10,9 @@ use figment::value::{Dict, Value};
 use toml_edit::Item;
 
 use super::fault::{Fault, Origin, Spot};
+
+/// The largest file that is read: 1 MiB, far more than a person writes.
+const BYTES_MAX: u64 = 1 << 20;
 
 /// A parsed TOML text.
 #[derive(Debug)]
@@ -40,15 +45,22 @@ impl Document {
     /// Reads and parses a file.
     pub(super) fn read(file: &Path) -> Result<Self, Fault> {
         let path = file.display().to_string();
-        match std::fs::read_to_string(file) {
-            Ok(text) => Self::parse(path, Some(file.to_owned()), text),
-            Err(error) => Err(Fault {
-                what: format!("cannot read {path}: {error}"),
-                help: Some("name a TOML file that exists and that you may read".into()),
-                origin: Origin::Named(path),
-                missing: false,
-                secret: false,
-            }),
+        let refused = |what: String| Fault {
+            what,
+            help: Some("name a TOML file that exists and that you may read".into()),
+            origin: Origin::Named(path.clone()),
+            missing: false,
+            secret: false,
+        };
+        let mut text = String::new();
+        let read = File::open(file).and_then(|file| file.take(BYTES_MAX + 1).read_to_string(&mut text));
+        match read {
+            // The parser takes its time over what is no TOML.
+            Ok(bytes) if bytes as u64 > BYTES_MAX => Err(refused(format!(
+                "{path} is no pipeline or role: it is larger than {BYTES_MAX} bytes"
+            ))),
+            Ok(_) => Self::parse(path, Some(file.to_owned()), text),
+            Err(error) => Err(refused(format!("cannot read {path}: {error}"))),
         }
     }
 
@@ -86,7 +98,7 @@ impl Document {
 
     /// Whether it is a role and not a pipeline, told by its keys.
     pub(super) fn is_role(&self) -> bool {
-        ["pipelines", "store", "identity", "profile"]
+        ["pipelines", "store", "identity", "stream", "profile"]
             .iter()
             .any(|key| self.tree.as_table().contains_key(key))
     }

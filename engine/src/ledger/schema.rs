@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 
+use super::lock::private;
 use crate::error::{Error, Result};
 
 /// Marks the file as a ledger of ours: "rndt".
@@ -45,6 +46,8 @@ const TABLES: &str = "
 
 /// Opens the file, makes the tables where there are none, and looks whether it is sound.
 pub(super) fn open(file: &Path) -> Result<Connection> {
+    // SQLite would let others read it. What cannot be opened, SQLite says better.
+    drop(private(file));
     let mut connection = Connection::open(file).map_err(|error| fault(file, error))?;
     // Nothing may be written, not even a setting, before it is known whose file it is.
     match versions(&connection).map_err(|error| fault(file, error))? {

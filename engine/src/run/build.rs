@@ -3,14 +3,18 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use roundtrip_core::caretaker::{Caretaker, Duty};
 use roundtrip_core::claim::{ClaimPolicy, Feed as CoreFeed, Start as CoreStart};
 use roundtrip_core::collect::Collect;
+use roundtrip_core::fleet::FleetPolicy;
+use roundtrip_core::health::HealthPolicy;
 use roundtrip_core::intake::IntakePolicy;
 use roundtrip_core::pace::Pace;
 use roundtrip_core::queue::{Queue, QueuePolicy};
 use roundtrip_core::retry::{Jitter, Retry};
+use roundtrip_core::stream::StreamPolicy;
 use roundtrip_core::upload::{Announce as CoreAnnounce, Upload, UploadPolicy};
 use roundtrip_core::worker::{Worker, WorkerPolicy};
 use tokio::sync::watch;
@@ -20,15 +24,21 @@ use super::analyse::Analyse;
 use super::care::{Care, Source};
 use super::collect::{self, CollectWorld};
 use super::driver::{Order, drive, now};
+use super::feed::{Feed, Follower, feed};
 use super::fetch::FetchPolicy;
+use super::membership::Membership;
 use super::parts::Parts;
 use super::queue::QueueWorld;
 use super::ship::{Cargo, Ship};
+use super::stream::reader;
+use crate::cloud::Clients;
+use crate::cloud::leases::Leases;
 use crate::cloud::metrics::Metrics;
+use crate::cloud::streams::Streams;
 use crate::dsl::spec::{
-    Announce, ChunkerSpec, ClaimSpec, CodecSpec, DirectorySink, DirectorySource, Feed, ForeignSource,
-    JobsSink, JobsSource, LanesSource, MetricsSink, MetricsTo, PipelineSpec, ProcessorSink, ResultsSource,
-    Schedule, SinkSpec, SourceSpec, Start, TransportSpec,
+    Announce, ChunkerSpec, ClaimSpec, CodecSpec, DirectorySink, DirectorySource, Feed as FeedSpec,
+    ForeignSource, JobsSink, JobsSource, LanesSource, MetricsSink, MetricsTo, PipelineSpec, ProcessorSink,
+    ResultsSource, RoleSpec, Schedule, SinkSpec, SourceSpec, Start, StreamSpec, TransportSpec,
 };
 use crate::error::{Error, Result};
 use crate::sink::directory::ResultsDirectory;
@@ -37,7 +47,12 @@ use crate::sink::processor::Processor;
 use crate::source::directory::Directory;
 use crate::source::foreign::Foreign;
 use crate::source::lanes::Lanes;
+use crate::source::news::Interest;
 use crate::source::queue::Census;
+
+/// The shortest and the longest wait before a delivery that failed is tried again.
+const DELIVERY_WAIT_MIN: Duration = Duration::from_secs(1);
+const DELIVERY_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// A pipeline that is ready to run.
 pub(super) struct Running {
@@ -89,7 +104,13 @@ impl Middle<'_> {
 }
 
 /// Builds a pipeline. `uploads` are the names of the role's pipelines that ship files.
-pub(super) async fn build(spec: &PipelineSpec, parts: &Parts, uploads: &[String]) -> Result<Running> {
+/// Pipelines that follow the table's stream are added to `followers`.
+pub(super) async fn build(
+    spec: &PipelineSpec,
+    parts: &Parts,
+    uploads: &[String],
+    followers: &mut Vec<Follower>,
+) -> Result<Running> {
     let (name, middle) = (spec.name.clone(), Middle { spec });
     let running = |makes_jobs, task| Running { makes_jobs, task };
     match (&spec.source, &spec.sink) {
@@ -109,9 +130,14 @@ pub(super) async fn build(spec: &PipelineSpec, parts: &Parts, uploads: &[String]
         }
         (SourceSpec::Jobs(source), SinkSpec::Processor(sink)) => {
             let (machine, world) = analyse(source, sink, &middle, parts).await?;
+            let membership = world.membership.clone();
             Ok(running(
                 false,
-                task(move |orders| async move { drive(&name, machine, world, orders).await }),
+                task(move |orders| async move {
+                    let ended = drive(&name, machine, world, orders).await;
+                    membership.leave().await;
+                    ended
+                }),
             ))
         }
         (SourceSpec::Jobs(source), SinkSpec::Delete(sink)) => {
@@ -124,6 +150,7 @@ pub(super) async fn build(spec: &PipelineSpec, parts: &Parts, uploads: &[String]
                     upload_max,
                 },
                 parts,
+                followers,
             );
             Ok(running(
                 false,
@@ -131,14 +158,14 @@ pub(super) async fn build(spec: &PipelineSpec, parts: &Parts, uploads: &[String]
             ))
         }
         (SourceSpec::Jobs(source), SinkSpec::Requeue) => {
-            let (machine, world) = care(source, Duty::Requeue(middle.retry()?), parts);
+            let (machine, world) = care(source, Duty::Requeue(middle.retry()?), parts, followers);
             Ok(running(
                 false,
                 task(move |orders| async move { drive(&name, machine, world, orders).await }),
             ))
         }
         (SourceSpec::Foreign(source), SinkSpec::Admit(sink)) => {
-            let (machine, world) = admit(source, sink.lease, parts);
+            let (machine, world) = admit(source, sink.lease, parts, followers);
             Ok(running(
                 false,
                 task(move |orders| async move { drive(&name, machine, world, orders).await }),
@@ -229,12 +256,13 @@ fn collector(
         of,
         folder: ResultsDirectory::open(sink)?,
     };
-    // A delivery that fails (a full disk) is repeated for as long as the pipeline runs: the waits alone are set.
+    // A delivery that fails (a full disk) is repeated for as long as the pipeline runs. Its waits are not those of
+    // looking for results, which may be short where requests cost nothing: each failure is a line in the log.
     let retry = Retry {
         attempts_max: u32::MAX,
-        interval: source.interval,
+        interval: source.interval.max(DELIVERY_WAIT_MIN),
         backoff_rate: 2.0,
-        interval_max: source.interval_max,
+        interval_max: source.interval_max.max(DELIVERY_WAIT_MAX),
         jitter: Jitter::None,
     };
     let machine = Collect::new(Pace::new(source.interval, source.interval_max), retry);
@@ -271,7 +299,9 @@ async fn analyse(
     let processor = Processor::new(sink)?;
     processor.ready().await?;
     let spool = owned(parts.spool.as_ref(), "spool")?;
-    let machine = Worker::new(policy.clone(), Pace::new(source.interval, source.interval_max));
+    let machine = Worker::new(policy.clone(), Pace::new(source.interval, source.interval_max))
+        .in_fleet(fleet_policy(claim));
+    let membership = Membership::new(parts, &middle.spec.name, claim.report);
     Ok((
         machine,
         Analyse::new(
@@ -281,8 +311,19 @@ async fn analyse(
             policy,
             fetch,
             processor,
+            membership,
         ),
     ))
+}
+
+fn fleet_policy(claim: &ClaimSpec) -> FleetPolicy {
+    FleetPolicy {
+        report: claim.report,
+        health: HealthPolicy {
+            failing_max: claim.failing_max,
+            failing_rest: claim.failing_rest,
+        },
+    }
 }
 
 fn claim_policy(claim: &ClaimSpec) -> ClaimPolicy {
@@ -293,10 +334,10 @@ fn claim_policy(claim: &ClaimSpec) -> ClaimPolicy {
             Start::Uploaded => CoreStart::Uploaded,
         },
         feed: match claim.feed {
-            Feed::Streaming => CoreFeed::Streaming {
+            FeedSpec::Streaming => CoreFeed::Streaming {
                 wait: claim.feed_wait,
             },
-            Feed::Complete => CoreFeed::Complete,
+            FeedSpec::Complete => CoreFeed::Complete,
         },
         in_flight_max: claim.in_flight_max,
         lease: claim.lease,
@@ -323,7 +364,7 @@ fn pace(schedule: &Schedule) -> Pace {
     }
 }
 
-fn care(source: &JobsSource, duty: Duty, parts: &Parts) -> (Caretaker, Care) {
+fn care(source: &JobsSource, duty: Duty, parts: &Parts, followers: &mut Vec<Follower>) -> (Caretaker, Care) {
     let pace = match &source.cron {
         Some(cron) => Pace::on(Arc::new(cron.clone()), now()),
         None => Pace::new(source.interval, source.interval_max),
@@ -331,16 +372,64 @@ fn care(source: &JobsSource, duty: Duty, parts: &Parts) -> (Caretaker, Care) {
     let world = Care {
         parts: parts.clone(),
         source: Source::Lanes(lanes(source, parts)),
+        feed: source.stream.then(|| follow(Interest::Finished, followers)),
     };
     (Caretaker::new(duty, &*parts.processor, pace), world)
 }
 
-fn admit(source: &ForeignSource, lease: std::time::Duration, parts: &Parts) -> (Caretaker, Care) {
+fn follow(interest: Interest, followers: &mut Vec<Follower>) -> Feed {
+    let (follower, feed) = feed(interest);
+    followers.push(follower);
+    feed
+}
+
+/// The reader of the table's stream, for the pipelines that follow it; none where there are none.
+pub(super) fn follow_stream(
+    spec: &RoleSpec,
+    clients: &Clients,
+    parts: &Parts,
+    followers: Vec<Follower>,
+) -> Option<Running> {
+    if followers.is_empty() {
+        return None;
+    }
+    let StreamSpec {
+        lease,
+        interval,
+        interval_max,
+        shards_max,
+        start,
+    } = spec.stream;
+    let policy = StreamPolicy {
+        reader: parts.processor.to_string(),
+        lease,
+        interval,
+        interval_max,
+        shards_max,
+        start,
+    };
+    let table = &spec.store.table;
+    let streams = Streams::new(clients.streams.clone(), clients.dynamodb.clone(), table);
+    let leases = Leases::new(clients.dynamodb.clone(), table, &policy.reader);
+    let (machine, world) = reader(policy, streams, leases, parts.jobs.clone(), followers);
+    Some(Running {
+        makes_jobs: false,
+        task: task(move |orders| async move { drive("stream", machine, world, orders).await }),
+    })
+}
+
+fn admit(
+    source: &ForeignSource,
+    lease: std::time::Duration,
+    parts: &Parts,
+    followers: &mut Vec<Follower>,
+) -> (Caretaker, Care) {
     let pace = pace(&source.schedule);
     let foreign = Foreign::new(parts.jobs.clone(), parts.shards, source.pages_max);
     let world = Care {
         parts: parts.clone(),
         source: Source::Foreign(foreign),
+        feed: source.stream.then(|| follow(Interest::Foreign, followers)),
     };
     (
         Caretaker::new(

@@ -12,6 +12,7 @@ use tracing::{debug, info, warn};
 
 use super::driver::{Work, World, now};
 use super::parts::Parts;
+use super::progress::OUTCOME;
 use crate::cloud::jobs::BATCH_GET_MAX;
 use crate::cloud::objects::Found;
 use crate::ledger::{Ledger, Outcome, Outstanding};
@@ -217,7 +218,14 @@ impl Shared {
         let (folder, target) = (self.folder.clone(), self.target(outstanding));
         let text = error_text(&outstanding.path, why, now(), key.file.as_str());
         let written = blocking(move || Ok(folder.write_error(&target, &text)?)).await?;
-        warn!(file = %key.file, error_file = %written.display(), why, "no result");
+        warn!(
+            target: OUTCOME,
+            file = %key.file,
+            path = %outstanding.path.display(),
+            error_file = %written.display(),
+            why,
+            "no result"
+        );
         self.parts
             .progress
             .failed(&key.file, &outstanding.path, written, why);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::cloud::Clients;
+use crate::cloud::fleet::Fleet;
 use crate::cloud::jobs::Jobs;
 use crate::cloud::objects::Objects;
 use crate::ledger::Ledger;
@@ -15,6 +16,10 @@ use crate::wire::keys::ClientKey;
 pub struct Parts {
     /// The jobs table.
     pub jobs: Jobs,
+    /// The fleet's rows.
+    pub fleet: Fleet,
+    /// The role's name.
+    pub role: Arc<str>,
     /// The bucket.
     pub objects: Objects,
     /// The services themselves, for pipelines that publish and tell.

@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use roundtrip_core::names::FileId;
 
+/// The target of what is logged of a file's outcome: whoever shows notes has these lines already.
+pub const OUTCOME: &str = "roundtrip::outcome";
+
 /// Notes kept for a watcher that does not keep up; the oldest go first.
 const NOTES_MAX: usize = 10_000;
 

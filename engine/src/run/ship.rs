@@ -11,10 +11,11 @@ use roundtrip_core::file::{Known, Shipping, Sight, Stamp};
 use roundtrip_core::machine::Decision;
 use roundtrip_core::upload::{Action, Event, Fault, Step, Upload};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::driver::{Work, World, now};
 use super::parts::Parts;
+use super::progress::OUTCOME;
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::source::directory::{Batch, Directory, Sighting};
@@ -228,12 +229,12 @@ impl World<Upload> for Ship {
                 Work::None
             }
             Action::Report(path, what) => {
-                warn!(path = %path.display(), why = what, "not sent");
+                warn!(target: OUTCOME, path = %path.display(), why = what, "not sent");
                 self.shared.parts.progress.left(&path, &what);
                 Work::None
             }
             Action::Release(path) => {
-                info!(path = %path.display(), why = reason.rule, "released");
+                debug!(path = %path.display(), why = reason.rule, "released");
                 self.under_way.remove(&path);
                 Work::None
             }

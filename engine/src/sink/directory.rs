@@ -49,7 +49,9 @@ impl ResultsDirectory {
                     "results cannot be written to {}",
                     directory.root.display()
                 ))
-                .hint("set `sink.directory.path` to a folder that this user may write")
+                .hint(
+                    "name a folder that this user may write: `sink.directory.path`, or --results of `roundtrip local`",
+                )
                 .because(error)
             })?;
         directory.sweep();
@@ -150,7 +152,8 @@ pub fn error_text(file: &Path, what: &str, when: Timestamp, job: &str) -> String
         jiff::Timestamp::from_millisecond(when.0).map_or_else(|_| when.to_string(), |when| when.to_string());
     let file = file.display();
     format!(
-        "There is no result for {file}: its analysis failed.\n\nWhat happened: {what}\nWhen: {when}\nJob: {job}\n"
+        "There is no result for {file}.\n\nWhat happened: {what}\nWhen: {when}\nJob: {job}\n\nThe file is not sent \
+         again by itself. To send it again, change it or copy it into its folder anew.\n"
     )
 }
 

@@ -85,7 +85,7 @@ impl Directory {
         let root = Root::open(&spec.path).map_err(|error| {
             Error::config(format!("the folder {} cannot be read", spec.path.display()))
                 .because(error)
-                .hint("make it and allow reading, or name another one in `source.directory.path`")
+                .hint("make it and allow reading, or name another one: `source.directory.path`, or --inbox of `roundtrip local`")
         })?;
         let watch = match spec.watch {
             Watch::Notify => WatchState::Wanted,

@@ -259,7 +259,7 @@ impl Walker {
     fn skip(&self, relative: &Path) {
         let mut said = self.links_said.lock().unwrap_or_else(PoisonError::into_inner);
         if self.filter.enters_folder(relative) && said.len() < LINKS_MAX && said.insert(relative.to_owned()) {
-            tracing::info!(path = %relative.display(), "skipped: a symbolic link or no regular file");
+            tracing::warn!(path = %relative.display(), "skipped: a symbolic link or no regular file");
         }
     }
 }

@@ -36,7 +36,7 @@ impl Server {
         })?;
         let database = Database::new(text).map_err(|error| {
             Error::config(format!("cannot open {}: {error}", path.display()))
-                .hint("the file must be this user's and made by this or an older version")
+                .hint("its disk needs free space, and the file must be this user's and made by this or an older version")
         })?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

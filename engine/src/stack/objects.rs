@@ -50,7 +50,7 @@ impl Objects {
     pub(super) fn open(folder: &Path) -> Result<Self> {
         let unusable = |what: String| {
             Error::config(format!("cannot use {} for S3: {what}", folder.display()))
-                .hint("the folder must be this user's and made by this or an older version")
+                .hint("its disk needs free space, and the folder must be this user's and made by this or an older version")
         };
         let blobs = Blobs::open(&folder.join("blobs")).map_err(|error| unusable(error.to_string()))?;
         let index = Index::open(&folder.join("index.sqlite")).map_err(unusable)?;

@@ -45,12 +45,16 @@ impl State {
         let lock = lock(folder)?;
         let credentials = credentials(folder)?;
         make_private(&folder.join("s3"))?;
-        Ok(Self {
+        let state = Self {
             folder: folder.to_path_buf(),
             access_key: credentials.access_key,
             secret_key: credentials.secret_key,
             _lock: lock,
-        })
+        };
+        // SQLite would let others read it, where the folder was there before and does.
+        let database = state.dynamodb();
+        private_file(&database).map_err(|error| unusable(&database, error))?;
+        Ok(state)
     }
 
     /// The file of the DynamoDB part.
@@ -78,16 +82,20 @@ fn unusable(path: &Path, error: io::Error) -> Error {
         .hint("give --state a folder this user may write to")
 }
 
-fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join(LOCK);
-    let mut file = OpenOptions::new()
+/// Opens a file, making it readable by its owner alone when missing.
+fn private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .open(&path)
-        .map_err(|error| unusable(&path, error))?;
+        .open(path)
+}
+
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join(LOCK);
+    let mut file = private_file(&path).map_err(|error| unusable(&path, error))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

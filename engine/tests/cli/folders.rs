@@ -12,19 +12,19 @@ async fn folders_that_cannot_be_used() {
     exit code 78
     Error: results cannot be written to file/results
     Caused by: Not a directory (os error 20)
-    Hint: set `sink.directory.path` to a folder that this user may write
+    Hint: name a folder that this user may write: `sink.directory.path`, or --results of `roundtrip local`
     ");
     assert_seen!(desk.seen(&["run", "client", "--set", "upload.source.directory.path=missing"]), @r"
     exit code 78
     Error: the folder missing cannot be read
     Caused by: No such file or directory (os error 2)
-    Hint: make it and allow reading, or name another one in `source.directory.path`
+    Hint: make it and allow reading, or name another one: `source.directory.path`, or --inbox of `roundtrip local`
     ");
     assert_seen!(desk.seen(&["run", "client", "--set", "upload.source.directory.path=file"]), @r"
     exit code 78
     Error: the folder file cannot be read
     Caused by: Not a directory (os error 20)
-    Hint: make it and allow reading, or name another one in `source.directory.path`
+    Hint: make it and allow reading, or name another one: `source.directory.path`, or --inbox of `roundtrip local`
     ");
     assert_seen!(desk.seen(&["run", "client", "--set", "receive.sink.directory.path=inbox/results"]), @r"
     exit code 78
@@ -55,13 +55,13 @@ fn folders_that_local_cannot_use() {
     exit code 78
     Error: results cannot be written to file/results
     Caused by: Not a directory (os error 20)
-    Hint: set `sink.directory.path` to a folder that this user may write
+    Hint: name a folder that this user may write: `sink.directory.path`, or --results of `roundtrip local`
     ");
     assert_seen!(desk.seen(&["local", "--inbox", "missing", "--results", "results", "--once"]), @r"
     exit code 78
     Error: the folder missing cannot be read
     Caused by: No such file or directory (os error 2)
-    Hint: make it and allow reading, or name another one in `source.directory.path`
+    Hint: make it and allow reading, or name another one: `source.directory.path`, or --inbox of `roundtrip local`
     ");
     assert_seen!(desk.seen(&["local", "--inbox", "inbox", "--results", "inbox/results", "--once"]), @r#"
     exit code 78

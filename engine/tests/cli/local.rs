@@ -98,7 +98,7 @@ fn outcomes_are_lines_for_people() {
     ");
     assert_seen!(desk.seen(&[LOCAL, &["--once"]].concat()), @r"
     exit code 0
-    0 waiting, 0 uploading, 0 queued, 0 analysing, 0 done
+    nothing to do: no file is new or changed since it was sent
     ");
 }
 

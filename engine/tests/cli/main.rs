@@ -5,4 +5,5 @@ mod configuration;
 mod desk;
 mod folders;
 mod local;
+mod output;
 mod services;

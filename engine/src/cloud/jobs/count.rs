@@ -10,10 +10,7 @@ use roundtrip_core::lifecycle::attribute as a;
 
 use super::{Jobs, LANES_INDEX};
 use crate::cloud::fault::Fault;
-use crate::cloud::item;
-
-/// The partition of the rows in which fetchers report themselves.
-const FLEET: &str = "roundtrip#fleet";
+use crate::cloud::{fleet, item};
 
 /// When a fetcher reported itself last, in its row.
 const SEEN: &str = "seen";
@@ -76,7 +73,7 @@ impl Jobs {
             .filter_expression("#seen >= :since")
             .expression_attribute_names("#client", a::CLIENT)
             .expression_attribute_names("#seen", SEEN)
-            .expression_attribute_values(":fleet", AttributeValue::S(FLEET.to_owned()))
+            .expression_attribute_values(":fleet", AttributeValue::S(fleet::PARTITION.to_owned()))
             .expression_attribute_values(":since", AttributeValue::S(item::iso(since)));
         counted(query, pages_max).await
     }

@@ -13,6 +13,7 @@ use roundtrip_core::plan::{Codec, Cut, FORMAT, Manifest, Outline};
 use roundtrip_core::shard;
 use roundtrip_core::upload::{Fault, Step};
 use sha2::{Digest, Sha256};
+use tracing::info;
 
 use super::Shared;
 use crate::cloud::fault::Fault as CloudFault;
@@ -74,6 +75,7 @@ pub(super) async fn perform(
                 .sent(&shipment.key)
                 .await
                 .map_err(|error| remembered(&error))?;
+            info!(file = %shipment.key.file, path = %path.display(), "sent");
             shared.parts.progress.uploaded(&shipment.key.file);
             Ok(())
         }

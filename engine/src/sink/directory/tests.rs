@@ -177,7 +177,7 @@ fn a_folder_that_cannot_be_written_is_a_matter_of_configuration() {
     insta::assert_snapshot!(text, @r"
     Error: results cannot be written to DIR/file/results
     Caused by: Not a directory (os error 20)
-    Hint: set `sink.directory.path` to a folder that this user may write
+    Hint: name a folder that this user may write: `sink.directory.path`, or --results of `roundtrip local`
     ");
 }
 
@@ -202,10 +202,12 @@ fn an_error_file_says_what_when_and_which() {
         "file-1",
     );
     insta::assert_snapshot!(text, @r"
-    There is no result for a/b.tif: its analysis failed.
+    There is no result for a/b.tif.
 
     What happened: exit status 3: no cells
     When: 2025-09-25T11:21:51.69Z
     Job: file-1
+
+    The file is not sent again by itself. To send it again, change it or copy it into its folder anew.
     ");
 }
