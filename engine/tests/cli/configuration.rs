@@ -87,7 +87,7 @@ fn a_missing_sink() {
     3 | [pipelines.scans]
       |            ^^^^^
       |
-      = help: add one of [sink.jobs], [sink.processor], [sink.directory], [sink.delete], [sink.requeue], [sink.admit]
+      = help: add one of [sink.jobs], [sink.processor], [sink.directory], [sink.delete], [sink.requeue], [sink.admit], [sink.metrics]
     ");
 }
 
