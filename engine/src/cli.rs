@@ -7,8 +7,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::error::{self, Exit, Result};
 
 pub mod check;
+pub mod fleet;
 pub mod init;
 pub mod job;
+pub mod jobs;
 pub mod keys;
 pub mod local;
 mod output;
@@ -60,6 +62,11 @@ enum Command {
     Check(check::Arguments),
     /// Writes the shipped pipelines and roles into a folder for editing
     Init(init::Arguments),
+    /// Looks at jobs and steers them
+    #[command(subcommand)]
+    Jobs(jobs::Command),
+    /// Who is alive, with which version, holding what
+    Fleet(fleet::Arguments),
     /// Looks into one job record
     #[command(subcommand)]
     Job(job::Command),
@@ -103,6 +110,8 @@ fn run(command: Command) -> Result<Exit> {
         Command::Run(arguments) => role::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Init(arguments) => init::run(arguments),
+        Command::Jobs(command) => jobs::run(command),
+        Command::Fleet(arguments) => fleet::run(&arguments),
         Command::Job(command) => job::run(command),
         Command::Results(command) => results::run(command),
         Command::Keys(command) => keys::run(command),

@@ -3,11 +3,14 @@
 pub mod clients;
 mod expression;
 pub mod fault;
+pub mod fleet;
 mod http;
 pub mod item;
 pub mod jobs;
+pub mod leases;
 pub mod objects;
 pub mod setup;
+pub mod streams;
 
 pub use clients::Clients;
 pub use fault::Fault;

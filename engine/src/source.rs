@@ -6,6 +6,7 @@ pub mod directory;
 mod filter;
 pub mod foreign;
 pub mod lanes;
+pub mod news;
 mod notices;
 mod open_files;
 mod place;

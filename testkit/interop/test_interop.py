@@ -314,7 +314,9 @@ def test_command_reads_standard_input(station, service):
 
 def test_two_fetchers_share_the_jobs(station, service, lab):
     inbox, results = folders(station)
-    files = {f"{number}.raw": f"file {number}".encode() for number in range(200)}
+    # moto takes its time for each request: fewer files tell as much.
+    count = 50 if any(process.name == "moto" for process in station.processes) else 200
+    files = {f"{number}.raw": f"file {number}".encode() for number in range(count)}
     write(inbox, files)
     url = f"analyse.sink.processor.url={lab.url}"
     fetchers = [station.role("fetcher", url, name=f"fetcher-{number}") for number in (1, 2)]

@@ -1,6 +1,6 @@
 //! What a watcher does with jobs that are due: clean the finished, give back the lost, let in the foreign.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::at::{At, Timestamp};
@@ -11,6 +11,9 @@ use crate::machine::{Decision, Machine, Reason};
 use crate::pace::Pace;
 use crate::retry::Retry;
 use crate::shard;
+
+/// Jobs offered without a look that are under way or wait for their time, at most; a look finds the rest.
+const OFFERED_MAX: usize = 1_000;
 
 /// The duty of one pipeline.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +76,10 @@ pub enum Event {
     },
     /// A look failed.
     LookFailed(String),
+    /// Jobs came without a look: the stream told of them, and their records were read since.
+    Offered(Vec<Offer>),
+    /// Jobs may have come that nobody told of: only a look can find them.
+    NewsMissed,
     /// The objects were deleted.
     Deleted(RecordKey, Swept),
     /// A write was made.
@@ -140,8 +147,12 @@ pub struct Caretaker {
     by: String,
     pace: Pace,
     looking: bool,
-    /// Jobs of the page under way, with what is to be written once their objects are gone.
+    /// Jobs under way, with what is to be written once their objects are gone.
     under_way: BTreeMap<RecordKey, Task>,
+    /// Those of them that are not of the page: they came without a look.
+    offered: BTreeSet<RecordKey>,
+    /// Jobs offered shortly before they are due, by that moment.
+    waiting: BTreeMap<(Timestamp, RecordKey), Offer>,
     page: Page,
     round: Round,
     draining: bool,
@@ -157,6 +168,8 @@ impl Caretaker {
             pace,
             looking: false,
             under_way: BTreeMap::new(),
+            offered: BTreeSet::new(),
+            waiting: BTreeMap::new(),
             page: Page::default(),
             round: Round::Endless,
             draining: false,
@@ -187,23 +200,75 @@ impl Caretaker {
                 self.take_care(at, &offer);
             }
         }
-        self.pace.looked(at, !self.under_way.is_empty());
+        self.pace.looked(at, !self.is_dealt_with());
         self.page = Page {
             more,
             progressed: false,
         };
-        if self.under_way.is_empty() {
+        if self.is_dealt_with() {
             self.turn_page();
         }
     }
 
-    /// A job of the page is dealt with for now.
+    /// Takes care of jobs at once. One that is due before the next look waits here for its time; a later one, and
+    /// all beyond the limit, are found by a look.
+    fn offer(&mut self, at: At, offers: Vec<Offer>) {
+        if self.draining || self.round != Round::Endless {
+            return;
+        }
+        for offer in offers {
+            if self.offered.len() + self.waiting.len() >= OFFERED_MAX {
+                self.pace.hurry();
+                return;
+            }
+            match offer.job.due {
+                Some(due) if due > at.now => {
+                    if due < self.pace.next() {
+                        let key = RecordKey::from(&offer.job.key);
+                        self.waiting.insert((due, key), offer);
+                    }
+                }
+                Some(_) | None => self.take_offer(at, &offer),
+            }
+        }
+    }
+
+    /// Takes care of offered jobs whose time has come.
+    fn take_waiting(&mut self, at: At) {
+        while let Some(entry) = self.waiting.first_entry() {
+            if entry.key().0 > at.now {
+                break;
+            }
+            let offer = entry.remove();
+            self.take_offer(at, &offer);
+        }
+    }
+
+    fn take_offer(&mut self, at: At, offer: &Offer) {
+        let key = RecordKey::from(&offer.job.key);
+        if !self.under_way.contains_key(&key) {
+            self.take_care(at, offer);
+            if self.under_way.contains_key(&key) {
+                self.offered.insert(key);
+            }
+        }
+    }
+
+    /// Whether nothing of the page is under way.
+    fn is_dealt_with(&self) -> bool {
+        self.under_way.len() == self.offered.len()
+    }
+
+    /// A job is dealt with for now.
     fn dealt_with(&mut self, key: &RecordKey, written: bool) {
         let Some(task) = self.under_way.remove(key) else {
             return;
         };
+        if self.offered.remove(key) {
+            return;
+        }
         self.page.progressed |= written && matches!(task, Task::Writing { progress: true });
-        if self.under_way.is_empty() {
+        if self.is_dealt_with() {
             self.turn_page();
         }
     }
@@ -229,7 +294,7 @@ impl Caretaker {
 
     fn may_look(&self) -> bool {
         // One page at a time: what a look brought is dealt with before the next.
-        !self.draining && !self.looking && self.under_way.is_empty() && self.round != Round::Ended
+        !self.draining && !self.looking && self.is_dealt_with() && self.round != Round::Ended
     }
 
     fn take_care(&mut self, at: At, offer: &Offer) {
@@ -393,6 +458,8 @@ impl Machine for Caretaker {
                 self.page = Page::default();
                 self.pace.looked(at, false);
             }
+            Event::Offered(offers) => self.offer(at, offers),
+            Event::NewsMissed => self.pace.hurry(),
             Event::Deleted(key, swept) => self.deleted(&key, swept),
             Event::Written(key) => self.dealt_with(&key, true),
             // It stays in its lane: a later look finds it again.
@@ -402,6 +469,7 @@ impl Machine for Caretaker {
     }
 
     fn tick(&mut self, at: At) {
+        self.take_waiting(at);
         if !self.may_look() || !self.pace.is_due(at.now) {
             return;
         }
@@ -415,12 +483,14 @@ impl Machine for Caretaker {
 
     fn finish(&mut self, at: At) {
         self.round = Round::ToBegin;
+        self.waiting.clear();
         self.pace.hurry();
         self.tick(at);
     }
 
     fn drain(&mut self, _at: At) {
         self.draining = true;
+        self.waiting.clear();
     }
 
     fn poll_action(&mut self) -> Option<Decision<Action>> {
@@ -428,7 +498,9 @@ impl Machine for Caretaker {
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
-        self.may_look().then(|| self.pace.next())
+        let look = self.may_look().then(|| self.pace.next());
+        let waiting = self.waiting.keys().next().map(|(due, _)| *due);
+        look.into_iter().chain(waiting).min()
     }
 
     fn is_idle(&self) -> bool {

@@ -161,15 +161,22 @@ impl Signed<'_> {
 /// One attempt on a job, kept in its record so that its story can be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
+    /// When its claim was made; none where nobody held the job, and in records of older versions.
+    pub since: Option<Timestamp>,
     /// When the attempt ended.
     pub at: Timestamp,
-    /// Who made it: a processor id.
+    /// Who made it: a processor id, or [`OPERATOR`] where nobody held the job.
     pub by: String,
-    /// What became of it: complete, fail, release, requeue, give-up, refuse.
+    /// What became of it: complete, fail, release, requeue, give-up, refuse, cancel.
     pub what: String,
     /// Why, in words.
     pub why: String,
+    /// Whether it counts as a failure of the job.
+    pub failed: bool,
 }
+
+/// Who moved a job that nobody held.
+pub const OPERATOR: &str = "operator";
 
 /// Attempts a record keeps; the oldest go first.
 pub const HISTORY_MAX: usize = 20;

@@ -10,6 +10,8 @@ pub mod caretaker;
 pub mod claim;
 pub mod collect;
 pub mod file;
+pub mod fleet;
+pub mod health;
 pub mod intake;
 pub mod job;
 pub mod lifecycle;
@@ -19,6 +21,8 @@ pub mod pace;
 pub mod plan;
 pub mod retry;
 pub mod shard;
+pub mod story;
+pub mod stream;
 pub mod upload;
 pub mod worker;
 

@@ -41,6 +41,8 @@ pub mod attribute {
 
 use attribute as a;
 
+pub mod operator;
+
 /// A value in a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -105,6 +107,8 @@ pub enum Write {
     Adopt,
     /// A job that is not what its client signed is ended.
     Refuse,
+    /// An operator ends it.
+    Cancel,
 }
 
 impl Write {
@@ -125,6 +129,7 @@ impl Write {
             Self::Admit => "admit",
             Self::Adopt => "adopt",
             Self::Refuse => "refuse",
+            Self::Cancel => "cancel",
         }
     }
 }
@@ -195,20 +200,30 @@ impl Change {
         self
     }
 
-    /// When the whole file was here, if it was.
-    fn arrived(self, job: &Job) -> Self {
+    /// The write that told of the download may come after this one, and is then refused: this one tells it too.
+    fn with_download(self, job: &Job) -> Self {
         match job.downloaded {
-            Some(downloaded) => self.set(a::DOWNLOADED, Value::Time(downloaded)),
+            Some(at) => self.set(a::DOWNLOADED, Value::Time(at)),
             None => self,
         }
     }
 
     fn attempt(self, job: &Job, at: Timestamp, by: &str, why: &str) -> Self {
+        let failures = |(name, value): &(&str, Value)| match value {
+            Value::Number(number) if *name == a::FAILURES => Some(*number),
+            Value::Number(_) | Value::Text(_) | Value::Time(_) | Value::Expiry(_) | Value::History(_) => None,
+        };
         let attempt = Attempt {
+            since: job.assigned.filter(|_| job.processor.as_deref() == Some(by)),
             at,
             by: by.to_owned(),
             what: self.write.as_str().to_owned(),
             why: clip(why),
+            failed: self
+                .set
+                .iter()
+                .find_map(failures)
+                .is_some_and(|set| set > job.failures.into()),
         };
         let mut history = job.history.clone();
         history.push(attempt);
@@ -312,7 +327,7 @@ pub fn complete(
         .set(a::PROCESSED, Value::Time(now))
         .lane(lane_of(job, LaneKind::Done), now)
         .remove(&[a::ERROR])
-        .arrived(job)
+        .with_download(job)
         .attempt(job, now, processor, "");
     match results_type {
         Some(results_type) => change.text(a::RESULTS_TYPE, results_type),
@@ -329,7 +344,7 @@ pub fn fail(job: &Job, processor: &str, now: Timestamp, failures: u32, error: &s
         error,
     )
     .set(a::FAILURES, Value::Number(failures.into()))
-    .arrived(job)
+    .with_download(job)
     .attempt(job, now, processor, error)
 }
 

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// Hex digits of an uncompressed secp256r1 point.
 const POINT_DIGITS: usize = 130;
 
+/// Partition keys that begin so are no clients': such rows hold what readers and fetchers know of one another.
+pub const RESERVED_PREFIX: &str = "roundtrip#";
+
 /// A name that does not have the form the wire format asks for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::at::{At, Timestamp};
 use crate::claim::{ClaimPolicy, Malformed, Offer, Start};
+use crate::fleet::{FleetPolicy, Member, Report};
 use crate::job::Job;
 use crate::lifecycle::{self, Change, RecordKey, Write};
 use crate::machine::{Decision, Machine, Reason};
@@ -67,6 +68,8 @@ pub enum Event {
         /// What came of it.
         outcome: Outcome,
     },
+    /// A report was made: whether another fetcher claims; none where that is not known.
+    Reported(Option<bool>),
 }
 
 /// What came of a write.
@@ -96,6 +99,8 @@ pub enum Action {
     Engage(JobKey),
     /// Stop work on the job and discard what there is of it.
     Stop(JobKey),
+    /// Tell the fleet how this fetcher fares, and find out whether another claims.
+    Report(Report),
 }
 
 /// Whether a look is under way.
@@ -114,6 +119,8 @@ pub struct Worker {
     held: BTreeMap<JobKey, Held>,
     refusing: BTreeSet<RecordKey>,
     pace: Pace,
+    /// Its part in the fleet; none where it works by itself.
+    member: Option<Member>,
     looking: Looking,
     found_nothing: bool,
     /// How often in a row the processor was away.
@@ -130,6 +137,7 @@ impl Worker {
             held: BTreeMap::new(),
             refusing: BTreeSet::new(),
             pace,
+            member: None,
             looking: Looking::No,
             found_nothing: false,
             rests: 0,
@@ -138,12 +146,27 @@ impl Worker {
         }
     }
 
+    /// The same worker as a part of a fleet: it reports itself, rests when its jobs keep failing, and leaves the
+    /// last word on a failing job to another.
+    #[must_use]
+    pub fn in_fleet(self, policy: FleetPolicy) -> Self {
+        Self {
+            member: Some(Member::new(policy)),
+            ..self
+        }
+    }
+
     fn decide(&mut self, action: Action, reason: Reason) {
         self.actions.push_back(Decision { action, reason });
     }
 
     fn free(&self) -> usize {
-        self.policy.claim.in_flight_max.saturating_sub(self.held.len())
+        let in_flight_max = self.policy.claim.in_flight_max;
+        let room = self
+            .member
+            .as_ref()
+            .map_or(in_flight_max, |member| member.health().room(in_flight_max));
+        room.saturating_sub(self.held.len())
     }
 
     fn look(&mut self, at: At) {
@@ -199,6 +222,25 @@ impl Worker {
         policy.claim.accepts(&offer.job, &policy.bucket, at.now)
             && !self.held.contains_key(&offer.job.key)
             && !waits
+            && !self.leaves_to_others(&offer.job, at.now)
+    }
+
+    fn leaves_to_others(&self, job: &Job, now: Timestamp) -> bool {
+        let WorkerPolicy { processor, retry, .. } = &self.policy;
+        let health = self.member.as_ref().map(Member::health);
+        health.is_some_and(|health| health.leaves_to_others(job, processor, retry, now))
+    }
+
+    fn report(&mut self, at: At) {
+        let held = self
+            .held
+            .values()
+            .filter(|held| held.is_won())
+            .map(|held| &held.job);
+        let due = self.member.as_mut().and_then(|member| member.tick(at.now, held));
+        if let Some((report, reason)) = due {
+            self.decide(Action::Report(report), reason);
+        }
     }
 
     fn refuse(&mut self, at: At, job: &Job, why: &str) {
@@ -260,7 +302,8 @@ impl Worker {
             | Write::Cleaned
             | Write::Keep
             | Write::Admit
-            | Write::Adopt => {}
+            | Write::Adopt
+            | Write::Cancel => {}
         }
     }
 
@@ -287,12 +330,18 @@ impl Machine for Worker {
             Event::Arrived(key) => self.arrived(at, key),
             Event::Ended(key, ending) => self.ended(at, &key, ending),
             Event::Written { key, write, outcome } => self.written(at, &key, write, outcome),
+            Event::Reported(others) => {
+                if let Some(member) = &mut self.member {
+                    member.reported(at.now, others);
+                }
+            }
         }
         self.tick(at);
     }
 
     fn tick(&mut self, at: At) {
         self.keep_leases(at);
+        self.report(at);
         self.look(at);
     }
 
@@ -330,7 +379,8 @@ impl Machine for Worker {
         } else {
             Some(self.pace.next())
         };
-        leases.into_iter().chain(look).min()
+        let report = self.member.as_ref().and_then(Member::wake_at);
+        leases.into_iter().chain(look).chain(report).min()
     }
 
     fn is_idle(&self) -> bool {

@@ -12,6 +12,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use aws_smithy_types::checksum_config::RequestChecksumCalculation;
+use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::service_config::ServiceConfigKey;
 
@@ -36,19 +37,21 @@ const CREDENTIALS_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long the metadata service of an EC2 instance may take for one answer. Elsewhere nothing answers.
 const METADATA_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// The clients of both services. Cheap to clone.
+/// The clients of the services. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Clients {
     /// S3.
     pub s3: aws_sdk_s3::Client,
     /// DynamoDB.
     pub dynamodb: aws_sdk_dynamodb::Client,
+    /// DynamoDB Streams.
+    pub streams: aws_sdk_dynamodbstreams::Client,
 }
 
 impl Clients {
     /// Clients from the standard AWS chain: environment variables, profiles, roles, single sign-on,
-    /// container and instance credentials; `AWS_ENDPOINT_URL_S3` and `AWS_ENDPOINT_URL_DYNAMODB` where
-    /// the services are not AWS. Requests are retried as the SDK does by itself: three attempts in all,
+    /// container and instance credentials; `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL_DYNAMODB` and
+    /// `AWS_ENDPOINT_URL_DYNAMODB_STREAMS` where the services are not AWS. Requests are retried as the SDK does by itself: three attempts in all,
     /// or `AWS_MAX_ATTEMPTS`.
     ///
     /// # Errors
@@ -104,9 +107,11 @@ impl Clients {
             .force_path_style(true)
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired);
         let dynamodb = dynamodb_config(&shared).endpoint_url(&endpoints.dynamodb);
+        let streams = streams_config(&shared).endpoint_url(&endpoints.dynamodb);
         Self {
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
+            streams: aws_sdk_dynamodbstreams::Client::from_conf(streams.build()),
         }
     }
 
@@ -132,6 +137,7 @@ impl Clients {
         Self {
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb_config(sdk).build()),
+            streams: aws_sdk_dynamodbstreams::Client::from_conf(streams_config(sdk).build()),
         }
     }
 }
@@ -150,6 +156,17 @@ fn dynamodb_config(sdk: &SdkConfig) -> aws_sdk_dynamodb::config::Builder {
         .operation_attempt_timeout(DYNAMODB_ATTEMPT_WAIT_MAX)
         .build();
     aws_sdk_dynamodb::config::Builder::from(sdk).timeout_config(timeouts)
+}
+
+/// Requests are not repeated here: the reader paces itself, and has to know that it was throttled.
+fn streams_config(sdk: &SdkConfig) -> aws_sdk_dynamodbstreams::config::Builder {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_WAIT_MAX)
+        .operation_attempt_timeout(DYNAMODB_ATTEMPT_WAIT_MAX)
+        .build();
+    aws_sdk_dynamodbstreams::config::Builder::from(sdk)
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::disabled())
 }
 
 /// A setting as the environment or the profile gives it for S3.

@@ -109,12 +109,19 @@ fn count(item: &Item, name: &str) -> u32 {
 
 fn attempt(attempt: &Attempt) -> AttributeValue {
     let text = |text: &str| AttributeValue::S(text.to_owned());
-    AttributeValue::M(HashMap::from([
+    let mut map = HashMap::from([
         ("at".to_owned(), AttributeValue::S(iso(attempt.at))),
         ("by".to_owned(), text(&attempt.by)),
         ("what".to_owned(), text(&attempt.what)),
         ("why".to_owned(), text(&attempt.why)),
-    ]))
+    ]);
+    if let Some(since) = attempt.since {
+        map.insert("since".to_owned(), AttributeValue::S(iso(since)));
+    }
+    if attempt.failed {
+        map.insert("failed".to_owned(), AttributeValue::Bool(true));
+    }
+    AttributeValue::M(map)
 }
 
 fn history(item: &Item) -> Vec<Attempt> {
@@ -124,11 +131,14 @@ fn history(item: &Item) -> Vec<Attempt> {
     let read = |entry: &AttributeValue| {
         let map = entry.as_m().ok()?;
         let text = |name: &str| map.get(name).and_then(|value| value.as_s().ok()).cloned();
+        let failed = map.get("failed").and_then(|value| value.as_bool().ok());
         Some(Attempt {
+            since: text("since").as_deref().and_then(moment),
             at: moment(&text("at")?)?,
             by: text("by")?,
             what: text("what")?,
             why: text("why")?,
+            failed: failed.copied().unwrap_or_default(),
         })
     };
     list.iter().take(HISTORY_MAX).filter_map(read).collect()

@@ -9,11 +9,16 @@ use roundtrip_core::at::Timestamp;
 use roundtrip_core::claim::Malformed;
 use roundtrip_core::job::{Job, Lane, LaneKind};
 use roundtrip_core::lifecycle::{Change, RecordKey, Write, attribute as a};
-use roundtrip_core::names::JobKey;
+use roundtrip_core::names::{JobKey, RESERVED_PREFIX};
 
 use super::expression::Expression;
 use super::fault::Fault;
 use super::item::{self, Item};
+
+mod find;
+
+/// A scan's filter that leaves out rows that are no jobs; `#client` and `:ours` have to be set.
+const IS_JOB: &str = "NOT begins_with(#client, :ours)";
 
 /// The index over lanes.
 pub const LANES_INDEX: &str = "lanes";
@@ -154,15 +159,20 @@ impl Jobs {
         })
     }
 
-    /// One page of a scan for records that have no lane and were never cleaned: a foreign client's.
+    /// One page of a scan for records that have no lane and were never cleaned: a foreign client's. Rows that
+    /// are no client's are left out.
     pub async fn without_lane(&self, from: Option<Item>) -> Result<Page, Fault> {
         let output = self
             .client
             .scan()
             .table_name(&self.table)
-            .filter_expression("attribute_not_exists(#lane) AND attribute_not_exists(#cleaned)")
+            .filter_expression(format!(
+                "attribute_not_exists(#lane) AND attribute_not_exists(#cleaned) AND {IS_JOB}"
+            ))
             .expression_attribute_names("#lane", a::LANE)
             .expression_attribute_names("#cleaned", a::CLEANED)
+            .expression_attribute_names("#client", a::CLIENT)
+            .expression_attribute_values(":ours", AttributeValue::S(RESERVED_PREFIX.to_owned()))
             .set_exclusive_start_key(from)
             .send()
             .await

@@ -29,7 +29,7 @@ pub(super) fn defaults() -> Dict {
     DEFAULTS.dict()
 }
 
-const NAME_FORM: &str = "use lower-case letters, digits and single hyphens, such as `upload-2`; not store, identity, \
+const NAME_FORM: &str = "use lower-case letters, digits and single hyphens, such as `upload-2`; not store, identity, stream, \
                          profile or pipelines";
 
 /// The layers on one another, and what was wrong with them.
@@ -161,7 +161,7 @@ fn finish(mut assembly: Assembly) -> Assembly {
             weakest.push(Layer::text(&DEFAULTS, values, &[], &["pipelines", &pipeline]).into_defaults());
         }
     }
-    defaults.retain(|key, _| matches!(key.as_str(), "store" | "identity"));
+    defaults.retain(|key, _| matches!(key.as_str(), "store" | "identity" | "stream"));
     weakest.push(Layer::text(&DEFAULTS, defaults, &[], &[]).into_defaults());
     weakest.append(&mut stack.layers);
     stack.layers = weakest;
@@ -196,7 +196,7 @@ fn valid_name(name: &str) -> bool {
     let plain = name
         .bytes()
         .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    let reserved = matches!(name, "store" | "identity" | "pipelines" | "profile");
+    let reserved = matches!(name, "store" | "identity" | "stream" | "pipelines" | "profile");
     let hyphens = name.starts_with('-') || name.ends_with('-') || name.contains("--");
     plain && !reserved && !hyphens && (1..=64).contains(&name.len())
 }

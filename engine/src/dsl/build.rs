@@ -1,13 +1,16 @@
 //! From raw tables to specs: ranges, words and chains judged, every fault noted.
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use roundtrip_core::stream::Start;
 
 use super::document::Part;
 use super::fault::Fault;
 use super::layers::{Draft, Stack};
 use super::raw;
 use super::read::{Read, local, nearest};
-use super::spec::{IdentitySpec, RoleSpec, StoreSpec};
+use super::spec::{IdentitySpec, RoleSpec, StoreSpec, StreamSpec};
 use super::tree::{KeyPath, extended};
 
 mod pipeline;
@@ -18,6 +21,12 @@ mod source;
 mod value;
 
 use value::At;
+
+/// The shortest lease on a shard: within a third of it a request has to be answered.
+const LEASE_MIN: Duration = Duration::from_secs(3);
+
+/// DynamoDB answers about four reads a second of one shard.
+const READ_EVERY_MIN: Duration = Duration::from_millis(250);
 
 /// What every judge shares.
 pub(super) struct Bench<'a> {
@@ -81,6 +90,7 @@ pub(super) fn role(read: Read, stack: &Stack, fallback_name: &str) -> (RoleSpec,
         name: raw.name.unwrap_or_else(|| fallback_name.to_owned()),
         store: store(&mut bench, raw.store.unwrap_or_default()),
         identity: identity(&mut bench, raw.identity.unwrap_or_default()),
+        stream: stream(&mut bench, raw.stream.unwrap_or_default()),
         pipelines,
     };
     role::check(&mut bench, &spec);
@@ -138,6 +148,19 @@ fn identity(bench: &mut Bench<'_>, raw: raw::Identity) -> IdentitySpec {
     }
     IdentitySpec {
         key: PathBuf::from(key),
+    }
+}
+
+fn stream(bench: &mut Bench<'_>, raw: raw::Stream) -> StreamSpec {
+    let mut at = At::new(bench, vec!["stream".into()]);
+    at.ordered(("interval", raw.interval), ("interval-max", raw.interval_max));
+    let starts = [("oldest", Start::Oldest), ("newest", Start::Newest)];
+    StreamSpec {
+        lease: at.span("lease", raw.lease, LEASE_MIN),
+        interval: at.span("interval", raw.interval, READ_EVERY_MIN),
+        interval_max: at.span("interval-max", raw.interval_max, READ_EVERY_MIN),
+        shards_max: at.number("shards-max", raw.shards_max, 1..=10_000),
+        start: at.word("start", raw.start, &starts).unwrap_or(Start::Oldest),
     }
 }
 

@@ -98,7 +98,7 @@ impl Document {
 
     /// Whether it is a role and not a pipeline, told by its keys.
     pub(super) fn is_role(&self) -> bool {
-        ["pipelines", "store", "identity", "profile"]
+        ["pipelines", "store", "identity", "stream", "profile"]
             .iter()
             .any(|key| self.tree.as_table().contains_key(key))
     }

@@ -24,9 +24,10 @@ macro_rules! tables {
 
 tables! {
     /// A role with its pipelines, the layers merged.
-    Role { name: String, store: Store, identity: Identity, pipelines: BTreeMap<String, Pipeline> }
+    Role { name: String, store: Store, identity: Identity, stream: Stream, pipelines: BTreeMap<String, Pipeline> }
     Store { bucket: String, table: String, shards: Count }
     Identity { key: String }
+    Stream { lease: Span, interval: Span, interval_max: Span, shards_max: Count, start: String }
     Pipeline {
         name: String,
         source: Source,
@@ -50,9 +51,9 @@ tables! {
         files_max: Count,
         waiting_max: Count,
     }
-    JobsSource { lane: String, interval: Span, interval_max: Span, every: Span, batch_max: Count }
+    JobsSource { lane: String, interval: Span, interval_max: Span, every: Span, batch_max: Count, stream: bool }
     ResultsSource { interval: Span, interval_max: Span, of: List }
-    ForeignSource { every: Span, pages_max: Count }
+    ForeignSource { every: Span, pages_max: Count, stream: bool }
     Claim {
         versions: String,
         start: String,
@@ -64,6 +65,9 @@ tables! {
         stall: Span,
         upload_max: Span,
         feed_wait: Span,
+        report: Span,
+        failing_max: Count,
+        failing_rest: Span,
     }
     Chunker { fixed: FixedChunker }
     FixedChunker { size: Size }

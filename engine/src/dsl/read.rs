@@ -83,7 +83,7 @@ pub(super) fn read(mut values: Dict, stack: &Stack, lost: Vec<KeyPath>) -> Read 
 /// Where a list stands in place of a table: serde would take its items for the table's values.
 fn lists_for_tables(values: &Dict) -> Vec<KeyPath> {
     let mut found = Vec::new();
-    let mut tables: Vec<KeyPath> = ["store", "identity", "pipelines"]
+    let mut tables: Vec<KeyPath> = ["store", "identity", "stream", "pipelines"]
         .map(|name| vec![name.to_owned()])
         .to_vec();
     while let Some(path) = tables.pop() {

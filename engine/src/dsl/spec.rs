@@ -16,6 +16,8 @@ pub struct RoleSpec {
     pub store: StoreSpec,
     /// Who signs; only pipelines that create or open jobs need it.
     pub identity: IdentitySpec,
+    /// How the table's stream is read; only pipelines with `stream = true` need it.
+    pub stream: StreamSpec,
     /// The pipelines by the name they have in this role.
     pub pipelines: BTreeMap<String, PipelineSpec>,
 }
@@ -36,6 +38,21 @@ pub struct StoreSpec {
 pub struct IdentitySpec {
     /// PKCS#8 PEM file; relative to the state folder.
     pub key: PathBuf,
+}
+
+/// How the table's stream is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamSpec {
+    /// How long a shard is a reader's without renewal.
+    pub lease: Duration,
+    /// Time between two reads of a shard while news come.
+    pub interval: Duration,
+    /// Time between two reads of a shard while none come.
+    pub interval_max: Duration,
+    /// Shards one process reads at once.
+    pub shards_max: usize,
+    /// Where a stream that nobody has read yet is begun.
+    pub start: roundtrip_core::stream::Start,
 }
 
 /// One chain from a source to a sink, with its policies.
@@ -117,6 +134,8 @@ pub struct JobsSource {
     pub interval_max: Duration,
     /// Jobs a look brings, at most.
     pub batch_max: u32,
+    /// Whether the table's stream tells of jobs between the looks.
+    pub stream: bool,
 }
 
 /// This client's finished jobs.
@@ -137,6 +156,8 @@ pub struct ForeignSource {
     pub interval: Duration,
     /// Pages of the table a look reads, at most.
     pub pages_max: u32,
+    /// Whether the table's stream tells of jobs between the looks.
+    pub stream: bool,
 }
 
 /// `[claim]`
@@ -162,6 +183,12 @@ pub struct ClaimSpec {
     pub stall: Duration,
     /// A job whose upload is not complete this long after its creation is closed as an error.
     pub upload_max: Duration,
+    /// Time between a fetcher's reports to the fleet.
+    pub report: Duration,
+    /// So many jobs in a row that failed here, while other fetchers are there, start a rest.
+    pub failing_max: usize,
+    /// The first rest; each further one is twice as long, up to an hour.
+    pub failing_rest: Duration,
 }
 
 /// `start`

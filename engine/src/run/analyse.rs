@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::driver::{Work, World};
 use super::fetch::FetchPolicy;
+use super::membership::Membership;
 use super::parts::Parts;
 use super::progress::OUTCOME;
 use crate::cloud::jobs::Answer;
@@ -32,6 +33,7 @@ pub(super) struct Analyse {
     pub(super) policy: WorkerPolicy,
     pub(super) fetch: FetchPolicy,
     pub(super) processor: Arc<Processor>,
+    pub(super) membership: Membership,
     work: BTreeMap<RecordKey, Handles>,
     reports: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
 }
@@ -51,6 +53,7 @@ impl Analyse {
         policy: WorkerPolicy,
         fetch: FetchPolicy,
         processor: Processor,
+        membership: Membership,
     ) -> Self {
         let (processor, reports) = (Arc::new(processor), mpsc::channel(REPORTS_MAX));
         Self {
@@ -60,6 +63,7 @@ impl Analyse {
             policy,
             fetch,
             processor,
+            membership,
             work: BTreeMap::new(),
             reports,
         }
@@ -162,6 +166,21 @@ impl World<Worker> for Analyse {
                 }
                 Work::None
             }
+            Action::Report(report) => {
+                match reason.key {
+                    "claim.report" => debug!(why = reason.rule, key = reason.key, "report"),
+                    key => warn!(why = reason.rule, key, "report"),
+                }
+                let membership = self.membership.clone();
+                Work::task(async move {
+                    let others = membership.report(&report).await;
+                    Event::Reported(
+                        others
+                            .inspect_err(|fault| warn!(%fault, "cannot report to the fleet"))
+                            .ok(),
+                    )
+                })
+            }
             Action::Stop(key) => {
                 if let Some(handles) = self.work.remove(&RecordKey::from(&key)) {
                     info!(file = %key.file, why = reason.rule, "stops work");
@@ -195,7 +214,8 @@ fn say(change: &Change, reason: &Reason) {
         | Write::Cleaned
         | Write::Keep
         | Write::Admit
-        | Write::Adopt => debug!(file, why, key, "{write}"),
+        | Write::Adopt
+        | Write::Cancel => debug!(file, why, key, "{write}"),
     }
 }
 

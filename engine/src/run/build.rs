@@ -8,9 +8,12 @@ use std::time::Duration;
 use roundtrip_core::caretaker::{Caretaker, Duty};
 use roundtrip_core::claim::{ClaimPolicy, Feed as CoreFeed, Start as CoreStart};
 use roundtrip_core::collect::Collect;
+use roundtrip_core::fleet::FleetPolicy;
+use roundtrip_core::health::HealthPolicy;
 use roundtrip_core::intake::IntakePolicy;
 use roundtrip_core::pace::Pace;
 use roundtrip_core::retry::{Jitter, Retry};
+use roundtrip_core::stream::StreamPolicy;
 use roundtrip_core::upload::{Announce as CoreAnnounce, Upload, UploadPolicy};
 use roundtrip_core::worker::{Worker, WorkerPolicy};
 use tokio::sync::watch;
@@ -19,13 +22,19 @@ use super::analyse::Analyse;
 use super::care::{Care, Source};
 use super::collect::{self, CollectWorld};
 use super::driver::{Order, drive};
+use super::feed::{Feed, Follower, feed};
 use super::fetch::FetchPolicy;
+use super::membership::Membership;
 use super::parts::Parts;
 use super::ship::{Cargo, Ship};
+use super::stream::reader;
+use crate::cloud::Clients;
+use crate::cloud::leases::Leases;
+use crate::cloud::streams::Streams;
 use crate::dsl::spec::{
-    Announce, ChunkerSpec, ClaimSpec, CodecSpec, DirectorySink, DirectorySource, Feed, ForeignSource,
-    JobsSink, JobsSource, PipelineSpec, ProcessorSink, ResultsSource, SinkSpec, SourceSpec, Start,
-    TransportSpec,
+    Announce, ChunkerSpec, ClaimSpec, CodecSpec, DirectorySink, DirectorySource, Feed as FeedSpec,
+    ForeignSource, JobsSink, JobsSource, PipelineSpec, ProcessorSink, ResultsSource, RoleSpec, SinkSpec,
+    SourceSpec, Start, StreamSpec, TransportSpec,
 };
 use crate::error::{Error, Result};
 use crate::sink::directory::ResultsDirectory;
@@ -33,6 +42,7 @@ use crate::sink::processor::Processor;
 use crate::source::directory::Directory;
 use crate::source::foreign::Foreign;
 use crate::source::lanes::Lanes;
+use crate::source::news::Interest;
 
 /// The shortest and the longest wait before a delivery that failed is tried again.
 const DELIVERY_WAIT_MIN: Duration = Duration::from_secs(1);
@@ -88,7 +98,13 @@ impl Middle<'_> {
 }
 
 /// Builds a pipeline. `uploads` are the names of the role's pipelines that ship files.
-pub(super) async fn build(spec: &PipelineSpec, parts: &Parts, uploads: &[String]) -> Result<Running> {
+/// Pipelines that follow the table's stream are added to `followers`.
+pub(super) async fn build(
+    spec: &PipelineSpec,
+    parts: &Parts,
+    uploads: &[String],
+    followers: &mut Vec<Follower>,
+) -> Result<Running> {
     let (name, middle) = (spec.name.clone(), Middle { spec });
     let running = |makes_jobs, task| Running { makes_jobs, task };
     match (&spec.source, &spec.sink) {
@@ -108,9 +124,14 @@ pub(super) async fn build(spec: &PipelineSpec, parts: &Parts, uploads: &[String]
         }
         (SourceSpec::Jobs(source), SinkSpec::Processor(sink)) => {
             let (machine, world) = analyse(source, sink, &middle, parts).await?;
+            let membership = world.membership.clone();
             Ok(running(
                 false,
-                task(move |orders| async move { drive(&name, machine, world, orders).await }),
+                task(move |orders| async move {
+                    let ended = drive(&name, machine, world, orders).await;
+                    membership.leave().await;
+                    ended
+                }),
             ))
         }
         (SourceSpec::Jobs(source), SinkSpec::Delete(sink)) => {
@@ -123,6 +144,7 @@ pub(super) async fn build(spec: &PipelineSpec, parts: &Parts, uploads: &[String]
                     upload_max,
                 },
                 parts,
+                followers,
             );
             Ok(running(
                 false,
@@ -130,14 +152,14 @@ pub(super) async fn build(spec: &PipelineSpec, parts: &Parts, uploads: &[String]
             ))
         }
         (SourceSpec::Jobs(source), SinkSpec::Requeue) => {
-            let (machine, world) = care(source, Duty::Requeue(middle.retry()?), parts);
+            let (machine, world) = care(source, Duty::Requeue(middle.retry()?), parts, followers);
             Ok(running(
                 false,
                 task(move |orders| async move { drive(&name, machine, world, orders).await }),
             ))
         }
         (SourceSpec::Foreign(source), SinkSpec::Admit(sink)) => {
-            let (machine, world) = admit(source, sink.lease, parts);
+            let (machine, world) = admit(source, sink.lease, parts, followers);
             Ok(running(
                 false,
                 task(move |orders| async move { drive(&name, machine, world, orders).await }),
@@ -260,7 +282,9 @@ async fn analyse(
     let processor = Processor::new(sink)?;
     processor.ready().await?;
     let spool = owned(parts.spool.as_ref(), "spool")?;
-    let machine = Worker::new(policy.clone(), Pace::new(source.interval, source.interval_max));
+    let machine = Worker::new(policy.clone(), Pace::new(source.interval, source.interval_max))
+        .in_fleet(fleet_policy(claim));
+    let membership = Membership::new(parts, &middle.spec.name, claim.report);
     Ok((
         machine,
         Analyse::new(
@@ -270,8 +294,19 @@ async fn analyse(
             policy,
             fetch,
             processor,
+            membership,
         ),
     ))
+}
+
+fn fleet_policy(claim: &ClaimSpec) -> FleetPolicy {
+    FleetPolicy {
+        report: claim.report,
+        health: HealthPolicy {
+            failing_max: claim.failing_max,
+            failing_rest: claim.failing_rest,
+        },
+    }
 }
 
 fn claim_policy(claim: &ClaimSpec) -> ClaimPolicy {
@@ -282,10 +317,10 @@ fn claim_policy(claim: &ClaimSpec) -> ClaimPolicy {
             Start::Uploaded => CoreStart::Uploaded,
         },
         feed: match claim.feed {
-            Feed::Streaming => CoreFeed::Streaming {
+            FeedSpec::Streaming => CoreFeed::Streaming {
                 wait: claim.feed_wait,
             },
-            Feed::Complete => CoreFeed::Complete,
+            FeedSpec::Complete => CoreFeed::Complete,
         },
         in_flight_max: claim.in_flight_max,
         lease: claim.lease,
@@ -304,21 +339,69 @@ fn lanes(source: &JobsSource, parts: &Parts) -> Lanes {
     }
 }
 
-fn care(source: &JobsSource, duty: Duty, parts: &Parts) -> (Caretaker, Care) {
+fn care(source: &JobsSource, duty: Duty, parts: &Parts, followers: &mut Vec<Follower>) -> (Caretaker, Care) {
     let pace = Pace::new(source.interval, source.interval_max);
     let world = Care {
         parts: parts.clone(),
         source: Source::Lanes(lanes(source, parts)),
+        feed: source.stream.then(|| follow(Interest::Finished, followers)),
     };
     (Caretaker::new(duty, &*parts.processor, pace), world)
 }
 
-fn admit(source: &ForeignSource, lease: Duration, parts: &Parts) -> (Caretaker, Care) {
+fn follow(interest: Interest, followers: &mut Vec<Follower>) -> Feed {
+    let (follower, feed) = feed(interest);
+    followers.push(follower);
+    feed
+}
+
+/// The reader of the table's stream, for the pipelines that follow it; none where there are none.
+pub(super) fn follow_stream(
+    spec: &RoleSpec,
+    clients: &Clients,
+    parts: &Parts,
+    followers: Vec<Follower>,
+) -> Option<Running> {
+    if followers.is_empty() {
+        return None;
+    }
+    let StreamSpec {
+        lease,
+        interval,
+        interval_max,
+        shards_max,
+        start,
+    } = spec.stream;
+    let policy = StreamPolicy {
+        reader: parts.processor.to_string(),
+        lease,
+        interval,
+        interval_max,
+        shards_max,
+        start,
+    };
+    let table = &spec.store.table;
+    let streams = Streams::new(clients.streams.clone(), clients.dynamodb.clone(), table);
+    let leases = Leases::new(clients.dynamodb.clone(), table, &policy.reader);
+    let (machine, world) = reader(policy, streams, leases, parts.jobs.clone(), followers);
+    Some(Running {
+        makes_jobs: false,
+        task: task(move |orders| async move { drive("stream", machine, world, orders).await }),
+    })
+}
+
+fn admit(
+    source: &ForeignSource,
+    lease: std::time::Duration,
+    parts: &Parts,
+    followers: &mut Vec<Follower>,
+) -> (Caretaker, Care) {
     let pace = Pace::new(source.interval, source.interval);
     let foreign = Foreign::new(parts.jobs.clone(), parts.shards, source.pages_max);
     let world = Care {
         parts: parts.clone(),
         source: Source::Foreign(foreign),
+        feed: source.stream.then(|| follow(Interest::Foreign, followers)),
     };
     (
         Caretaker::new(

@@ -6,6 +6,7 @@ use roundtrip_core::machine::Decision;
 use tracing::{debug, info, warn};
 
 use super::driver::{Work, World};
+use super::feed::Feed;
 use super::parts::Parts;
 use crate::cloud::fault::Fault;
 use crate::cloud::jobs::Answer;
@@ -34,11 +35,16 @@ impl Source {
 pub(super) struct Care {
     pub(super) parts: Parts,
     pub(super) source: Source,
+    /// Where it hears of jobs between its looks.
+    pub(super) feed: Option<Feed>,
 }
 
 impl World<Caretaker> for Care {
     async fn next(&mut self) -> Event {
-        std::future::pending().await
+        match &mut self.feed {
+            Some(feed) => feed.next().await,
+            None => std::future::pending().await,
+        }
     }
 
     fn perform(&mut self, Decision { action, reason }: Decision<Action>) -> Work<Event> {
@@ -89,7 +95,9 @@ impl World<Caretaker> for Care {
                     let (write, file) = (change.write.as_str(), change.key.file.as_str());
                     match jobs.apply(&change).await {
                         Ok(Answer::Done(_)) => match change.write {
-                            Write::Refuse | Write::GiveUp => warn!(file, why = reason.rule, "{write}"),
+                            Write::Refuse | Write::GiveUp | Write::Cancel => {
+                                warn!(file, why = reason.rule, "{write}");
+                            }
                             Write::Requeue | Write::Admit | Write::Adopt => {
                                 info!(file, why = reason.rule, "{write}");
                             }

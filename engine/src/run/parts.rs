@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::cloud::fleet::Fleet;
 use crate::cloud::jobs::Jobs;
 use crate::cloud::objects::Objects;
 use crate::ledger::Ledger;
@@ -14,6 +15,10 @@ use crate::wire::keys::ClientKey;
 pub struct Parts {
     /// The jobs table.
     pub jobs: Jobs,
+    /// The fleet's rows.
+    pub fleet: Fleet,
+    /// The role's name.
+    pub role: Arc<str>,
     /// The bucket.
     pub objects: Objects,
     /// Shards of each lane.

@@ -8,10 +8,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::build::{Needs, Running, build};
+use super::build::{Needs, Running, build, follow_stream};
 use super::driver::Order;
 use super::parts::Parts;
 use super::progress::Progress;
+use crate::cloud::fleet::Fleet;
 use crate::cloud::jobs::Jobs;
 use crate::cloud::objects::Objects;
 use crate::cloud::{Clients, setup};
@@ -56,6 +57,8 @@ impl Role {
         };
         let parts = Parts {
             jobs: Jobs::new(clients.dynamodb.clone(), &spec.store.table),
+            fleet: Fleet::new(clients.dynamodb.clone(), &spec.store.table),
+            role: spec.name.as_str().into(),
             objects: Objects::new(clients.s3.clone(), &spec.store.bucket),
             shards: spec.store.shards,
             processor: processor.into(),
@@ -70,10 +73,11 @@ impl Role {
             .iter()
             .filter(|(_, pipeline)| ships(&pipeline.source));
         let uploads: Vec<String> = uploads.map(|(name, _)| name.clone()).collect();
-        let mut pipelines = Vec::new();
+        let (mut pipelines, mut followers) = (Vec::new(), Vec::new());
         for pipeline in spec.pipelines.values() {
-            pipelines.push(build(pipeline, &parts, &uploads).await?);
+            pipelines.push(build(pipeline, &parts, &uploads, &mut followers).await?);
         }
+        pipelines.extend(follow_stream(spec, clients, &parts, followers));
         Ok(Self {
             name: spec.name.clone(),
             pipelines,

@@ -10,6 +10,7 @@ mod program;
 mod roles;
 mod sealed;
 mod several;
+mod stream;
 mod tampered;
 mod watcher;
 mod world;

@@ -111,7 +111,12 @@ async fn what_is_sent_for_a_job_that_has_ended_does_not_stay() {
 }
 
 /// A job as a client makes it that knows the wire format alone: one chunk, no manifest, no lane.
-async fn foreign_job(world: &World, key: &ClientKey, signed_by: &ClientKey, content: &[u8]) -> String {
+pub(crate) async fn foreign_job(
+    world: &World,
+    key: &ClientKey,
+    signed_by: &ClientKey,
+    content: &[u8],
+) -> String {
     let file = format!("file-{}", uuid::Uuid::new_v4());
     let client = key.client_id().as_str();
     let properties = Signed {

@@ -22,7 +22,7 @@ pub(crate) const BUCKET: &str = "roundtrip";
 pub(crate) const TABLE: &str = "roundtrip-jobs";
 
 /// How long anything may take on a busy machine before a test gives up.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_secs(120);
 
 /// Between two looks at a condition.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
@@ -159,8 +159,14 @@ impl World {
         counts
     }
 
-    /// Every record, by its file id.
+    /// Every job's record, by its file id.
     pub(crate) async fn records(&self) -> HashMap<String, Item> {
+        let (jobs, _) = self.rows().await;
+        jobs
+    }
+
+    /// Every job's record, and the rows that watchers keep for themselves, by their sort keys.
+    pub(crate) async fn rows(&self) -> (HashMap<String, Item>, HashMap<String, Item>) {
         let mut pages = self
             .clients
             .dynamodb
@@ -168,13 +174,14 @@ impl World {
             .table_name(TABLE)
             .into_paginator()
             .send();
-        let mut records = HashMap::new();
+        let (mut records, mut others) = (HashMap::new(), HashMap::new());
         while let Some(page) = pages.next().await {
             for item in page.unwrap().items.unwrap_or_default() {
-                records.insert(text(&item, "file").to_owned(), item);
+                let rows = if is_job(&item) { &mut records } else { &mut others };
+                rows.insert(text(&item, "file").to_owned(), item);
             }
         }
-        records
+        (records, others)
     }
 
     /// The only record there is.
@@ -295,6 +302,11 @@ pub(crate) fn until_now(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited too long until {what}");
         std::thread::sleep(LOOK_INTERVAL);
     }
+}
+
+/// Whether a row of the table is a client's.
+pub(crate) fn is_job(item: &Item) -> bool {
+    !text(item, "client").starts_with("roundtrip#")
 }
 
 /// A text of a record, empty where there is none.

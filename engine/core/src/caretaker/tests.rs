@@ -1,4 +1,5 @@
 mod duties;
+mod news;
 mod rounds;
 
 use super::*;

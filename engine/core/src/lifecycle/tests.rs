@@ -18,9 +18,20 @@ fn value(value: &Value) -> String {
         Value::Time(at) => seconds(at),
         Value::Expiry(at) => format!("TTL {}", seconds(at)),
         Value::History(attempts) => {
-            let attempts = attempts
-                .iter()
-                .map(|Attempt { at, by, what, why }| format!("[{} {by} {what} {why:?}]", seconds(at)));
+            let attempts = attempts.iter().map(
+                |Attempt {
+                     since,
+                     at,
+                     by,
+                     what,
+                     why,
+                     failed,
+                 }| {
+                    let since = since.as_ref().map(seconds).unwrap_or_default();
+                    let failed = if *failed { " failed" } else { "" };
+                    format!("[{since} to {} {by} {what} {why:?}{failed}]", seconds(at))
+                },
+            );
             attempts.collect::<Vec<_>>().join(" ")
         }
     }
@@ -36,7 +47,7 @@ fn term(term: &Term) -> String {
     }
 }
 
-fn render(change: &Change) -> String {
+pub(super) fn render(change: &Change) -> String {
     let mut text = format!("{}\n", change.write.as_str());
     let terms: Vec<_> = change.only_if.iter().map(term).collect();
     writeln!(text, "  only if {}", terms.join(" and ")).unwrap();

@@ -72,9 +72,8 @@ impl Worker {
         if !held.is_at_work() {
             return;
         }
-        // The final write says it again: it may overtake this one, which then comes too late.
-        held.job.downloaded = Some(at.now);
         let change = lifecycle::downloaded(&held.job, &self.policy.processor, at.now);
+        held.job.downloaded = Some(at.now);
         let engage = matches!(held.stage, Stage::Fetching { .. });
         held.stage = Stage::Engaged;
         self.decide(
@@ -98,6 +97,10 @@ impl Worker {
             self.settle(key);
             return;
         }
+        if matches!(ending, Ending::Result { .. } | Ending::JobFault(_)) {
+            // An answer stands only for a proven file, even where the news of its arrival comes after it.
+            held.job.downloaded.get_or_insert(at.now);
+        }
         match &ending {
             Ending::Away { after, .. } => {
                 self.rests = self.rests.saturating_add(1);
@@ -107,6 +110,9 @@ impl Worker {
             Ending::Result { .. } | Ending::JobFault(_) | Ending::Failed { .. } => self.rests = 0,
             Ending::Refused(_) | Ending::Stalled(_) | Ending::Fault(_) | Ending::Stopped => {}
         }
+        if let Some(member) = &mut self.member {
+            member.ended(at.now, key, &ending);
+        }
         self.commit(at, key, ending);
     }
 
@@ -115,7 +121,7 @@ impl Worker {
         let Some(held) = self.held.get_mut(key) else {
             return;
         };
-        let (change, reason) = held.verdict(&self.policy, at, ending);
+        let (change, reason) = held.verdict(&self.policy, self.member.as_ref(), at, ending);
         held.stage = Stage::Committing {
             change: change.clone(),
             attempts: 1,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::WorkerPolicy;
 use crate::at::{At, Timestamp};
+use crate::fleet::Member;
 use crate::job::Job;
 use crate::lifecycle::{self, Change};
 use crate::machine::Reason;
@@ -105,6 +106,14 @@ impl Held {
         }
     }
 
+    /// Whether the claim was made and is still ours, as far as is known.
+    pub(super) fn is_won(&self) -> bool {
+        match self.stage {
+            Stage::Fetching { .. } | Stage::Engaged | Stage::Committing { .. } => true,
+            Stage::Claiming | Stage::Dropped => false,
+        }
+    }
+
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
         let beat = if self.beating.is_some() {
             None
@@ -120,7 +129,13 @@ impl Held {
     }
 
     /// The write an ending leads to, and why.
-    pub(super) fn verdict(&self, policy: &WorkerPolicy, at: At, ending: Ending) -> (Change, Reason) {
+    pub(super) fn verdict(
+        &self,
+        policy: &WorkerPolicy,
+        member: Option<&Member>,
+        at: At,
+        ending: Ending,
+    ) -> (Change, Reason) {
         let (job, processor, now) = (&self.job, policy.processor.as_str(), at.now);
         let release = |due: Timestamp, failures: u32, why: &str| {
             lifecycle::release(job, processor, now, due, failures, why)
@@ -144,14 +159,26 @@ impl Held {
             ),
             Ending::Failed { why, after } => {
                 let failures = job.failures.saturating_add(1);
-                if policy.retry.allows_after(failures) {
+                let allowed = policy.retry.allows_after(failures);
+                let elsewhere = !allowed
+                    && member.is_some_and(|member| {
+                        member
+                            .health()
+                            .leaves_last_word(job, failures, processor, &policy.retry)
+                    });
+                if allowed || elsewhere {
                     let delay = policy
                         .retry
                         .delay_after(failures, at.jitter)
                         .max(after.unwrap_or_default());
+                    let rule = if elsewhere {
+                        "no attempt is left, but only this fetcher has failed on it and there are others"
+                    } else {
+                        "another attempt is allowed"
+                    };
                     (
                         release(now + delay, failures, &why),
-                        Reason::key("another attempt is allowed", "retry.attempts-max"),
+                        Reason::key(rule, "retry.attempts-max"),
                     )
                 } else {
                     let error = format!("{why} (attempt {failures} of {})", policy.retry.attempts_max);

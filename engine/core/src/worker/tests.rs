@@ -1,4 +1,5 @@
 mod endings;
+mod fleet;
 mod leases;
 mod looks;
 mod sequences;
@@ -111,6 +112,13 @@ fn short(worker: &mut Worker) -> Vec<String> {
         Action::Fetch(job) => format!("fetch {}", number(job.key.file.as_str())),
         Action::Engage(key) => format!("engage {}", number(key.file.as_str())),
         Action::Stop(key) => format!("stop {}", number(key.file.as_str())),
+        Action::Report(report) => format!(
+            "report {} held, {} done, {} failed{}",
+            report.held_count,
+            report.done,
+            report.failed,
+            report.resting_until.map_or("", |_| ", resting")
+        ),
     };
     actions(worker).into_iter().map(short).collect()
 }
@@ -119,9 +127,12 @@ fn short(worker: &mut Worker) -> Vec<String> {
 fn sets(worker: &mut Worker, write: Write, name: &str) -> Option<Value> {
     let change = actions(worker).into_iter().find_map(|action| match action {
         Action::Write(change) if change.write == write => Some(change),
-        Action::Write(_) | Action::Look { .. } | Action::Fetch(_) | Action::Engage(_) | Action::Stop(_) => {
-            None
-        }
+        Action::Write(_)
+        | Action::Look { .. }
+        | Action::Fetch(_)
+        | Action::Engage(_)
+        | Action::Stop(_)
+        | Action::Report(_) => None,
     })?;
     change
         .set

@@ -28,7 +28,7 @@ pub(super) fn store(layers: &Layers) -> Vec<Layer> {
 
 /// Whether a key's first name is a part of the role that is no pipeline.
 fn is_shared(name: &str) -> bool {
-    matches!(name, "store" | "identity")
+    matches!(name, "store" | "identity" | "stream")
 }
 
 impl Builder {
@@ -84,7 +84,7 @@ impl Builder {
                 .map(|near| format!("did you mean `{near}`?\n"))
                 .unwrap_or_default();
             let help = format!(
-                "{near}it has: {}; besides them there are store and identity",
+                "{near}it has: {}; besides them there are store, identity and stream",
                 pipelines.join(", ")
             );
             self.wrong_named(origin, format!("the role has no pipeline `{first}`"), help);

@@ -41,6 +41,9 @@ pub(super) fn claim(mut at: At<'_, '_>, raw: raw::Claim) -> ClaimSpec {
         heartbeat: at.span("heartbeat", raw.heartbeat, TICK),
         stall: at.span("stall", raw.stall, TICK),
         upload_max: at.span("upload-max", raw.upload_max, TICK),
+        report: at.span("report", raw.report, TICK),
+        failing_max: at.number("failing-max", raw.failing_max, 1..=1_000),
+        failing_rest: at.span("failing-rest", raw.failing_rest, TICK),
     }
 }
 

@@ -88,11 +88,26 @@ pub(super) fn jobs(mut at: At<'_, '_>, raw: raw::JobsSource) -> Option<JobsSourc
     } else {
         at.ordered(("interval", raw.interval), ("interval-max", raw.interval_max));
     }
+    let stream = raw.stream.unwrap_or_default();
+    match raw.lane.as_deref() {
+        Some("leased") if stream => at.value_wrong(
+            "stream",
+            "no stream tells that a lease has ended: nothing is written at that moment",
+            "leave it out: `every` says how soon lost jobs are found",
+        ),
+        Some("ready") if stream => at.value_wrong(
+            "stream",
+            "no more than two processes may read a stream, and any number may take jobs",
+            "leave it out: `interval` says how soon jobs are found",
+        ),
+        Some(_) | None => {}
+    }
     let every = raw.every.map(|_| at.span("every", raw.every, TICK));
     Some(JobsSource {
         interval: every.unwrap_or_else(|| at.span("interval", raw.interval, TICK)),
         interval_max: every.unwrap_or_else(|| at.span("interval-max", raw.interval_max, TICK)),
         batch_max: at.number32("batch-max", raw.batch_max, 1..=1_000),
+        stream,
         lane: at.word("lane", raw.lane, &lanes)?,
     })
 }
@@ -110,5 +125,6 @@ pub(super) fn foreign(mut at: At<'_, '_>, raw: &raw::ForeignSource) -> ForeignSo
     ForeignSource {
         interval: at.span("every", raw.every, TICK),
         pages_max: at.number32("pages-max", raw.pages_max, 1..=10_000),
+        stream: raw.stream.unwrap_or_default(),
     }
 }

@@ -9,7 +9,7 @@ use figment::value::{Dict, Value};
 use crate::dsl::{Layers, load_role};
 
 /// The parts of a role that are no pipeline.
-const SHARED: [&str; 2] = ["store", "identity"];
+const SHARED: [&str; 3] = ["store", "identity", "stream"];
 
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()

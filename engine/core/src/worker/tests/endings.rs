@@ -42,7 +42,8 @@ fn verdict(failures: u32, now: At, ending: Ending) -> String {
             | Action::Look { .. }
             | Action::Fetch(_)
             | Action::Engage(_)
-            | Action::Stop(_) => None,
+            | Action::Stop(_)
+            | Action::Report(_) => None,
         });
     let (change, reason) = commit.unwrap();
     let names = [
@@ -203,4 +204,26 @@ fn a_processor_that_wants_the_whole_file_waits_for_it() {
     assert_eq!(short(&mut worker).len(), 0);
     worker.handle(at(500), Event::Arrived(key(1)));
     assert_eq!(short(&mut worker), ["downloaded 1", "engage 1"]);
+}
+
+#[test]
+fn a_result_that_overtakes_the_download_tells_of_it() {
+    let mut worker = holding(policy(), &[1]);
+    worker.handle(at(500), Event::Arrived(key(1)));
+    actions(&mut worker);
+    let result = Ending::Result {
+        results: "sealed".to_owned(),
+        results_type: None,
+    };
+    worker.handle(at(600), Event::Ended(key(1), result));
+    let told = actions(&mut worker).into_iter().any(|action| match action {
+        Action::Write(change) => {
+            let downloaded = (attribute::DOWNLOADED, Value::Time(at(500).now));
+            change.write == Write::Complete && change.set.contains(&downloaded)
+        }
+        Action::Look { .. } | Action::Fetch(_) | Action::Engage(_) | Action::Stop(_) | Action::Report(_) => {
+            false
+        }
+    });
+    assert!(told);
 }

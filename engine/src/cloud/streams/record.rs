@@ -1,0 +1,101 @@
+//! One record of the stream, as the SDK gives it.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodbstreams::types::{AttributeValue as Streamed, OperationType, Record};
+use roundtrip_core::stream::BadRecord;
+
+use crate::cloud::item::Item;
+
+/// What happened to an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It was made or changed.
+    Written,
+    /// It was deleted by somebody.
+    Deleted,
+    /// It was deleted by the table: its time to live had passed.
+    Expired,
+}
+
+/// A change of one item.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// Its place in the shard.
+    pub sequence: String,
+    /// What happened.
+    pub kind: Kind,
+    /// The item's key.
+    pub keys: Item,
+    /// The item as it was before, where there was one.
+    pub before: Option<Item>,
+    /// The item as it was afterwards, where there was one.
+    pub after: Option<Item>,
+}
+
+/// Who deletes items whose time to live has passed.
+pub(super) const TTL_PRINCIPAL: &str = "dynamodb.amazonaws.com";
+
+pub(super) fn of_sdk(record: Record) -> Result<Change, BadRecord> {
+    let expired = record
+        .user_identity
+        .is_some_and(|identity| identity.principal_id.as_deref() == Some(TTL_PRINCIPAL));
+    let bad = |sequence: &str, why: &str| BadRecord {
+        sequence: sequence.to_owned(),
+        why: why.to_owned(),
+    };
+    let Some(body) = record.dynamodb else {
+        return Err(bad("", "the record has no body"));
+    };
+    let sequence = body.sequence_number.unwrap_or_default();
+    let kind = match record.event_name {
+        Some(OperationType::Insert | OperationType::Modify) => Kind::Written,
+        Some(OperationType::Remove) if expired => Kind::Expired,
+        Some(OperationType::Remove) => Kind::Deleted,
+        // The SDK's enum is open.
+        Some(_) | None => return Err(bad(&sequence, "its event is none of the three")),
+    };
+    let item = |image: std::collections::HashMap<String, Streamed>| -> Option<Item> {
+        image
+            .into_iter()
+            .map(|(name, value)| Some((name, attribute(value)?)))
+            .collect()
+    };
+    let unreadable = || bad(&sequence, "an attribute has a type this version does not know");
+    let keys = body.keys.filter(|keys| !keys.is_empty());
+    let keys = keys.ok_or_else(|| bad(&sequence, "it has no keys"))?;
+    let keys = item(keys).ok_or_else(unreadable)?;
+    let image = |image: Option<_>| image.map(|image| item(image).ok_or_else(unreadable)).transpose();
+    Ok(Change {
+        kind,
+        keys,
+        before: image(body.old_image)?,
+        after: image(body.new_image)?,
+        sequence,
+    })
+}
+
+/// A value of a stream as one of a table; none of a type that neither knows.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the variant for unknown types cannot be named"
+)]
+fn attribute(value: Streamed) -> Option<AttributeValue> {
+    Some(match value {
+        Streamed::B(blob) => AttributeValue::B(blob),
+        Streamed::Bool(value) => AttributeValue::Bool(value),
+        Streamed::Bs(blobs) => AttributeValue::Bs(blobs),
+        Streamed::L(values) => AttributeValue::L(values.into_iter().map(attribute).collect::<Option<_>>()?),
+        Streamed::M(values) => AttributeValue::M(
+            values
+                .into_iter()
+                .map(|(name, value)| Some((name, attribute(value)?)))
+                .collect::<Option<_>>()?,
+        ),
+        Streamed::N(number) => AttributeValue::N(number),
+        Streamed::Ns(numbers) => AttributeValue::Ns(numbers),
+        Streamed::Null(value) => AttributeValue::Null(value),
+        Streamed::S(text) => AttributeValue::S(text),
+        Streamed::Ss(texts) => AttributeValue::Ss(texts),
+        _ => return None,
+    })
+}
