@@ -201,6 +201,10 @@ fn say(change: &Change, reason: &Reason) {
         Write::Refuse | Write::Fail => {
             warn!(target: OUTCOME, file, why = text_of(change).unwrap_or(why), key, "{write}");
         }
+        // Only what no setting decided is a matter of course: this fetcher is told to stop.
+        Write::Release if key.is_some() => {
+            warn!(file, what = text_of(change), why, key, "{write}");
+        }
         Write::Claim | Write::Complete | Write::Release => info!(file, why, key, "{write}"),
         Write::Create
         | Write::Heartbeat
@@ -215,11 +219,14 @@ fn say(change: &Change, reason: &Reason) {
     }
 }
 
-/// The error a write puts into the record.
+/// What a write puts into the record about what happened: the error, or the last line of the history.
 fn text_of(change: &Change) -> Option<&str> {
     use roundtrip_core::lifecycle::{Value, attribute};
-    change.set.iter().find_map(|(name, value)| match value {
+    change.set.iter().rev().find_map(|(name, value)| match value {
         Value::Text(text) if *name == attribute::ERROR => Some(text.as_str()),
+        Value::History(history) if change.write == Write::Release => {
+            history.last().map(|attempt| attempt.why.as_str())
+        }
         Value::Text(_) | Value::Number(_) | Value::Time(_) | Value::Expiry(_) | Value::History(_) => None,
     })
 }
