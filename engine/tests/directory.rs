@@ -490,7 +490,7 @@ fn a_folder_that_is_not_there_is_refused() {
     insta::assert_snapshot!(render(&error), @r"
     Error: the folder /nonexistent/inbox cannot be read
     Caused by: No such file or directory (os error 2)
-    Hint: make it and allow reading, or name another one in `source.directory.path`
+    Hint: make it and allow reading, or name another one: `source.directory.path`, or --inbox of `roundtrip local`
     ");
 }
 
