@@ -8,6 +8,7 @@ mod http;
 pub mod item;
 pub mod jobs;
 pub mod leases;
+pub mod metrics;
 pub mod objects;
 pub mod setup;
 pub mod streams;

@@ -7,6 +7,7 @@ pub mod dsl;
 pub mod error;
 pub mod ledger;
 pub mod run;
+pub mod schedule;
 pub mod sink;
 pub mod source;
 pub mod spool;

@@ -10,6 +10,7 @@ pub mod news;
 mod notices;
 mod open_files;
 mod place;
+pub mod queue;
 pub mod reading;
 mod root;
 mod stamp;

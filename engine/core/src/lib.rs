@@ -6,6 +6,7 @@
 //! code.
 
 pub mod at;
+pub mod calendar;
 pub mod caretaker;
 pub mod claim;
 pub mod collect;
@@ -19,6 +20,7 @@ pub mod machine;
 pub mod names;
 pub mod pace;
 pub mod plan;
+pub mod queue;
 pub mod retry;
 pub mod shard;
 pub mod story;

@@ -1,12 +1,16 @@
 //! When to look next: soon while there is something, less and less often while there is nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::at::{At, Timestamp};
+use crate::calendar::Calendar;
 
 const AT_ONCE: Timestamp = Timestamp(i64::MIN);
 
-/// Adaptive time between looks, within two configured bounds.
+const NEVER: Timestamp = Timestamp(i64::MAX);
+
+/// Time between looks: adaptive within two configured bounds, or as a calendar says.
 #[derive(Clone, Debug)]
 pub struct Pace {
     interval: Duration,
@@ -14,6 +18,7 @@ pub struct Pace {
     current: Duration,
     next: Timestamp,
     rests_until: Timestamp,
+    calendar: Option<Arc<dyn Calendar>>,
 }
 
 impl Pace {
@@ -25,6 +30,17 @@ impl Pace {
             current: interval,
             next: AT_ONCE,
             rests_until: AT_ONCE,
+            calendar: None,
+        }
+    }
+
+    /// Looks at the moments of a calendar, the first of them after `since`. Of several that were missed, one look
+    /// makes up for all.
+    pub fn on(calendar: Arc<dyn Calendar>, since: Timestamp) -> Self {
+        Self {
+            next: calendar.next_after(since).unwrap_or(NEVER),
+            calendar: Some(calendar),
+            ..Self::new(Duration::ZERO, Duration::ZERO)
         }
     }
 
@@ -54,8 +70,13 @@ impl Pace {
         self.rests_until > now
     }
 
-    /// A look ended: plans the next one. Waits are spread by up to a quarter, so that many do not look at once.
+    /// A look ended: plans the next one. Waits are spread by up to a quarter, so that many do not look at once;
+    /// the moments of a calendar are kept.
     pub fn looked(&mut self, at: At, found: bool) {
+        if let Some(calendar) = &self.calendar {
+            self.next = calendar.next_after(at.now).unwrap_or(NEVER);
+            return;
+        }
         self.current = if found {
             self.interval
         } else {
@@ -85,6 +106,46 @@ mod tests {
             pace.next(),
             at(9_875).now,
             "an eighth less than a second by the jitter"
+        );
+    }
+
+    /// Every full second up to the tenth.
+    #[derive(Debug)]
+    struct Seconds;
+
+    impl Calendar for Seconds {
+        fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
+            let next = (after.0.div_euclid(1_000) + 1) * 1_000;
+            (next <= 10_000).then_some(Timestamp(next))
+        }
+    }
+
+    fn after(ms: i64) -> At {
+        At {
+            now: Timestamp(ms),
+            ..at(0)
+        }
+    }
+
+    #[test]
+    fn a_calendar_is_kept_to_the_millisecond() {
+        let mut pace = Pace::on(Arc::new(Seconds), Timestamp(1_000));
+        assert!(!pace.is_due(Timestamp(1_999)) && pace.is_due(Timestamp(2_000)));
+        pace.looked(after(2_000), true);
+        assert_eq!(pace.next(), Timestamp(3_000));
+    }
+
+    #[test]
+    fn missed_moments_are_one_look_and_after_the_last_there_is_none() {
+        let mut pace = Pace::on(Arc::new(Seconds), Timestamp(0));
+        pace.looked(after(7_250), false);
+        assert_eq!(pace.next(), Timestamp(8_000));
+        pace.looked(after(10_000), false);
+        assert!(!pace.is_due(Timestamp(i64::MAX - 1)));
+        pace.hurry();
+        assert!(
+            pace.is_due(Timestamp(10_001)),
+            "asked for by a person, not by the calendar"
         );
     }
 }

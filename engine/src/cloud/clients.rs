@@ -46,6 +46,11 @@ pub struct Clients {
     pub dynamodb: aws_sdk_dynamodb::Client,
     /// DynamoDB Streams.
     pub streams: aws_sdk_dynamodbstreams::Client,
+    /// CloudWatch; none where the table lies outside of AWS and no endpoint for it is named: numbers of a local
+    /// service are none of AWS's business.
+    pub cloudwatch: Option<aws_sdk_cloudwatch::Client>,
+    /// SNS; none likewise.
+    pub sns: Option<aws_sdk_sns::Client>,
 }
 
 impl Clients {
@@ -112,20 +117,19 @@ impl Clients {
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
             streams: aws_sdk_dynamodbstreams::Client::from_conf(streams.build()),
+            cloudwatch: None,
+            sns: None,
         }
     }
 
     fn new(sdk: &SdkConfig) -> Self {
         let mut s3 = s3_config(sdk);
-        if is_foreign(
-            configured(sdk, "AWS_ENDPOINT_URL", "endpoint_url")
-                .as_deref()
-                .or(sdk.endpoint_url()),
-        ) {
+        if is_foreign(endpoint(sdk, "S3").as_deref()) {
             // Other stores rarely resolve a bucket's name as a host, and some refuse the newer checksums.
             s3 = s3.force_path_style(true);
             if configured(
                 sdk,
+                "S3",
                 "AWS_REQUEST_CHECKSUM_CALCULATION",
                 "request_checksum_calculation",
             )
@@ -138,6 +142,14 @@ impl Clients {
             s3: aws_sdk_s3::Client::from_conf(s3.build()),
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb_config(sdk).build()),
             streams: aws_sdk_dynamodbstreams::Client::from_conf(streams_config(sdk).build()),
+            cloudwatch: is_there(sdk, "CloudWatch").then(|| {
+                let config = aws_sdk_cloudwatch::config::Builder::from(sdk).timeout_config(attempts());
+                aws_sdk_cloudwatch::Client::from_conf(config.build())
+            }),
+            sns: is_there(sdk, "SNS").then(|| {
+                let config = aws_sdk_sns::config::Builder::from(sdk).timeout_config(attempts());
+                aws_sdk_sns::Client::from_conf(config.build())
+            }),
         }
     }
 }
@@ -151,28 +163,39 @@ fn s3_config(sdk: &SdkConfig) -> aws_sdk_s3::config::Builder {
 }
 
 fn dynamodb_config(sdk: &SdkConfig) -> aws_sdk_dynamodb::config::Builder {
-    let timeouts = TimeoutConfig::builder()
+    aws_sdk_dynamodb::config::Builder::from(sdk).timeout_config(attempts())
+}
+
+fn attempts() -> TimeoutConfig {
+    TimeoutConfig::builder()
         .connect_timeout(CONNECT_WAIT_MAX)
         .operation_attempt_timeout(DYNAMODB_ATTEMPT_WAIT_MAX)
-        .build();
-    aws_sdk_dynamodb::config::Builder::from(sdk).timeout_config(timeouts)
+        .build()
 }
 
 /// Requests are not repeated here: the reader paces itself, and has to know that it was throttled.
 fn streams_config(sdk: &SdkConfig) -> aws_sdk_dynamodbstreams::config::Builder {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT_WAIT_MAX)
-        .operation_attempt_timeout(DYNAMODB_ATTEMPT_WAIT_MAX)
-        .build();
     aws_sdk_dynamodbstreams::config::Builder::from(sdk)
-        .timeout_config(timeouts)
+        .timeout_config(attempts())
         .retry_config(RetryConfig::disabled())
 }
 
-/// A setting as the environment or the profile gives it for S3.
-fn configured(sdk: &SdkConfig, env: &str, profile: &str) -> Option<String> {
+/// The endpoint that is set for a service, if one is.
+fn endpoint(sdk: &SdkConfig, service: &'static str) -> Option<String> {
+    configured(sdk, service, "AWS_ENDPOINT_URL", "endpoint_url")
+        .or_else(|| sdk.endpoint_url().map(ToOwned::to_owned))
+}
+
+/// Whether a service that the jobs do not need is there for us: where the table lies in AWS, or by an endpoint
+/// of its own.
+fn is_there(sdk: &SdkConfig, service: &'static str) -> bool {
+    endpoint(sdk, service).is_some() || !is_foreign(endpoint(sdk, "DynamoDB").as_deref())
+}
+
+/// A setting as the environment or the profile gives it for a service.
+fn configured(sdk: &SdkConfig, service: &'static str, env: &str, profile: &str) -> Option<String> {
     let key = ServiceConfigKey::builder()
-        .service_id("S3")
+        .service_id(service)
         .env(env)
         .profile(profile)
         .build()

@@ -15,7 +15,11 @@ use super::expression::Expression;
 use super::fault::Fault;
 use super::item::{self, Item};
 
+mod count;
 mod find;
+mod notices;
+
+pub use count::Count;
 
 /// A scan's filter that leaves out rows that are no jobs; `#client` and `:ours` have to be set.
 const IS_JOB: &str = "NOT begins_with(#client, :ours)";
@@ -61,6 +65,11 @@ impl Jobs {
             client,
             table: table.into(),
         }
+    }
+
+    /// The table's name.
+    pub fn table(&self) -> &str {
+        &self.table
     }
 
     /// Makes one conditional write. Repeating it is safe: its condition fails, or it sets the same again.

@@ -13,6 +13,7 @@ use super::read::{Read, local, nearest};
 use super::spec::{IdentitySpec, RoleSpec, StoreSpec, StreamSpec};
 use super::tree::{KeyPath, extended};
 
+mod notify;
 mod pipeline;
 mod policy;
 mod role;

@@ -90,6 +90,7 @@ impl End for SourceSpec {
             Self::Jobs(_) => "source.jobs",
             Self::Results(_) => "source.results",
             Self::Foreign(_) => "source.foreign",
+            Self::Lanes(_) => "source.lanes",
         }
     }
 
@@ -103,6 +104,7 @@ impl End for SourceSpec {
             },
             Self::Results(_) => Thing::StoredResult,
             Self::Foreign(_) => Thing::ForeignJob,
+            Self::Lanes(_) => Thing::Counts,
         }
     }
 }
@@ -116,6 +118,7 @@ impl End for SinkSpec {
             Self::Delete(_) => "sink.delete",
             Self::Requeue => "sink.requeue",
             Self::Admit(_) => "sink.admit",
+            Self::Metrics(_) => "sink.metrics",
         }
     }
 
@@ -127,29 +130,31 @@ impl End for SinkSpec {
             Self::Delete(_) => Thing::DoneObjects,
             Self::Requeue => Thing::LostJob,
             Self::Admit(_) => Thing::ForeignJob,
+            Self::Metrics(_) => Thing::Counts,
         }
     }
 }
 
 /// The sinks that try again, by the name of their table.
-pub(super) const RETRYING_SINKS: [&str; 3] = ["jobs", "processor", "requeue"];
+pub(super) const RETRYING_SINKS: [&str; 4] = ["jobs", "processor", "requeue", "metrics"];
 
 /// Whether a sink has a use for `[retry]`.
 pub(super) fn retries(sink: &SinkSpec) -> bool {
     match sink {
-        SinkSpec::Jobs(_) | SinkSpec::Processor(_) | SinkSpec::Requeue => true,
+        SinkSpec::Jobs(_) | SinkSpec::Processor(_) | SinkSpec::Requeue | SinkSpec::Metrics(_) => true,
         SinkSpec::Directory(_) | SinkSpec::Delete(_) | SinkSpec::Admit(_) => false,
     }
 }
 
 /// Where a source leads that wants to be fixed.
-const SOURCES: [(&str, Thing); 6] = [
+const SOURCES: [(&str, Thing); 7] = [
     ("[source.directory]", Thing::File),
     ("[source.jobs] with lane = \"ready\"", Thing::Job),
     ("[source.jobs] with lane = \"leased\"", Thing::LostJob),
     ("[source.jobs] with lane = \"done\"", Thing::DoneJob),
     ("[source.results]", Thing::StoredResult),
     ("[source.foreign]", Thing::ForeignJob),
+    ("[source.lanes]", Thing::Counts),
 ];
 
 /// What is wrong with a chain.
@@ -230,6 +235,7 @@ mod tests {
             ("delete", Thing::DoneObjects),
             ("requeue", Thing::LostJob),
             ("admit", Thing::ForeignJob),
+            ("metrics", Thing::Counts),
         ];
         let mut chains = Vec::new();
         for (source, gives) in SOURCES {
@@ -246,6 +252,7 @@ mod tests {
         [source.jobs] with lane = "done" -> (transport) -> delete
         [source.results] -> (transport) -> directory
         [source.foreign] -> () -> admit
+        [source.lanes] -> () -> metrics
         "#);
     }
 

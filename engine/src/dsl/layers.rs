@@ -65,7 +65,7 @@ struct Alternatives {
 const ALTERNATIVES: &[Alternatives] = &[
     Alternatives {
         table: &["source"],
-        members: &[&["directory"], &["jobs"], &["results"], &["foreign"]],
+        members: &[&["directory"], &["jobs"], &["results"], &["foreign"], &["lanes"]],
     },
     Alternatives {
         table: &["codec"],
@@ -80,17 +80,29 @@ const ALTERNATIVES: &[Alternatives] = &[
             &["delete"],
             &["requeue"],
             &["admit"],
+            &["metrics"],
         ],
     },
     Alternatives {
         table: &["source", "jobs"],
-        members: &[&["every"], &["interval", "interval-max"]],
+        members: &[&["every"], &["cron", "timezone"], &["interval", "interval-max"]],
+    },
+    Alternatives {
+        table: &["source", "foreign"],
+        members: &[&["every"], &["cron", "timezone"]],
+    },
+    Alternatives {
+        table: &["source", "lanes"],
+        members: &[&["every"], &["cron", "timezone"]],
     },
     Alternatives {
         table: &["sink", "processor"],
         members: &[&["url"], &["command"], &["builtin"]],
     },
 ];
+
+/// Who is told of a crossed threshold: the same of each table of `[notify]`.
+const NOTIFY_TARGETS: &[&[&str]] = &[&["webhook"], &["webhook-env"], &["command"], &["sns"], &["log"]];
 
 /// Layers, weakest first.
 #[derive(Debug, Default)]
@@ -108,32 +120,36 @@ impl Stack {
         let data = figment.data().unwrap_or_default();
         let mut merged = data.into_values().next().unwrap_or_default();
         for name in names(&merged, &["pipelines".to_owned()]) {
+            let pipeline: KeyPath = vec!["pipelines".into(), name];
             for alternatives in ALTERNATIVES {
-                self.settle(&mut merged, &name, alternatives);
+                let below = alternatives.table.iter().map(|&name| name.to_owned());
+                let table: KeyPath = pipeline.iter().cloned().chain(below).collect();
+                self.settle(&mut merged, &table, alternatives.members);
+            }
+            let notify = extended(&pipeline, "notify");
+            for threshold in names(&merged, &notify) {
+                self.settle(&mut merged, &extended(&notify, &threshold), NOTIFY_TARGETS);
             }
         }
         merged
     }
 
     /// Keeps what the strongest layer that speaks of these alternatives names.
-    fn settle(&self, merged: &mut Dict, pipeline: &str, alternatives: &Alternatives) {
-        let mut table: KeyPath = vec!["pipelines".into(), pipeline.into()];
-        table.extend(alternatives.table.iter().map(|&name| name.to_owned()));
+    fn settle(&self, merged: &mut Dict, table: &[String], members: &[&[&str]]) {
         let named = |layer: &&Layer| {
-            let here = names(&layer.values, &table);
-            alternatives
-                .members
+            let here = names(&layer.values, table);
+            members
                 .iter()
                 .any(|member| member.iter().any(|key| here.iter().any(|name| name == key)))
         };
         let Some(strongest) = self.layers.iter().rev().find(named) else {
             return;
         };
-        let kept = names(&strongest.values, &table);
-        for member in alternatives.members {
+        let kept = names(&strongest.values, table);
+        for member in members {
             if !member.iter().any(|key| kept.iter().any(|name| name == key)) {
                 for key in *member {
-                    remove(merged, &extended(&table, key));
+                    remove(merged, &extended(table, key));
                 }
             }
         }

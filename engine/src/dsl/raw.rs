@@ -37,8 +37,15 @@ tables! {
         transport: Transport,
         sink: Sink,
         retry: Retry,
+        notify: BTreeMap<String, Notify>,
     }
-    Source { directory: DirectorySource, jobs: JobsSource, results: ResultsSource, foreign: ForeignSource }
+    Source {
+        directory: DirectorySource,
+        jobs: JobsSource,
+        results: ResultsSource,
+        foreign: ForeignSource,
+        lanes: LanesSource,
+    }
     DirectorySource {
         path: String,
         include: List,
@@ -51,9 +58,19 @@ tables! {
         files_max: Count,
         waiting_max: Count,
     }
-    JobsSource { lane: String, interval: Span, interval_max: Span, every: Span, batch_max: Count, stream: bool }
+    JobsSource {
+        lane: String,
+        interval: Span,
+        interval_max: Span,
+        every: Span,
+        cron: String,
+        timezone: String,
+        batch_max: Count,
+        stream: bool,
+    }
     ResultsSource { interval: Span, interval_max: Span, of: List }
-    ForeignSource { every: Span, pages_max: Count, stream: bool }
+    ForeignSource { every: Span, cron: String, timezone: String, pages_max: Count, stream: bool }
+    LanesSource { every: Span, cron: String, timezone: String, pages_max: Count }
     Claim {
         versions: String,
         start: String,
@@ -83,6 +100,7 @@ tables! {
         delete: DeleteSink,
         requeue: RequeueSink,
         admit: AdmitSink,
+        metrics: MetricsSink,
     }
     JobsSink { announce: String, version: String, send_name: bool }
     ProcessorSink {
@@ -99,7 +117,20 @@ tables! {
     DeleteSink { results_keep: Span, retention: Span, upload_max: Span }
     RequeueSink {}
     AdmitSink { lease: Span }
+    MetricsSink { to: String }
     Retry { attempts_max: Count, interval: Span, backoff_rate: Rate, interval_max: Span, jitter: String }
+    Notify {
+        metric: String,
+        above: Rate,
+        below: Rate,
+        r#for: Span,
+        webhook: String,
+        webhook_env: String,
+        command: Words,
+        sns: String,
+        log: String,
+        timeout: Span,
+    }
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ fn lists_for_tables(values: &Dict) -> Vec<KeyPath> {
                 let holds_tables = match path.as_slice() {
                     [first] => first == "pipelines",
                     [_, _] => true,
-                    [_, _, stage] => STAGES.contains(&stage.as_str()),
+                    [_, _, stage] => STAGES.contains(&stage.as_str()) || stage == "notify",
                     _ => false,
                 };
                 tables.extend(names.filter(|_| holds_tables).map(|name| extended(&path, name)));
@@ -110,6 +110,9 @@ fn no_table(path: &[String], found: &str) -> (String, String) {
     let help = match local(path) {
         [stage] if STAGES.contains(&stage.as_str()) => {
             format!("write a table that names its kind: [{stage}.KIND]")
+        }
+        [first, _] if first == "notify" => {
+            "a threshold is a table by a name of its own: [notify.ready-high]".to_owned()
         }
         _ => format!("write a table: [{name}]"),
     };

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use roundtrip_core::plan::Codec;
+use roundtrip_core::queue::Threshold;
 use roundtrip_core::retry::Retry;
+
+use crate::schedule::Cron;
 
 /// A role: the pipelines one process runs, with what they share.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +77,8 @@ pub struct PipelineSpec {
     pub sink: SinkSpec,
     /// How often something is tried again.
     pub retry: Option<Retry>,
+    /// Who is told when a number crosses a threshold, by the threshold's name.
+    pub notify: BTreeMap<String, NotifySpec>,
 }
 
 /// `[source.*]`
@@ -87,6 +92,17 @@ pub enum SourceSpec {
     Results(ResultsSource),
     /// `[source.foreign]`: jobs of clients and fetchers that do not know our lanes. Gives jobs.
     Foreign(ForeignSource),
+    /// `[source.lanes]`: how many jobs lie in each lane. Gives counts.
+    Lanes(LanesSource),
+}
+
+/// When a look or a round is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// `every = "30s"`
+    Every(Duration),
+    /// `cron = "*/5 * * * *"`, with `timezone`.
+    Cron(Cron),
 }
 
 /// Files of a folder.
@@ -132,6 +148,8 @@ pub struct JobsSource {
     pub interval: Duration,
     /// Time between looks while there is nothing.
     pub interval_max: Duration,
+    /// In place of both: the moments to look at.
+    pub cron: Option<Cron>,
     /// Jobs a look brings, at most.
     pub batch_max: u32,
     /// Whether the table's stream tells of jobs between the looks.
@@ -152,12 +170,21 @@ pub struct ResultsSource {
 /// Jobs of clients and fetchers that do not know our lanes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignSource {
-    /// Time between looks.
-    pub interval: Duration,
+    /// When to look.
+    pub schedule: Schedule,
     /// Pages of the table a look reads, at most.
     pub pages_max: u32,
     /// Whether the table's stream tells of jobs between the looks.
     pub stream: bool,
+}
+
+/// How many jobs lie in each lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LanesSource {
+    /// When to count.
+    pub schedule: Schedule,
+    /// Pages of each shard of a lane a round reads, at most; beyond them the count is a lower bound.
+    pub pages_max: u32,
 }
 
 /// `[claim]`
@@ -264,6 +291,8 @@ pub enum SinkSpec {
     Requeue,
     /// `[sink.admit]`: gives foreign jobs a lane.
     Admit(AdmitSink),
+    /// `[sink.metrics]`: publishes how long the queue is.
+    Metrics(MetricsSink),
 }
 
 /// A job for each stored file.
@@ -344,4 +373,63 @@ pub struct DeleteSink {
 pub struct AdmitSink {
     /// The lease of a foreign fetcher, which sends no heartbeats.
     pub lease: Duration,
+}
+
+/// Publishes how long the queue is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetricsSink {
+    /// Where to.
+    pub to: MetricsTo,
+}
+
+/// `to`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsTo {
+    /// CloudWatch.
+    CloudWatch,
+    /// The log, at level debug.
+    Log,
+}
+
+/// `[notify.*]`: who is told when a number crosses a threshold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NotifySpec {
+    /// When.
+    pub threshold: Threshold,
+    /// Who.
+    pub target: NotifyTarget,
+    /// How long telling may take.
+    pub timeout: Duration,
+}
+
+/// Who is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotifyTarget {
+    /// `webhook = "https://..."`: a POST of JSON there.
+    Webhook {
+        /// Where.
+        url: String,
+    },
+    /// `webhook-env = "ALERT_URL"`: the same, to the address that an environment variable holds.
+    WebhookFromEnvironment {
+        /// The variable.
+        variable: String,
+    },
+    /// `command = [...]`: run with JSON on its standard input.
+    Command {
+        /// Program and arguments.
+        command: Vec<String>,
+    },
+    /// `sns = "arn:..."`: a message to this topic.
+    Sns {
+        /// The topic.
+        topic: String,
+        /// The region it is in.
+        region: String,
+    },
+    /// `log = "warn"`: a line in the log.
+    Log {
+        /// At level warn; else info.
+        warn: bool,
+    },
 }

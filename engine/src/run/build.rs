@@ -12,37 +12,43 @@ use roundtrip_core::fleet::FleetPolicy;
 use roundtrip_core::health::HealthPolicy;
 use roundtrip_core::intake::IntakePolicy;
 use roundtrip_core::pace::Pace;
+use roundtrip_core::queue::{Queue, QueuePolicy};
 use roundtrip_core::retry::{Jitter, Retry};
 use roundtrip_core::stream::StreamPolicy;
 use roundtrip_core::upload::{Announce as CoreAnnounce, Upload, UploadPolicy};
 use roundtrip_core::worker::{Worker, WorkerPolicy};
 use tokio::sync::watch;
+use tracing::info;
 
 use super::analyse::Analyse;
 use super::care::{Care, Source};
 use super::collect::{self, CollectWorld};
-use super::driver::{Order, drive};
+use super::driver::{Order, drive, now};
 use super::feed::{Feed, Follower, feed};
 use super::fetch::FetchPolicy;
 use super::membership::Membership;
 use super::parts::Parts;
+use super::queue::QueueWorld;
 use super::ship::{Cargo, Ship};
 use super::stream::reader;
 use crate::cloud::Clients;
 use crate::cloud::leases::Leases;
+use crate::cloud::metrics::Metrics;
 use crate::cloud::streams::Streams;
 use crate::dsl::spec::{
     Announce, ChunkerSpec, ClaimSpec, CodecSpec, DirectorySink, DirectorySource, Feed as FeedSpec,
-    ForeignSource, JobsSink, JobsSource, PipelineSpec, ProcessorSink, ResultsSource, RoleSpec, SinkSpec,
-    SourceSpec, Start, StreamSpec, TransportSpec,
+    ForeignSource, JobsSink, JobsSource, LanesSource, MetricsSink, MetricsTo, PipelineSpec, ProcessorSink,
+    ResultsSource, RoleSpec, Schedule, SinkSpec, SourceSpec, Start, StreamSpec, TransportSpec,
 };
 use crate::error::{Error, Result};
 use crate::sink::directory::ResultsDirectory;
+use crate::sink::notifier::Notifier;
 use crate::sink::processor::Processor;
 use crate::source::directory::Directory;
 use crate::source::foreign::Foreign;
 use crate::source::lanes::Lanes;
 use crate::source::news::Interest;
+use crate::source::queue::Census;
 
 /// The shortest and the longest wait before a delivery that failed is tried again.
 const DELIVERY_WAIT_MIN: Duration = Duration::from_secs(1);
@@ -165,9 +171,20 @@ pub(super) async fn build(
                 task(move |orders| async move { drive(&name, machine, world, orders).await }),
             ))
         }
+        (SourceSpec::Lanes(source), SinkSpec::Metrics(sink)) => {
+            let (machine, world) = queue(source, *sink, &middle, parts)?;
+            Ok(running(
+                false,
+                task(move |orders| async move { drive(&name, machine, world, orders).await }),
+            ))
+        }
         // The chain check has refused the rest with what is missing; this is for specs made in code.
         (
-            SourceSpec::Directory(_) | SourceSpec::Jobs(_) | SourceSpec::Results(_) | SourceSpec::Foreign(_),
+            SourceSpec::Directory(_)
+            | SourceSpec::Jobs(_)
+            | SourceSpec::Results(_)
+            | SourceSpec::Foreign(_)
+            | SourceSpec::Lanes(_),
             _,
         ) => Err(Error::config(format!(
             "the sink of pipeline `{name}` does not take what its source gives"
@@ -339,8 +356,19 @@ fn lanes(source: &JobsSource, parts: &Parts) -> Lanes {
     }
 }
 
+/// Looks at a steady pace, or by the calendar from now on.
+fn pace(schedule: &Schedule) -> Pace {
+    match schedule {
+        Schedule::Every(every) => Pace::new(*every, *every),
+        Schedule::Cron(cron) => Pace::on(Arc::new(cron.clone()), now()),
+    }
+}
+
 fn care(source: &JobsSource, duty: Duty, parts: &Parts, followers: &mut Vec<Follower>) -> (Caretaker, Care) {
-    let pace = Pace::new(source.interval, source.interval_max);
+    let pace = match &source.cron {
+        Some(cron) => Pace::on(Arc::new(cron.clone()), now()),
+        None => Pace::new(source.interval, source.interval_max),
+    };
     let world = Care {
         parts: parts.clone(),
         source: Source::Lanes(lanes(source, parts)),
@@ -396,7 +424,7 @@ fn admit(
     parts: &Parts,
     followers: &mut Vec<Follower>,
 ) -> (Caretaker, Care) {
-    let pace = Pace::new(source.interval, source.interval);
+    let pace = pace(&source.schedule);
     let foreign = Foreign::new(parts.jobs.clone(), parts.shards, source.pages_max);
     let world = Care {
         parts: parts.clone(),
@@ -414,6 +442,48 @@ fn admit(
         ),
         world,
     )
+}
+
+fn queue(
+    source: &LanesSource,
+    sink: MetricsSink,
+    middle: &Middle<'_>,
+    parts: &Parts,
+) -> Result<(Queue, QueueWorld)> {
+    let notify = &middle.spec.notify;
+    let thresholds = notify.iter().map(|(name, spec)| (name.clone(), spec.threshold));
+    let policy = QueuePolicy {
+        thresholds: thresholds.collect(),
+        retry: middle.retry()?,
+        attempt_max: notify.values().map(|spec| spec.timeout).max().unwrap_or_default(),
+    };
+    let notifiers = notify.iter().map(|(name, spec)| {
+        let notifier = Notifier::new(name, spec, &parts.clients, |variable| {
+            std::env::var(variable).ok()
+        })?;
+        Ok((name.clone(), Arc::new(notifier)))
+    });
+    let metrics = match (sink.to, &parts.clients.cloudwatch) {
+        (MetricsTo::CloudWatch, Some(client)) => Some(Metrics::new(client.clone(), parts.jobs.table())),
+        (MetricsTo::CloudWatch, None) => {
+            info!(
+                "the table does not lie in AWS and no CloudWatch is named: the queue's length goes to the log"
+            );
+            None
+        }
+        (MetricsTo::Log, _) => None,
+    };
+    let world = QueueWorld {
+        jobs: parts.jobs.clone(),
+        census: Census {
+            jobs: parts.jobs.clone(),
+            shards: parts.shards,
+            pages_max: source.pages_max,
+        },
+        metrics,
+        notifiers: notifiers.collect::<Result<_>>()?,
+    };
+    Ok((Queue::new(policy, pace(&source.schedule)), world))
 }
 
 fn owned<T: Clone>(part: Option<&T>, what: &str) -> Result<T> {
@@ -441,7 +511,7 @@ impl Needs {
             match (&pipeline.source, &pipeline.sink) {
                 (SourceSpec::Directory(_) | SourceSpec::Results(_), _) => needs.client = true,
                 (_, SinkSpec::Processor(_)) => needs.spool = true,
-                (SourceSpec::Jobs(_) | SourceSpec::Foreign(_), _) => {}
+                (SourceSpec::Jobs(_) | SourceSpec::Foreign(_) | SourceSpec::Lanes(_), _) => {}
             }
         }
         needs

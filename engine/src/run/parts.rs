@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::cloud::Clients;
 use crate::cloud::fleet::Fleet;
 use crate::cloud::jobs::Jobs;
 use crate::cloud::objects::Objects;
@@ -21,6 +22,8 @@ pub struct Parts {
     pub role: Arc<str>,
     /// The bucket.
     pub objects: Objects,
+    /// The services themselves, for pipelines that publish and tell.
+    pub clients: Clients,
     /// Shards of each lane.
     pub shards: u32,
     /// `processor-<uuid>`: this process, where it claims.

@@ -60,6 +60,7 @@ impl Role {
             fleet: Fleet::new(clients.dynamodb.clone(), &spec.store.table),
             role: spec.name.as_str().into(),
             objects: Objects::new(clients.s3.clone(), &spec.store.bucket),
+            clients: clients.clone(),
             shards: spec.store.shards,
             processor: processor.into(),
             key,

@@ -14,7 +14,10 @@ mod fingerprint;
 mod http;
 
 use command::Command;
+pub(super) use command::withheld;
+pub(super) use excerpt::end;
 use http::Http;
+pub(super) use http::client;
 
 /// One file to analyse.
 #[derive(Clone, Debug)]

@@ -118,3 +118,105 @@ fn offer(job: Job, interest: Interest) -> Offer {
         uploaded: true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::types::AttributeValue;
+
+    use super::*;
+    use crate::cloud::item::Item;
+
+    fn record(status: &str, lane: Option<&str>) -> Item {
+        let said = |text: &str| AttributeValue::S(text.to_owned());
+        let mut item = Item::from([
+            ("status".to_owned(), said(status)),
+            ("version".to_owned(), said("2.5.21")),
+            ("created".to_owned(), said("2026-01-02T03:04:05.678Z")),
+            ("bucket".to_owned(), said("lab")),
+            (
+                "file".to_owned(),
+                said("file-1a026c06-e99c-4f2f-842c-cb01c51849af"),
+            ),
+            ("chunks".to_owned(), AttributeValue::N("1".to_owned())),
+            (
+                "client".to_owned(),
+                said(&format!("client-04{}", "ab".repeat(64))),
+            ),
+            ("signature".to_owned(), said("30")),
+        ]);
+        item.extend(lane.map(|lane| ("lane".to_owned(), said(lane))));
+        item
+    }
+
+    fn written(before: Option<Item>, after: Item) -> Change {
+        Change {
+            sequence: "7".to_owned(),
+            kind: Kind::Written,
+            keys: after.clone(),
+            before,
+            after: Some(after),
+        }
+    }
+
+    /// Which pipelines hear of a change.
+    fn heard(before: Option<Item>, after: Item) -> Vec<Interest> {
+        let news = news(&written(before, after)).unwrap().unwrap();
+        let all = [Interest::Finished, Interest::Foreign];
+        all.into_iter().filter(|interest| interest.hears(&news)).collect()
+    }
+
+    #[test]
+    fn what_brought_a_job_where_it_stands_is_news_and_what_leaves_it_there_is_none() {
+        let (leased, done) = (
+            record("PROCESSING", Some("leased#1")),
+            record("ERROR", Some("done#1")),
+        );
+        assert_eq!(heard(Some(leased.clone()), done.clone()), [Interest::Finished]);
+        // A job whose client may still send goes to the end of its lane: a look comes back to it.
+        assert_eq!(heard(Some(done.clone()), done), []);
+        assert_eq!(heard(None, record("QUEUED", Some("ready#1"))), []);
+        assert_eq!(heard(None, record("QUEUED", None)), [Interest::Foreign]);
+        // A fetcher that knows no lanes took one of our jobs.
+        let ready = record("QUEUED", Some("ready#1"));
+        assert_eq!(
+            heard(Some(ready), record("PROCESSING", Some("ready#1"))),
+            [Interest::Foreign]
+        );
+        let mut cleaned = record("COMPLETED", None);
+        cleaned.insert(
+            "cleaned".to_owned(),
+            AttributeValue::S("2026-01-02T03:04:06.000Z".to_owned()),
+        );
+        assert_eq!(heard(Some(leased), cleaned), []);
+    }
+
+    #[test]
+    fn deletions_and_rows_of_ours_are_no_news() {
+        let change = written(None, record("QUEUED", None));
+        for kind in [Kind::Deleted, Kind::Expired] {
+            assert_eq!(
+                news(&Change {
+                    kind,
+                    ..change.clone()
+                }),
+                None
+            );
+        }
+        let key = AttributeValue::S("roundtrip#stream".to_owned());
+        let row = Item::from([("client".to_owned(), key)]);
+        assert_eq!(news(&written(None, row)), None);
+    }
+
+    #[test]
+    fn what_is_no_job_is_bad_until_it_was_refused() {
+        let mut nonsense = record("QUEUED", None);
+        nonsense.remove("chunks");
+        let bad = news(&written(None, nonsense.clone())).unwrap().unwrap_err();
+        assert_eq!(
+            (bad.sequence.as_str(), bad.why.as_str()),
+            ("7", "it is no job: `chunks` is missing or no whole number")
+        );
+        nonsense.insert("cleaned".to_owned(), AttributeValue::S("now".to_owned()));
+        assert_eq!(news(&written(None, nonsense)), None);
+    }
+}

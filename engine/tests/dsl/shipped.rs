@@ -15,6 +15,7 @@ fn what_is_shipped_is_sound() {
     ok  /pipelines/admit.toml
     ok  /pipelines/analyse.toml  (left to the role or command line: `sink.processor` names no processor)
     ok  /pipelines/cleanup.toml
+    ok  /pipelines/queue-length.toml
     ok  /pipelines/receive.toml  (left to the role or command line: `sink.directory.path` is not set)
     ok  /pipelines/restart-stalled.toml
     ok  /pipelines/upload.toml  (left to the role or command line: `source.directory.path` is not set)
@@ -43,6 +44,7 @@ fn init_writes_what_is_shipped_and_keeps_what_is_there() {
     wrote  DIR/pipelines/cleanup.toml
     wrote  DIR/pipelines/restart-stalled.toml
     wrote  DIR/pipelines/admit.toml
+    wrote  DIR/pipelines/queue-length.toml
     kept   DIR/roles/client.toml (it exists)
     wrote  DIR/roles/fetcher.toml
     wrote  DIR/roles/watcher.toml

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use roundtrip_core::plan::{CHUNK_SIZE_MAX, Codec};
 
 use super::value::At;
-use super::{Bench, below, policy, sink, source};
+use super::{Bench, below, notify, policy, sink, source};
 use crate::dsl::chain::{self, End, Link, Misfit};
 use crate::dsl::document::Part;
 use crate::dsl::raw;
@@ -43,7 +43,15 @@ pub(super) fn build(
     let retry = raw
         .retry
         .map(|raw| policy::retry(At::new(bench, below(path, &["retry"])), raw));
+    let thresholds = notify::build(bench, path, raw.notify);
     let (source, sink) = (source?, sink?);
+    if !thresholds.is_empty() && !matches!(sink, SinkSpec::Metrics(_)) {
+        let what = format!(
+            "[notify] is of no use here: `{}` has no numbers to watch",
+            sink.table()
+        );
+        bench.wrong(below(path, &["notify"]), Part::Key, what, "take [notify] out");
+    }
     fit(bench, path, (&source, &sink), &present);
     if has_retry && !chain::retries(&sink) {
         let what = format!("[retry] is of no use here: `{}` does not try again", sink.table());
@@ -58,6 +66,7 @@ pub(super) fn build(
         transport,
         sink,
         retry,
+        notify: thresholds,
     })
 }
 
@@ -198,12 +207,14 @@ fn source_spec(bench: &mut Bench<'_>, path: &[String], raw: Option<raw::Source>)
         jobs,
         results,
         foreign,
+        lanes,
     } = raw.unwrap_or_default();
     let kinds = [
         ("directory", directory.is_some()),
         ("jobs", jobs.is_some()),
         ("results", results.is_some()),
         ("foreign", foreign.is_some()),
+        ("lanes", lanes.is_some()),
     ];
     one_kind(bench, path, "source", &kinds);
     let at = |kind| below(path, &["source", kind]);
@@ -213,9 +224,9 @@ fn source_spec(bench: &mut Bench<'_>, path: &[String], raw: Option<raw::Source>)
         .and_then(|raw| source::jobs(At::new(bench, at("jobs")), raw))
         .map(SourceSpec::Jobs);
     let results = results.map(|raw| SourceSpec::Results(source::results(At::new(bench, at("results")), raw)));
-    let foreign =
-        foreign.map(|raw| SourceSpec::Foreign(source::foreign(At::new(bench, at("foreign")), &raw)));
-    only([directory, jobs, results, foreign])
+    let foreign = foreign.map(|raw| SourceSpec::Foreign(source::foreign(At::new(bench, at("foreign")), raw)));
+    let lanes = lanes.map(|raw| SourceSpec::Lanes(source::lanes(At::new(bench, at("lanes")), raw)));
+    only([directory, jobs, results, foreign, lanes])
 }
 
 fn sink_spec(bench: &mut Bench<'_>, path: &[String], raw: Option<raw::Sink>) -> Option<SinkSpec> {
@@ -226,6 +237,7 @@ fn sink_spec(bench: &mut Bench<'_>, path: &[String], raw: Option<raw::Sink>) -> 
         delete,
         requeue,
         admit,
+        metrics,
     } = raw.unwrap_or_default();
     let kinds = [
         ("jobs", jobs.is_some()),
@@ -234,6 +246,7 @@ fn sink_spec(bench: &mut Bench<'_>, path: &[String], raw: Option<raw::Sink>) -> 
         ("delete", delete.is_some()),
         ("requeue", requeue.is_some()),
         ("admit", admit.is_some()),
+        ("metrics", metrics.is_some()),
     ];
     one_kind(bench, path, "sink", &kinds);
     let at = |kind| below(path, &["sink", kind]);
@@ -245,7 +258,8 @@ fn sink_spec(bench: &mut Bench<'_>, path: &[String], raw: Option<raw::Sink>) -> 
     let delete = delete.map(|raw| SinkSpec::Delete(sink::delete(At::new(bench, at("delete")), &raw)));
     let requeue = requeue.map(|raw::RequeueSink {}| SinkSpec::Requeue);
     let admit = admit.map(|raw| SinkSpec::Admit(sink::admit(At::new(bench, at("admit")), &raw)));
-    only([jobs, processor, directory, delete, requeue, admit])
+    let metrics = metrics.map(|raw| SinkSpec::Metrics(sink::metrics(At::new(bench, at("metrics")), raw)));
+    only([jobs, processor, directory, delete, requeue, admit, metrics])
 }
 
 /// The only one; none where there are more.

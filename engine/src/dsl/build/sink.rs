@@ -6,7 +6,8 @@ use super::source;
 use super::value::{At, TICK};
 use crate::dsl::raw;
 use crate::dsl::spec::{
-    AdmitSink, Announce, DeleteSink, DirectorySink, JobsSink, ProcessorKind, ProcessorSink,
+    AdmitSink, Announce, DeleteSink, DirectorySink, JobsSink, MetricsSink, MetricsTo, ProcessorKind,
+    ProcessorSink,
 };
 use crate::dsl::units::Words;
 
@@ -102,17 +103,22 @@ fn kind(
 
 fn check_url(at: &mut At<'_, '_>, url: &str) {
     let help = "write where the processor listens: url = \"http://127.0.0.1:8000/\"";
+    http_url(at, "url", url, help);
+}
+
+/// Notes what is wrong with an address.
+pub(super) fn http_url(at: &mut At<'_, '_>, key: &str, url: &str, help: &str) {
     match reqwest::Url::parse(url) {
         // What stands before an `@` may be a password.
-        Err(error) if url.contains('@') => at.secret("url", &format!("it is not a URL: {error}"), help),
-        Err(error) => at.value_wrong("url", &format!("{url:?} is not a URL: {error}"), help),
+        Err(error) if url.contains('@') => at.secret(key, &format!("it is not a URL: {error}"), help),
+        Err(error) => at.value_wrong(key, &format!("{url:?} is not a URL: {error}"), help),
         Ok(parsed) if !parsed.username().is_empty() || parsed.password().is_some() => {
             let help = "secrets are never values of a pipeline: leave them out";
-            at.secret("url", "it holds a user name or password", help);
+            at.secret(key, "it holds a user name or password", help);
         }
         Ok(parsed) if !matches!(parsed.scheme(), "http" | "https") => {
             let what = format!("{:?} is not spoken here, only http and https", parsed.scheme());
-            at.value_wrong("url", &what, help);
+            at.value_wrong(key, &what, help);
         }
         Ok(_) => {}
     }
@@ -137,5 +143,12 @@ pub(super) fn delete(mut at: At<'_, '_>, raw: &raw::DeleteSink) -> DeleteSink {
 pub(super) fn admit(mut at: At<'_, '_>, raw: &raw::AdmitSink) -> AdmitSink {
     AdmitSink {
         lease: at.span("lease", raw.lease, TICK),
+    }
+}
+
+pub(super) fn metrics(mut at: At<'_, '_>, raw: raw::MetricsSink) -> MetricsSink {
+    let places = [("cloudwatch", MetricsTo::CloudWatch), ("log", MetricsTo::Log)];
+    MetricsSink {
+        to: at.word("to", raw.to, &places).unwrap_or(MetricsTo::Log),
     }
 }

@@ -11,8 +11,11 @@ use super::value::{At, TICK};
 use crate::dsl::document::Part;
 use crate::dsl::raw;
 use crate::dsl::read::shown;
-use crate::dsl::spec::{DirectorySource, ForeignSource, JobsSource, ResultsSource, Watch};
-use crate::dsl::units::List;
+use crate::dsl::spec::{
+    DirectorySource, ForeignSource, JobsSource, LanesSource, ResultsSource, Schedule, Watch,
+};
+use crate::dsl::units::{List, Span};
+use crate::schedule::{Cron, ScheduleError};
 
 pub(super) fn directory(mut at: At<'_, '_>, raw: raw::DirectorySource) -> DirectorySource {
     at.ordered(("settle", raw.settle), ("settle-max", raw.settle_max));
@@ -85,6 +88,9 @@ pub(super) fn jobs(mut at: At<'_, '_>, raw: raw::JobsSource) -> Option<JobsSourc
     if raw.every.is_some() && (raw.interval.is_some() || raw.interval_max.is_some()) {
         let help = "`every` is both intervals at once: keep it, or `interval` and `interval-max`";
         at.value_wrong("every", "it stands beside `interval` or `interval-max`", help);
+    } else if raw.cron.is_some() && (raw.interval.is_some() || raw.interval_max.is_some()) {
+        let help = "`cron` says when to look: keep it, or `interval` and `interval-max`";
+        at.value_wrong("cron", "it stands beside `interval` or `interval-max`", help);
     } else {
         at.ordered(("interval", raw.interval), ("interval-max", raw.interval_max));
     }
@@ -103,7 +109,17 @@ pub(super) fn jobs(mut at: At<'_, '_>, raw: raw::JobsSource) -> Option<JobsSourc
         Some(_) | None => {}
     }
     let every = raw.every.map(|_| at.span("every", raw.every, TICK));
+    let cron = cron(&mut at, raw.every, raw.cron, raw.timezone);
+    if cron.is_some() && raw.lane.as_deref() == Some("ready") {
+        let help = "whoever takes jobs looks all the time: write `interval` and `interval-max`, or `every`";
+        at.value_wrong(
+            "cron",
+            "jobs of lane \"ready\" are not taken by the calendar",
+            help,
+        );
+    }
     Some(JobsSource {
+        cron,
         interval: every.unwrap_or_else(|| at.span("interval", raw.interval, TICK)),
         interval_max: every.unwrap_or_else(|| at.span("interval-max", raw.interval_max, TICK)),
         batch_max: at.number32("batch-max", raw.batch_max, 1..=1_000),
@@ -121,10 +137,61 @@ pub(super) fn results(mut at: At<'_, '_>, raw: raw::ResultsSource) -> ResultsSou
     }
 }
 
-pub(super) fn foreign(mut at: At<'_, '_>, raw: &raw::ForeignSource) -> ForeignSource {
+pub(super) fn foreign(mut at: At<'_, '_>, raw: raw::ForeignSource) -> ForeignSource {
     ForeignSource {
-        interval: at.span("every", raw.every, TICK),
+        schedule: schedule(&mut at, raw.every, raw.cron, raw.timezone),
         pages_max: at.number32("pages-max", raw.pages_max, 1..=10_000),
         stream: raw.stream.unwrap_or_default(),
     }
+}
+
+pub(super) fn lanes(mut at: At<'_, '_>, raw: raw::LanesSource) -> LanesSource {
+    LanesSource {
+        schedule: schedule(&mut at, raw.every, raw.cron, raw.timezone),
+        pages_max: at.number32("pages-max", raw.pages_max, 1..=10_000),
+    }
+}
+
+fn schedule(
+    at: &mut At<'_, '_>,
+    every: Option<Span>,
+    expression: Option<String>,
+    zone: Option<String>,
+) -> Schedule {
+    match cron(at, every, expression, zone) {
+        Some(cron) => Schedule::Cron(cron),
+        None => Schedule::Every(at.span("every", every, TICK)),
+    }
+}
+
+/// The calendar, where there is one; it excludes `every`.
+fn cron(
+    at: &mut At<'_, '_>,
+    every: Option<Span>,
+    expression: Option<String>,
+    zone: Option<String>,
+) -> Option<Cron> {
+    let Some(expression) = expression else {
+        if zone.is_some() {
+            let help = "add `cron`, such as cron = \"0 9 * * *\", or take `timezone` out";
+            at.value_wrong("timezone", "without `cron` it is of no use", help);
+        }
+        return None;
+    };
+    if every.is_some() {
+        at.value_wrong("cron", "it stands beside `every`", "keep one of the two");
+    }
+    let zone = zone.unwrap_or_else(|| "UTC".to_owned());
+    match Cron::parse(&expression, &zone) {
+        Ok(cron) => return Some(cron),
+        Err(ScheduleError::Zone) => {
+            let help = "write a name of the time zone database: \"UTC\", \"Europe/Berlin\"";
+            at.value_wrong("timezone", &format!("there is no time zone {zone:?}"), help);
+        }
+        Err(error @ (ScheduleError::Expression(_) | ScheduleError::Never)) => {
+            let help = "five fields: minute, hour, day of month, month, day of week, such as \"*/5 * * * *\"";
+            at.value_wrong("cron", &format!("{expression:?} is no schedule: {error}"), help);
+        }
+    }
+    None
 }

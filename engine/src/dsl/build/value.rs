@@ -97,6 +97,17 @@ impl<'b, 'a> At<'b, 'a> {
         });
     }
 
+    /// Notes that a threshold does not say who is told.
+    pub(super) fn nobody_told(&mut self, keys: &[&str]) {
+        let refused = |key: &&str| self.bench.is_refused(&extended(&self.path, key));
+        if keys.iter().any(refused) {
+            return;
+        }
+        let what = format!("`{}` says nobody to tell", shown(&self.path));
+        let help = "add one of webhook = \"https://...\", webhook-env, command, sns, or log = \"warn\"";
+        self.bench.wrong(self.path.clone(), Part::Key, what, help);
+    }
+
     /// A whole number within limits.
     pub(super) fn count(&mut self, key: &str, value: Option<Count>, limits: RangeInclusive<u64>) -> u64 {
         let Some(Count(value)) = value else {

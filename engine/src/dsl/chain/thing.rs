@@ -35,6 +35,8 @@ pub enum Thing {
     StoredResult,
     /// A result.
     Result,
+    /// How many jobs lie in each lane.
+    Counts,
 }
 
 impl fmt::Display for Thing {
@@ -52,6 +54,7 @@ impl fmt::Display for Thing {
             Self::ForeignJob => "a foreign job",
             Self::StoredResult => "a finished job of this client",
             Self::Result => "a result",
+            Self::Counts => "the lengths of the lanes",
         })
     }
 }
@@ -74,7 +77,8 @@ impl Thing {
             | Self::DoneObjects
             | Self::ForeignJob
             | Self::StoredResult
-            | Self::Result => self.to_string(),
+            | Self::Result
+            | Self::Counts => self.to_string(),
         }
     }
 }

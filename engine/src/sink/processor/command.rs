@@ -267,7 +267,7 @@ fn with_path(argument: &str, path: &Path) -> OsString {
 }
 
 /// The variables that are kept from the command.
-fn withheld(names: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+pub(in crate::sink) fn withheld(names: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
     names.filter(|name| {
         let name = name.to_string_lossy().to_uppercase();
         WITHHELD.iter().any(|prefix| name.starts_with(prefix))

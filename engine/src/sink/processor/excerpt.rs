@@ -7,7 +7,7 @@ pub(super) fn start(bytes: &[u8], chars_max: usize) -> String {
 }
 
 /// The last `chars_max` characters as one printable text.
-pub(super) fn end(bytes: &[u8], chars_max: usize) -> String {
+pub(in crate::sink) fn end(bytes: &[u8], chars_max: usize) -> String {
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim();
     let skipped = text.chars().count().saturating_sub(chars_max);

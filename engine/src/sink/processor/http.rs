@@ -189,7 +189,7 @@ fn body(
     })
 }
 
-fn client(url: &Url) -> reqwest::Result<Client> {
+pub(in crate::sink) fn client(url: &Url) -> reqwest::Result<Client> {
     let mut builder = Client::builder()
         .user_agent(concat!("roundtrip/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())

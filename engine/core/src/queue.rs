@@ -1,0 +1,367 @@
+//! What is published of the queue each round, and who is told when a number crosses a threshold.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::at::{At, Timestamp};
+use crate::machine::{Decision, Machine, Reason};
+use crate::pace::Pace;
+use crate::retry::Retry;
+
+mod metric;
+mod threshold;
+
+pub use metric::{Counts, LaneCount, Metric};
+use threshold::Finding;
+pub use threshold::{Row, State, Threshold};
+
+/// Whom to tell, and how often it is tried.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueuePolicy {
+    /// Thresholds by name.
+    pub thresholds: BTreeMap<String, Threshold>,
+    /// How often a notification that failed is sent again.
+    pub retry: Retry,
+    /// How long sending one may take.
+    pub attempt_max: Duration,
+}
+
+impl QueuePolicy {
+    /// How long telling of one crossing may take in all; after that another watcher may do it.
+    fn telling_max(&self) -> Duration {
+        self.attempt_max
+            .saturating_add(self.retry.interval_max)
+            .saturating_mul(self.retry.attempts_max)
+    }
+}
+
+/// What somebody is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notice {
+    /// The threshold's name.
+    pub threshold: String,
+    /// Which number crossed it.
+    pub metric: Metric,
+    /// To which side.
+    pub state: State,
+    /// The number.
+    pub value: f64,
+    /// The limit that was crossed.
+    pub limit: f64,
+    /// When it crossed.
+    pub since: Timestamp,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The queue was counted.
+    Counted {
+        /// How many jobs where.
+        counts: Counts,
+        /// What the table says of the thresholds.
+        rows: BTreeMap<String, Row>,
+    },
+    /// Counting failed.
+    CountFailed(String),
+    /// The numbers were published, or could not be: the next round publishes anew.
+    Published,
+    /// The row of a threshold was written: it is on us to tell.
+    Switched(String),
+    /// The row was not as seen: another watcher was first.
+    SwitchLost(String),
+    /// Writing the row failed; the next round tries again.
+    SwitchFailed(String, String),
+    /// Somebody was told.
+    Notified(String),
+    /// Telling failed.
+    NotifyFailed(String, String),
+    /// The row says that it was told, or could not be written.
+    Settled(String),
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Count the queue, and read the rows of the thresholds.
+    Count,
+    /// Publish these numbers, all at once.
+    Publish(Vec<(Metric, f64)>),
+    /// Write a threshold's row, if it is still as seen.
+    Switch {
+        /// The threshold's name.
+        threshold: String,
+        /// The row as it was seen; none where there was none.
+        seen: Option<Row>,
+        /// What it becomes.
+        row: Row,
+    },
+    /// Tell of a crossing.
+    Notify(Notice),
+    /// Take `telling` out of a threshold's row, if it is still this one.
+    Settle {
+        /// The threshold's name.
+        threshold: String,
+        /// The row as it was written.
+        row: Row,
+    },
+}
+
+/// How far telling of a crossing has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Switching,
+    Notifying,
+    Waiting(Timestamp),
+    Settling,
+}
+
+#[derive(Clone, Debug)]
+struct Telling {
+    notice: Notice,
+    row: Row,
+    failures: u32,
+    step: Step,
+}
+
+/// Where the one full round stands that [`Machine::finish`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    Endless,
+    ToBegin,
+    Running,
+    Ended,
+}
+
+/// The decisions of a pipeline that publishes the queue's length.
+#[derive(Debug)]
+pub struct Queue {
+    policy: QueuePolicy,
+    pace: Pace,
+    counting: bool,
+    publishing: bool,
+    /// Since when each number was above its threshold, in this process.
+    over: BTreeMap<String, Timestamp>,
+    telling: BTreeMap<String, Telling>,
+    round: Round,
+    draining: bool,
+    actions: VecDeque<Decision<Action>>,
+}
+
+impl Queue {
+    /// Counts at this pace.
+    pub fn new(policy: QueuePolicy, pace: Pace) -> Self {
+        Self {
+            policy,
+            pace,
+            counting: false,
+            publishing: false,
+            over: BTreeMap::new(),
+            telling: BTreeMap::new(),
+            round: Round::Endless,
+            draining: false,
+            actions: VecDeque::new(),
+        }
+    }
+
+    fn decide(&mut self, action: Action, reason: Reason) {
+        self.actions.push_back(Decision { action, reason });
+    }
+
+    fn counted(&mut self, at: At, counts: &Counts, rows: &BTreeMap<String, Row>) {
+        self.look_ended(at);
+        let numbers = Metric::ALL.map(|metric| (metric, metric.of(counts, at.now)));
+        self.publishing = true;
+        self.decide(
+            Action::Publish(numbers.to_vec()),
+            Reason::key("the queue was counted", "sink.metrics"),
+        );
+        for (name, threshold) in self.policy.thresholds.clone() {
+            let value = threshold.metric.of(counts, at.now);
+            self.judge(at, &name, threshold, value, rows.get(&name).copied());
+        }
+    }
+
+    fn look_ended(&mut self, at: At) {
+        self.counting = false;
+        self.pace.looked(at, false);
+        if self.round == Round::Running {
+            self.round = Round::Ended;
+        } else if self.round == Round::ToBegin {
+            self.pace.hurry();
+        }
+    }
+
+    fn judge(&mut self, at: At, name: &str, threshold: Threshold, value: f64, seen: Option<Row>) {
+        let over = if value > threshold.above {
+            Some(*self.over.entry(name.to_owned()).or_insert(at.now))
+        } else {
+            self.over.remove(name);
+            None
+        };
+        if self.draining || self.telling.contains_key(name) {
+            return;
+        }
+        let (state, since, reason) = match threshold.judge(value, over, seen, at.now) {
+            Finding::Same => return,
+            Finding::Crossed(State::Up) => {
+                let rule = format!("{} is above {}", threshold.metric.as_str(), threshold.above);
+                (State::Up, at.now, Reason::key(rule, "notify.above"))
+            }
+            Finding::Crossed(State::Down) => {
+                let rule = format!("{} is below {}", threshold.metric.as_str(), threshold.below);
+                (State::Down, at.now, Reason::key(rule, "notify.below"))
+            }
+            Finding::Untold => {
+                let row = seen.unwrap_or(Row {
+                    state: State::Down,
+                    since: at.now,
+                    telling: None,
+                });
+                let rule = "the watcher that was to tell of it did not come to the end";
+                (row.state, row.since, Reason::rule(rule))
+            }
+        };
+        let row = Row {
+            state,
+            since,
+            telling: Some(at.now + self.policy.telling_max()),
+        };
+        let limit = match state {
+            State::Up => threshold.above,
+            State::Down => threshold.below,
+        };
+        let notice = Notice {
+            threshold: name.to_owned(),
+            metric: threshold.metric,
+            state,
+            value,
+            limit,
+            since,
+        };
+        let telling = Telling {
+            notice,
+            row,
+            failures: 0,
+            step: Step::Switching,
+        };
+        self.telling.insert(name.to_owned(), telling);
+        let threshold = name.to_owned();
+        self.decide(Action::Switch { threshold, seen, row }, reason);
+    }
+
+    fn notify(&mut self, name: &str, reason: Reason) {
+        if let Some(telling) = self.telling.get_mut(name) {
+            telling.step = Step::Notifying;
+            let notice = telling.notice.clone();
+            self.decide(Action::Notify(notice), reason);
+        }
+    }
+
+    fn settle(&mut self, name: &str, reason: Reason) {
+        if let Some(telling) = self.telling.get_mut(name) {
+            telling.step = Step::Settling;
+            let (threshold, row) = (name.to_owned(), telling.row);
+            self.decide(Action::Settle { threshold, row }, reason);
+        }
+    }
+
+    fn notify_failed(&mut self, at: At, name: &str) {
+        let Some(telling) = self.telling.get_mut(name) else {
+            return;
+        };
+        telling.failures = telling.failures.saturating_add(1);
+        let failures = telling.failures;
+        if !self.policy.retry.allows_after(failures) {
+            let rule = format!("not told: {failures} attempts failed");
+            self.settle(name, Reason::key(rule, "retry.attempts-max"));
+        } else if self.draining {
+            // The row still says that it is to be told: another watcher, or the next start, does.
+            self.telling.remove(name);
+        } else {
+            telling.step = Step::Waiting(at.now + self.policy.retry.delay_after(failures, at.jitter));
+        }
+    }
+
+    fn waited(&mut self, at: At) {
+        let due = |telling: &Telling| matches!(telling.step, Step::Waiting(until) if until <= at.now);
+        let names: Vec<String> = self
+            .telling
+            .iter()
+            .filter(|(_, telling)| due(telling))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in names {
+            self.notify(&name, Reason::key("the last attempt failed", "retry.interval"));
+        }
+    }
+
+    fn may_count(&self) -> bool {
+        !self.draining && !self.counting && !self.publishing && self.round != Round::Ended
+    }
+}
+
+impl Machine for Queue {
+    type Event = Event;
+    type Action = Action;
+
+    fn handle(&mut self, at: At, event: Event) {
+        match event {
+            Event::Counted { counts, rows } => self.counted(at, &counts, &rows),
+            Event::CountFailed(_) => self.look_ended(at),
+            Event::Published => self.publishing = false,
+            Event::Switched(name) => self.notify(&name, Reason::rule("the row is ours")),
+            Event::NotifyFailed(name, _) => self.notify_failed(at, &name),
+            Event::Notified(name) => self.settle(&name, Reason::rule("it was told")),
+            Event::SwitchLost(name) | Event::SwitchFailed(name, _) | Event::Settled(name) => {
+                self.telling.remove(&name);
+            }
+        }
+        self.tick(at);
+    }
+
+    fn tick(&mut self, at: At) {
+        self.waited(at);
+        if self.may_count() && self.pace.is_due(at.now) {
+            self.counting = true;
+            if self.round == Round::ToBegin {
+                self.round = Round::Running;
+            }
+            self.decide(Action::Count, Reason::key("a round is due", "source.lanes"));
+        }
+    }
+
+    fn finish(&mut self, at: At) {
+        self.round = Round::ToBegin;
+        self.pace.hurry();
+        self.tick(at);
+    }
+
+    fn drain(&mut self, _at: At) {
+        self.draining = true;
+        self.telling
+            .retain(|_, telling| !matches!(telling.step, Step::Waiting(_)));
+    }
+
+    fn poll_action(&mut self) -> Option<Decision<Action>> {
+        self.actions.pop_front()
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        let waits = self.telling.values().filter_map(|telling| match telling.step {
+            Step::Waiting(until) => Some(until),
+            Step::Switching | Step::Notifying | Step::Settling => None,
+        });
+        let count = self.may_count().then(|| self.pace.next());
+        waits.chain(count).min()
+    }
+
+    fn is_idle(&self) -> bool {
+        let nothing_more = self.draining || self.round == Round::Ended;
+        let at_rest = !self.counting && !self.publishing && self.telling.is_empty();
+        nothing_more && at_rest && self.actions.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! How many jobs lie where: counted by the service, so that no record travels.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, Select};
+use roundtrip_core::at::Timestamp;
+use roundtrip_core::job::Lane;
+use roundtrip_core::lifecycle::attribute as a;
+
+use super::{Jobs, LANES_INDEX};
+use crate::cloud::fault::Fault;
+use crate::cloud::{fleet, item};
+
+/// When a fetcher reported itself last, in its row.
+const SEEN: &str = "seen";
+
+/// A count, and whether it is all there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// How many there are, at least.
+    pub number: u64,
+    /// Whether the pages did not suffice to count them all.
+    pub truncated: bool,
+}
+
+impl Jobs {
+    /// How many jobs lie in one shard of a lane, due or not, as far as `pages_max` pages tell.
+    pub async fn count(&self, lane: Lane, pages_max: u32) -> Result<Count, Fault> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(LANES_INDEX)
+            .key_condition_expression("#lane = :lane")
+            .expression_attribute_names("#lane", a::LANE)
+            .expression_attribute_values(":lane", AttributeValue::S(lane.to_string()));
+        counted(query, pages_max).await
+    }
+
+    /// When the job of one shard of a lane became due that is due longest; none where none is due.
+    pub async fn oldest(&self, lane: Lane, now: Timestamp) -> Result<Option<Timestamp>, Fault> {
+        let output = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(LANES_INDEX)
+            .key_condition_expression("#lane = :lane AND #due <= :now")
+            .projection_expression("#due")
+            .expression_attribute_names("#lane", a::LANE)
+            .expression_attribute_names("#due", a::DUE)
+            .expression_attribute_values(":lane", AttributeValue::S(lane.to_string()))
+            .expression_attribute_values(":now", AttributeValue::S(item::iso(now)))
+            .limit(1)
+            .send()
+            .await
+            .map_err(|error| Fault::of(&error))?;
+        let due = output.items().first().and_then(|item| item.get(a::DUE));
+        Ok(due
+            .and_then(|due| due.as_s().ok())
+            .and_then(|due| item::moment(due)))
+    }
+
+    /// How many fetchers reported themselves within `window` before `now`, as far as `pages_max` pages tell.
+    pub async fn fetchers(&self, now: Timestamp, window: Duration, pages_max: u32) -> Result<Count, Fault> {
+        let window = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
+        let since = Timestamp(now.0.saturating_sub(window));
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("#client = :fleet")
+            .filter_expression("#seen >= :since")
+            .expression_attribute_names("#client", a::CLIENT)
+            .expression_attribute_names("#seen", SEEN)
+            .expression_attribute_values(":fleet", AttributeValue::S(fleet::PARTITION.to_owned()))
+            .expression_attribute_values(":since", AttributeValue::S(item::iso(since)));
+        counted(query, pages_max).await
+    }
+}
+
+/// Asks for counts alone, page by page.
+async fn counted(query: QueryFluentBuilder, pages_max: u32) -> Result<Count, Fault> {
+    let mut count = Count::default();
+    let mut from = None;
+    for _ in 0..pages_max {
+        let page = query.clone().select(Select::Count).set_exclusive_start_key(from);
+        let output = page.send().await.map_err(|error| Fault::of(&error))?;
+        count.number += u64::try_from(output.count()).unwrap_or(0);
+        from = output.last_evaluated_key().filter(|key| !key.is_empty()).cloned();
+        if from.is_none() {
+            return Ok(count);
+        }
+    }
+    count.truncated = true;
+    Ok(count)
+}
