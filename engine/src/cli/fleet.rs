@@ -7,7 +7,7 @@ use roundtrip_core::at::Timestamp;
 use serde::Serialize;
 
 use super::jobs::{columns, distance, plain, span};
-use super::output::print;
+use super::output::{print, say};
 use super::{Format, process};
 use crate::cloud::Clients;
 use crate::cloud::fleet::{Fetcher, Fleet, Held};
@@ -102,7 +102,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     };
     let exit = print(text.as_bytes())?;
     if !arguments.all && !gone.is_empty() {
-        eprintln!("{} more ended without a word: --all shows them", gone.len());
+        say(&format!(
+            "{} more ended without a word: --all shows them",
+            gone.len()
+        ));
     }
     Ok(exit)
 }

@@ -4,6 +4,7 @@ use roundtrip_core::job::{Job, Lane, LaneKind};
 use roundtrip_core::names::ClientId;
 
 use super::{Desk, Wanted};
+use crate::cli::output::say;
 use crate::cloud::fault::Fault;
 use crate::cloud::item::Item;
 use crate::cloud::jobs::Page;
@@ -96,7 +97,7 @@ impl Desk {
 
     /// Up to `limit` jobs of the whole table that fit.
     pub(super) async fn scanned(&self, limit: usize, fits: &impl Fn(&Job) -> bool) -> Result<Catch> {
-        eprintln!("scanning the table `{}`", self.table);
+        say(&format!("scanning the table `{}`", self.table));
         let (mut found, mut from) = (Catch::default(), None);
         for _ in 0..SCAN_PAGES_MAX {
             let page = self.jobs.all(from).await;

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::find::{Catch, LANES, begins};
 use super::{Desk, Place, columns, distance, plain, span};
 use crate::cli::Format;
-use crate::cli::output::print;
+use crate::cli::output::{print, say};
 use crate::cloud::item::iso;
 use crate::error::{Error, Exit, Result};
 use crate::run::driver::now;
@@ -170,10 +170,10 @@ pub(super) async fn run(arguments: Arguments) -> Result<Exit> {
         Format::Json => print(json(&found)?.as_bytes())?,
     };
     if found.more {
-        eprintln!("there are more: raise --limit, or ask for less");
+        say("there are more: raise --limit, or ask for less");
     }
     if in_lanes && status.is_some_and(Status::is_finished) {
-        eprintln!("finished jobs that were cleaned are in no lane: --all finds them too");
+        say("finished jobs that were cleaned are in no lane: --all finds them too");
     }
     Ok(printed)
 }
