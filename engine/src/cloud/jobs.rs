@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{
 };
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::claim::Malformed;
-use roundtrip_core::job::{Job, Lane, LaneKind};
+use roundtrip_core::job::{Job, Lane, Status};
 use roundtrip_core::lifecycle::{Change, RecordKey, Write, attribute as a};
 use roundtrip_core::names::{JobKey, RESERVED_PREFIX};
 
@@ -135,28 +135,26 @@ impl Jobs {
         })
     }
 
-    /// Jobs of a ready lane that are not queued any more: a foreign fetcher, which does not know lanes, has them.
+    /// Jobs of a lane that have another status than belongs there: a foreign fetcher, which does not know lanes, has
+    /// or had them.
     pub async fn moved_by_foreigners(
         &self,
-        shard: u32,
+        lane: Lane,
+        belongs: Status,
         limit: u32,
         from: Option<Item>,
     ) -> Result<Page, Fault> {
-        let lane = Lane {
-            kind: LaneKind::Ready,
-            shard,
-        };
         let output = self
             .client
             .query()
             .table_name(&self.table)
             .index_name(LANES_INDEX)
             .key_condition_expression("#lane = :lane")
-            .filter_expression("#status <> :queued")
+            .filter_expression("#status <> :belongs")
             .expression_attribute_names("#lane", a::LANE)
             .expression_attribute_names("#status", a::STATUS)
             .expression_attribute_values(":lane", AttributeValue::S(lane.to_string()))
-            .expression_attribute_values(":queued", AttributeValue::S("QUEUED".to_owned()))
+            .expression_attribute_values(":belongs", AttributeValue::S(belongs.as_str().to_owned()))
             .limit(i32::try_from(limit).unwrap_or(i32::MAX))
             .set_exclusive_start_key(from)
             .send()

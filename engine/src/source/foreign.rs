@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use roundtrip_core::claim::Offer;
+use roundtrip_core::job::{Lane, LaneKind, Status};
 
 use super::lanes::{Look, verified};
 use crate::cloud::fault::Fault;
@@ -47,10 +48,21 @@ impl Foreign {
         }
         look.more = from.is_some();
         *self.cursor.lock().unwrap_or_else(PoisonError::into_inner) = from;
-        for shard in 0..self.shards {
+        // Who does not know lanes takes a job and leaves it in the ready one, or ends it in the leased one.
+        let lanes = (0..self.shards).flat_map(|shard| {
+            [
+                (LaneKind::Ready, Status::Queued),
+                (LaneKind::Leased, Status::Processing),
+            ]
+            .map(|(kind, belongs)| (Lane { kind, shard }, belongs))
+        });
+        for (lane, belongs) in lanes {
             let mut from = None;
             for _ in 0..self.pages_max {
-                let page = self.jobs.moved_by_foreigners(shard, LANE_PAGE, from).await?;
+                let page = self
+                    .jobs
+                    .moved_by_foreigners(lane, belongs, LANE_PAGE, from)
+                    .await?;
                 take(&mut look, page.records);
                 from = page.next;
                 if from.is_none() {
