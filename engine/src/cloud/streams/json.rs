@@ -1,14 +1,12 @@
 //! An answer of the stream that the SDK cannot read, read record by record.
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::types::AttributeValue;
+use roundtrip_core::record::Record;
 use roundtrip_core::stream::BadRecord;
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::Records;
 use super::record::{Change, Kind, TTL_PRINCIPAL};
-use crate::cloud::item::Item;
 
 /// The records of an answer; none where the answer itself is no answer.
 pub(super) fn records(body: &[u8]) -> Option<Records> {
@@ -59,44 +57,8 @@ fn record(value: &Value) -> Result<Change, BadRecord> {
     })
 }
 
-fn item(value: &Value) -> Option<Item> {
-    let attributes = value.as_object()?;
-    attributes
-        .iter()
-        .map(|(name, value)| Some((name.clone(), attribute(value)?)))
-        .collect()
-}
-
-/// `{"S": "text"}` and the other types a record of ours may hold. Binary values are none of ours: they are read
-/// as absent.
-fn attribute(value: &Value) -> Option<AttributeValue> {
-    let typed = value.as_object().filter(|typed| typed.len() == 1)?;
-    let (kind, value) = typed.iter().next()?;
-    let texts = || -> Option<Vec<String>> {
-        let values = value.as_array()?;
-        values
-            .iter()
-            .map(|value| Some(value.as_str()?.to_owned()))
-            .collect()
-    };
-    Some(match kind.as_str() {
-        "S" => AttributeValue::S(value.as_str()?.to_owned()),
-        "N" => AttributeValue::N(value.as_str()?.to_owned()),
-        "BOOL" => AttributeValue::Bool(value.as_bool()?),
-        "NULL" | "B" | "BS" => AttributeValue::Null(true),
-        "SS" => AttributeValue::Ss(texts()?),
-        "NS" => AttributeValue::Ns(texts()?),
-        "L" => {
-            let values = value.as_array()?;
-            AttributeValue::L(values.iter().map(attribute).collect::<Option<_>>()?)
-        }
-        "M" => {
-            let values = value.as_object()?;
-            let read = |(name, value): (&String, &Value)| Some((name.clone(), attribute(value)?));
-            AttributeValue::M(values.iter().map(read).collect::<Option<HashMap<_, _>>>()?)
-        }
-        _ => return None,
-    })
+fn item(value: &Value) -> Option<Record> {
+    Record::deserialize(value).ok()
 }
 
 #[cfg(test)]
