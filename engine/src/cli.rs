@@ -16,6 +16,7 @@ pub mod local;
 mod output;
 mod process;
 mod progress;
+pub mod replay;
 pub mod results;
 pub mod role;
 pub mod setup;
@@ -67,6 +68,8 @@ enum Command {
     Jobs(jobs::Command),
     /// Who is alive, with which version, holding what
     Fleet(fleet::Arguments),
+    /// What a role would decide on a recorded history
+    Replay(replay::Arguments),
     /// Looks into one job record
     #[command(subcommand)]
     Job(job::Command),
@@ -112,6 +115,7 @@ fn run(command: Command) -> Result<Exit> {
         Command::Init(arguments) => init::run(arguments),
         Command::Jobs(command) => jobs::run(command),
         Command::Fleet(arguments) => fleet::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::Job(command) => job::run(command),
         Command::Results(command) => results::run(command),
         Command::Keys(command) => keys::run(command),

@@ -106,7 +106,7 @@ pub(super) async fn build(
             ))
         }
         (SourceSpec::Jobs(source), SinkSpec::Requeue) => {
-            let (machine, world) = care(source, Duty::Requeue(middle.retry()?), parts, followers);
+            let (machine, world) = care(source, policy::requeue(&middle)?, parts, followers);
             Ok(running(
                 false,
                 task(move |orders| async move { drive(&name, machine, world, orders).await }),

@@ -151,6 +151,11 @@ pub(crate) fn clean(sink: &DeleteSink) -> Duty {
     }
 }
 
+/// How often a lost job goes to another fetcher.
+pub(crate) fn requeue(middle: &Middle<'_>) -> Result<Duty> {
+    Ok(Duty::Requeue(middle.retry()?))
+}
+
 /// What foreign jobs are given.
 pub(crate) fn admit(sink: &AdmitSink, shards: u32) -> Duty {
     Duty::Admit {

@@ -1,0 +1,17 @@
+//! The decisions a role takes on a recorded history: the machines of production on a virtual clock.
+
+mod care;
+mod change;
+mod chance;
+mod course;
+mod intake;
+mod line;
+mod queue;
+mod role;
+mod run;
+mod table;
+mod world;
+
+pub use line::{Line, Outcome};
+pub use role::{CarePipeline, PaceFrom, Pipeline, QueuePipeline, Role};
+pub use run::{Replay, Settings, Summary};

@@ -1,0 +1,296 @@
+//! The course of a replay: recorded changes, news and schedules in the order of their moments.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use roundtrip_core::at::Timestamp;
+use roundtrip_core::fleet;
+use roundtrip_core::iso;
+use roundtrip_core::job::Job;
+use roundtrip_core::lifecycle::RecordKey;
+use roundtrip_core::machine::Machine as _;
+use roundtrip_core::names::RESERVED_PREFIX;
+use roundtrip_core::record::{Attribute, Record};
+
+use super::care::Care;
+use super::intake;
+use super::line::{Line, Outcome};
+use super::queue::Queue;
+use super::role::{Pipeline, Role};
+use super::table::Row;
+use super::world::{Plan, Verify, World};
+use crate::recording::Entry;
+
+/// How long a replay goes on after the last record where nobody says until when: the longest of the shipped leases,
+/// and what is done about it.
+const TAIL: Duration = Duration::from_mins(10);
+
+/// A machine that wants to be woken at once is woken after this, as production does it.
+const WAKE_MIN: Duration = Duration::from_millis(2);
+
+/// How a replay is run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// Keeps the recorded course: what the role would write is told and not done.
+    pub strict: bool,
+    /// Until when schedules are fired; a while after the last record where none.
+    pub until: Option<Timestamp>,
+    /// What the jitter is made from.
+    pub seed: u64,
+}
+
+/// What a replay was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Records of the recording.
+    pub records: u64,
+    /// What happened in all: records, news, and ticks of the clock.
+    pub events: u64,
+    /// The first moment.
+    pub begin: Option<Timestamp>,
+    /// The last moment.
+    pub end: Option<Timestamp>,
+    /// Decisions by pipeline and action.
+    pub decisions: BTreeMap<(String, String), u64>,
+    /// Jobs in the table at once, at most.
+    pub jobs_max: usize,
+    /// Jobs in the table at the end: neither cleaned nor expired.
+    pub jobs_left: usize,
+}
+
+/// A pipeline at work.
+#[derive(Debug)]
+enum Actor {
+    Care(Box<Care>),
+    Queue(Box<Queue>),
+}
+
+impl Actor {
+    fn wake_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Care(care) => care.machine.wake_at(),
+            Self::Queue(queue) => queue.machine.wake_at(),
+        }
+    }
+
+    fn tick(&mut self, world: &mut World) {
+        match self {
+            Self::Care(care) => {
+                care.machine.tick(world.at(&care.name, ""));
+                care.pump(world);
+            }
+            Self::Queue(queue) => {
+                queue.machine.tick(world.at(&queue.name, ""));
+                queue.pump(world);
+            }
+        }
+    }
+
+    fn tell(&mut self, world: &mut World, key: &RecordKey) {
+        match self {
+            Self::Care(care) => care.tell(world, key),
+            Self::Queue(_) => {}
+        }
+    }
+
+    fn hears(&self, before: Option<&Job>, after: &Job) -> bool {
+        match self {
+            Self::Care(care) => care.interest.is_some_and(|interest| interest.tells(before, after)),
+            Self::Queue(_) => false,
+        }
+    }
+}
+
+/// A role on a recorded history: entries go in, decisions come out.
+pub struct Replay {
+    role: Role,
+    settings: Settings,
+    world: World,
+    actors: Vec<Actor>,
+    /// When each actor is woken.
+    wakes: BTreeSet<(Timestamp, usize)>,
+    wake_of: Vec<Option<Timestamp>>,
+    summary: Summary,
+}
+
+impl Replay {
+    /// A replay of this role. `verify` says whether a record is what its client signed, where the recording does not.
+    pub fn new(role: Role, settings: Settings, verify: impl Fn(&Job) -> Result<(), String> + 'static) -> Self {
+        let verify: Verify = Box::new(verify);
+        let world = World::new(role.plays(), settings.strict, settings.seed, verify);
+        Self {
+            role,
+            settings,
+            world,
+            actors: Vec::new(),
+            wakes: BTreeSet::new(),
+            wake_of: Vec::new(),
+            summary: Summary::default(),
+        }
+    }
+
+    /// Goes on to an entry's moment and lets it happen.
+    pub fn feed(&mut self, entry: Entry) {
+        self.summary.records += 1;
+        let key = entry.key();
+        if key.client.starts_with(RESERVED_PREFIX) {
+            self.row(&entry, key);
+            return;
+        }
+        let recorded = intake::recorded(entry, self.world.now);
+        self.go_to(recorded.at);
+        self.summary.events += 1;
+        self.world.hear(recorded);
+        self.spread();
+        self.summary.jobs_max = self.summary.jobs_max.max(self.world.jobs());
+    }
+
+    /// The decisions since the last call.
+    pub fn lines(&mut self) -> Vec<Line> {
+        let lines = std::mem::take(&mut self.world.lines);
+        for line in lines.iter().filter(|line| line.outcome != Outcome::Trace) {
+            let key = (line.pipeline.clone(), line.action.clone());
+            *self.summary.decisions.entry(key).or_default() += 1;
+        }
+        lines
+    }
+
+    /// Goes on to the end: what is still planned and scheduled until then happens.
+    pub fn finish(&mut self) {
+        if self.summary.begin.is_none() {
+            return;
+        }
+        let last = self.world.now;
+        let end = self.settings.until.unwrap_or(last + TAIL).max(last);
+        self.go_to(end + Duration::from_millis(1));
+        self.world.now = end;
+        self.world.close();
+        self.summary.end = Some(end);
+        self.summary.jobs_left = self.world.jobs();
+    }
+
+    /// What the replay was, so far.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// The clock begins with the first record.
+    fn begin(&mut self, at: Timestamp) {
+        self.world.now = at;
+        self.summary.begin = Some(at);
+        let Role {
+            name,
+            shards,
+            pipelines,
+            ..
+        } = self.role.clone();
+        for (pipeline, policy) in pipelines {
+            let actor = match policy {
+                Pipeline::Care(care) => {
+                    Actor::Care(Box::new(Care::new(&pipeline, &name, shards, &care, &self.world)))
+                }
+                Pipeline::Queue(queue) => Actor::Queue(Box::new(Queue::new(&pipeline, &queue, &self.world))),
+            };
+            self.actors.push(actor);
+            self.wake_of.push(None);
+            self.set_wake(self.actors.len() - 1, at);
+        }
+    }
+
+    /// Lets everything happen that comes before a moment.
+    fn go_to(&mut self, moment: Timestamp) {
+        if self.summary.begin.is_none() {
+            self.begin(moment);
+        }
+        loop {
+            let wake = self.wakes.first().map(|(at, _)| *at);
+            let plan = self.world.next_plan();
+            let Some(next) = wake.into_iter().chain(plan).min().filter(|next| *next < moment) else {
+                break;
+            };
+            self.world.now = self.world.now.max(next);
+            self.summary.events += 1;
+            if plan == Some(next) {
+                self.carry_out();
+            } else if let Some((_, actor)) = self.wakes.first().copied() {
+                self.wake(actor);
+            }
+            self.spread();
+        }
+        self.world.now = self.world.now.max(moment);
+    }
+
+    fn carry_out(&mut self) {
+        match self.world.take_plan() {
+            Some(Plan::Tell { actor, key }) => {
+                if let Some(told) = self.actors.get_mut(actor) {
+                    told.tell(&mut self.world, &key);
+                    self.set_wake(actor, self.world.now);
+                }
+            }
+            Some(Plan::Play(recorded)) => self.world.play(*recorded),
+            Some(Plan::Resume(key)) => self.world.resume(&key),
+            None => {}
+        }
+    }
+
+    fn wake(&mut self, actor: usize) {
+        if let Some(woken) = self.actors.get_mut(actor) {
+            woken.tick(&mut self.world);
+            self.set_wake(actor, self.world.now + WAKE_MIN);
+        }
+    }
+
+    /// Plans the next waking of an actor, not before `earliest`.
+    fn set_wake(&mut self, actor: usize, earliest: Timestamp) {
+        let wake = self.actors.get(actor).and_then(Actor::wake_at);
+        let wake = wake.map(|wake| wake.max(earliest));
+        let Some(planned) = self.wake_of.get_mut(actor) else {
+            return;
+        };
+        if let Some(old) = std::mem::replace(planned, wake) {
+            self.wakes.remove(&(old, actor));
+        }
+        self.wakes.extend(wake.map(|wake| (wake, actor)));
+    }
+
+    /// Tells the pipelines that follow the stream of what changed, after the time news take.
+    fn spread(&mut self) {
+        for (before, key) in std::mem::take(&mut self.world.moved) {
+            let Some(after) = self.world.table.get(&key).and_then(Row::job) else {
+                continue;
+            };
+            let hear = |(_, actor): &(usize, &Actor)| actor.hears(before.as_ref(), after);
+            let told: Vec<usize> = self
+                .actors
+                .iter()
+                .enumerate()
+                .filter(hear)
+                .map(|(actor, _)| actor)
+                .collect();
+            for actor in told {
+                let at = self.world.now + self.role.news_after;
+                let key = key.clone();
+                self.world.plan(at, Plan::Tell { actor, key });
+            }
+        }
+    }
+
+    /// A row that is no job: of those only the reports of fetchers matter.
+    fn row(&mut self, entry: &Entry, key: RecordKey) {
+        if key.client != fleet::PARTITION {
+            return;
+        }
+        match entry.body.after.as_ref().and_then(seen) {
+            Some(seen) => self.world.fleet.insert(key.file, seen),
+            None => self.world.fleet.remove(&key.file),
+        };
+    }
+}
+
+fn seen(row: &Record) -> Option<Timestamp> {
+    row.get("seen").and_then(Attribute::as_text).and_then(iso::read)
+}
+
+#[cfg(test)]
+mod tests;
