@@ -16,6 +16,7 @@ pub mod local;
 mod output;
 mod process;
 mod progress;
+pub mod record;
 pub mod replay;
 pub mod results;
 pub mod role;
@@ -68,6 +69,8 @@ enum Command {
     Jobs(jobs::Command),
     /// Who is alive, with which version, holding what
     Fleet(fleet::Arguments),
+    /// Writes the records of the table's stream into a file as they come
+    Record(record::Arguments),
     /// What a role would decide on a recorded history
     Replay(replay::Arguments),
     /// Looks into one job record
@@ -115,6 +118,7 @@ fn run(command: Command) -> Result<Exit> {
         Command::Init(arguments) => init::run(arguments),
         Command::Jobs(command) => jobs::run(command),
         Command::Fleet(arguments) => fleet::run(&arguments),
+        Command::Record(arguments) => record::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Job(command) => job::run(command),
         Command::Results(command) => results::run(command),

@@ -6,6 +6,7 @@ pub mod codec;
 pub mod dsl;
 pub mod error;
 pub mod ledger;
+pub mod recorder;
 pub mod replay;
 pub mod run;
 pub mod schedule;

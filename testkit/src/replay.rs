@@ -1,8 +1,8 @@
 //! The decisions a role takes on a recorded history: the machines of production on a virtual clock.
 
 mod care;
-mod change;
 mod chance;
+mod change;
 mod course;
 mod intake;
 mod line;

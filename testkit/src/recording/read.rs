@@ -5,8 +5,8 @@ use std::io::{self, BufRead};
 
 use serde::Deserialize;
 
-use super::entry::{Body, Entry, Header, Identity, Kind, Own};
 use super::FORMAT;
+use super::entry::{Body, Entry, Header, Identity, Kind, Own};
 
 /// The longest JSON value that is read, in bytes: a hundred times what a service answers at once.
 const VALUE_BYTES_MAX: usize = 64 << 20;
@@ -196,7 +196,11 @@ impl<R: BufRead> Reader<R> {
                     self.header.get_or_insert(header);
                 }
                 (_, _, _, None) => {
-                    return Err(malformed(first, 1, "it has neither `dynamodb` nor `Records`".to_owned()));
+                    return Err(malformed(
+                        first,
+                        1,
+                        "it has neither `dynamodb` nor `Records`".to_owned(),
+                    ));
                 }
                 (_, _, None, Some(_)) => {
                     return Err(malformed(first, 1, "it has no `eventName`".to_owned()));

@@ -79,7 +79,8 @@ impl Redaction {
     }
 
     fn record(&self, record: &Record) -> Record {
-        let value = |(name, value): (&String, &Attribute)| (name.clone(), self.attribute(name, value, record));
+        let value =
+            |(name, value): (&String, &Attribute)| (name.clone(), self.attribute(name, value, record));
         record.iter().map(value).collect()
     }
 
@@ -143,7 +144,9 @@ impl Redaction {
         if let (Ok(client), Ok(file)) = (client, file) {
             (outline.client, outline.file) = (client, file);
         }
-        outline.name = outline.name.map(|name| format!("redacted-{}", self.hex(&name, 16)));
+        outline.name = outline
+            .name
+            .map(|name| format!("redacted-{}", self.hex(&name, 16)));
         outline.text()
     }
 

@@ -66,14 +66,22 @@ impl Care {
             Action::Look => (String::new(), self.look(world)),
             Action::Delete(job, _) => {
                 let key = RecordKey::from(&job.key);
-                let outcome = if world.strict { Outcome::Told } else { Outcome::Done };
+                let outcome = if world.strict {
+                    Outcome::Told
+                } else {
+                    Outcome::Done
+                };
                 world.say(&self.name, &key.file, "delete-chunks", reason, outcome);
                 (key.file.clone(), Event::Deleted(key, world.sweep(&job)))
             }
             Action::Write(change) => {
                 let made = world.write(&self.name, &change, reason);
                 let (file, key) = (change.key.file.clone(), change.key);
-                let event = if made { Event::Written(key) } else { Event::Lost(key) };
+                let event = if made {
+                    Event::Written(key)
+                } else {
+                    Event::Lost(key)
+                };
                 (file, event)
             }
         }
@@ -116,7 +124,11 @@ impl Care {
 
     fn offer(&self, world: &mut World, key: &RecordKey) -> Option<Offer> {
         // Only jobs without a lane are judged: those in one were judged before.
-        let signature = if self.lane.is_none() { world.signature(key) } else { Ok(()) };
+        let signature = if self.lane.is_none() {
+            world.signature(key)
+        } else {
+            Ok(())
+        };
         Some(Offer {
             job: world.table.get(key)?.job()?.clone(),
             signature,

@@ -26,10 +26,7 @@ const fn mix(hash: u64) -> u64 {
     hash ^ (hash >> 31)
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "53 bits are what a double holds"
-)]
+#[expect(clippy::cast_precision_loss, reason = "53 bits are what a double holds")]
 fn fraction(hash: u64) -> f64 {
     (hash >> 11) as f64 / (1_u64 << 53) as f64
 }

@@ -81,7 +81,8 @@ pub(super) fn act(before: Option<&Job>, after: &Job) -> Act {
         .then(|| after.history.last())
         .flatten();
     let what = news.map(|attempt| attempt.what.as_str());
-    let operator = news.is_some_and(|attempt| attempt.by == OPERATOR || attempt.why == "an operator asked for it");
+    let operator =
+        news.is_some_and(|attempt| attempt.by == OPERATOR || attempt.why == "an operator asked for it");
     let write = match (before.status, after.status) {
         (Status::Queued, Status::Processing) => Write::Claim,
         (Status::Processing, Status::Processing) => {
@@ -157,7 +158,8 @@ pub(super) fn chance(job: &Job, recorded: &Recorded, now: Timestamp) -> Chance {
     let if_so = |holds: bool, why: &str| if holds { Chance::Now } else { never(why) };
     let before = recorded.before.as_ref();
     let holder = before.and_then(|before| before.processor.as_deref());
-    let as_seen = before.is_some_and(|before| before.status == job.status && before.processor == job.processor);
+    let as_seen =
+        before.is_some_and(|before| before.status == job.status && before.processor == job.processor);
     match recorded.act {
         Act::Write(write) => match write {
             Write::Create => never("there is such a job already"),
@@ -221,10 +223,7 @@ pub(super) fn enact(job: &mut Job, before: &Job, after: &Job, shift_ms: i64) {
     };
     if before.history.last() != after.history.last() {
         job.history.extend(after.history.last().cloned());
-        let surplus = job
-            .history
-            .len()
-            .saturating_sub(roundtrip_core::job::HISTORY_MAX);
+        let surplus = job.history.len().saturating_sub(roundtrip_core::job::HISTORY_MAX);
         job.history.drain(..surplus);
     }
 }

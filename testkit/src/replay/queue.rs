@@ -44,7 +44,9 @@ impl Queue {
                 rows: world.notices.clone(),
             },
             Action::Publish(numbers) => {
-                let numbers = numbers.iter().map(|(metric, value)| format!("{} {value}", metric.as_str()));
+                let numbers = numbers
+                    .iter()
+                    .map(|(metric, value)| format!("{} {value}", metric.as_str()));
                 let rule = format!("{}: {}", reason.rule, numbers.collect::<Vec<_>>().join(", "));
                 let reason = Reason { rule, ..reason };
                 world.say(&self.name, "", "publish-metric", reason, Outcome::Done);

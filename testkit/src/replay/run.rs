@@ -95,7 +95,9 @@ impl Actor {
 
     fn hears(&self, before: Option<&Job>, after: &Job) -> bool {
         match self {
-            Self::Care(care) => care.interest.is_some_and(|interest| interest.tells(before, after)),
+            Self::Care(care) => care
+                .interest
+                .is_some_and(|interest| interest.tells(before, after)),
             Self::Queue(_) => false,
         }
     }
@@ -115,7 +117,11 @@ pub struct Replay {
 
 impl Replay {
     /// A replay of this role. `verify` says whether a record is what its client signed, where the recording does not.
-    pub fn new(role: Role, settings: Settings, verify: impl Fn(&Job) -> Result<(), String> + 'static) -> Self {
+    pub fn new(
+        role: Role,
+        settings: Settings,
+        verify: impl Fn(&Job) -> Result<(), String> + 'static,
+    ) -> Self {
         let verify: Verify = Box::new(verify);
         let world = World::new(role.plays(), settings.strict, settings.seed, verify);
         Self {

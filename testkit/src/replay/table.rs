@@ -180,11 +180,12 @@ impl Table {
 
     /// How many processors hold a job.
     pub(super) fn holders(&self) -> u64 {
-        let held = self.lanes.iter().filter(|(lane, _)| lane.kind == LaneKind::Leased);
+        let held = self
+            .lanes
+            .iter()
+            .filter(|(lane, _)| lane.kind == LaneKind::Leased);
         let rows = held.flat_map(|(_, entries)| entries.iter().filter_map(|(_, key)| self.rows.get(key)));
-        let holders: BTreeSet<&str> = rows
-            .filter_map(|row| row.job()?.processor.as_deref())
-            .collect();
+        let holders: BTreeSet<&str> = rows.filter_map(|row| row.job()?.processor.as_deref()).collect();
         u64::try_from(holders.len()).unwrap_or(u64::MAX)
     }
 }

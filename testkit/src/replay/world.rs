@@ -121,7 +121,13 @@ impl World {
         // A fetcher that lost its claim sends a heartbeat at most once more.
         if recorded.act != Act::Write(Write::Heartbeat) {
             let action = recorded.act.as_str();
-            self.say(RECORDING, &recorded.key.file, action, Reason::rule(reason), Outcome::Trace);
+            self.say(
+                RECORDING,
+                &recorded.key.file,
+                action,
+                Reason::rule(reason),
+                Outcome::Trace,
+            );
         }
     }
 
@@ -184,7 +190,11 @@ impl World {
     /// The role wrote to a job: pipelines hear of it, and what the recording had for it may happen now.
     fn wrote(&mut self, before: Option<Job>, key: &RecordKey) {
         self.changed(before, key);
-        if self.courses.get(key).is_some_and(|course| !course.waiting.is_empty()) {
+        if self
+            .courses
+            .get(key)
+            .is_some_and(|course| !course.waiting.is_empty())
+        {
             let due = self.table.get(key).and_then(|row| row.job()?.due);
             self.plan(due.unwrap_or(self.now), Plan::Resume(key.clone()));
         }
@@ -297,8 +307,18 @@ impl World {
             Chance::Later(when) => {
                 let file = recorded.key.file.clone();
                 let why = "waits: the job cannot be taken yet as it was then";
-                self.say(RECORDING, &file, recorded.act.as_str(), Reason::rule(why), Outcome::Trace);
-                self.courses.entry(key.clone()).or_default().waiting.push_back(recorded);
+                self.say(
+                    RECORDING,
+                    &file,
+                    recorded.act.as_str(),
+                    Reason::rule(why),
+                    Outcome::Trace,
+                );
+                self.courses
+                    .entry(key.clone())
+                    .or_default()
+                    .waiting
+                    .push_back(recorded);
                 if let Some(when) = when {
                     self.plan(when, Plan::Resume(key));
                 }

@@ -2,11 +2,12 @@
 
 use roundtrip_core::record::Record;
 use roundtrip_core::stream::BadRecord;
+use roundtrip_testkit::recording::Entry;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::Records;
 use super::record::{Change, Kind, TTL_PRINCIPAL};
+use super::{Entries, Records};
 
 /// The records of an answer; none where the answer itself is no answer.
 pub(super) fn records(body: &[u8]) -> Option<Records> {
@@ -22,6 +23,25 @@ pub(super) fn records(body: &[u8]) -> Option<Records> {
         records.take(record(value));
     }
     Some(records)
+}
+
+/// The records of an answer as a recording keeps them.
+pub(super) fn entries(body: &[u8]) -> Option<Entries> {
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    let next = answer.get("NextShardIterator").and_then(Value::as_str);
+    let mut entries = Entries {
+        next: next.map(str::to_owned),
+        ..Entries::default()
+    };
+    for value in answer.get("Records")?.as_array()? {
+        let sequence = value.pointer("/dynamodb/SequenceNumber").and_then(Value::as_str);
+        let bad = |error: serde_json::Error| BadRecord {
+            sequence: sequence.unwrap_or_default().to_owned(),
+            why: error.to_string(),
+        };
+        entries.take(Entry::deserialize(value).map_err(bad));
+    }
+    Some(entries)
 }
 
 fn record(value: &Value) -> Result<Change, BadRecord> {

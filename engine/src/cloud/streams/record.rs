@@ -1,8 +1,12 @@
 //! One record of the stream, as the SDK gives it.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodbstreams::types::{AttributeValue, OperationType, Record as Streamed};
+use roundtrip_core::at::Timestamp;
 use roundtrip_core::record::{Attribute, Opaque, Record};
 use roundtrip_core::stream::BadRecord;
+use roundtrip_testkit::recording::{Body, Entry, Identity, Kind as Recorded};
 
 /// What happened to an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +56,7 @@ pub(super) fn of_sdk(record: Streamed) -> Result<Change, BadRecord> {
         // The SDK's enum is open.
         Some(_) | None => return Err(bad(&sequence, "its event is none of the three")),
     };
-    let item = |image: std::collections::HashMap<String, AttributeValue>| -> Option<Record> {
+    let item = |image: HashMap<String, AttributeValue>| -> Option<Record> {
         image
             .into_iter()
             .map(|(name, value)| Some((name, attribute(value)?)))
@@ -96,5 +100,55 @@ pub(super) fn attribute(value: AttributeValue) -> Option<Attribute> {
             Attribute::Opaque(Opaque)
         }
         _ => return None,
+    })
+}
+
+/// A record of the stream as a recording keeps it.
+pub(super) fn entry_of_sdk(record: Streamed) -> Result<Entry, BadRecord> {
+    let bad = |sequence: &str, why: &str| BadRecord {
+        sequence: sequence.to_owned(),
+        why: why.to_owned(),
+    };
+    let Some(body) = record.dynamodb else {
+        return Err(bad("", "the record has no body"));
+    };
+    let sequence = body.sequence_number.unwrap_or_default();
+    let kind = match record.event_name {
+        Some(OperationType::Insert) => Recorded::Insert,
+        Some(OperationType::Modify) => Recorded::Modify,
+        Some(OperationType::Remove) => Recorded::Remove,
+        // The SDK's enum is open.
+        Some(_) | None => return Err(bad(&sequence, "its event is none of the three")),
+    };
+    let image = |image: Option<HashMap<String, AttributeValue>>| -> Result<Option<Record>, BadRecord> {
+        let read = |image: HashMap<String, AttributeValue>| -> Option<Record> {
+            let attributes = image.into_iter();
+            attributes
+                .map(|(name, value)| Some((name, attribute(value)?)))
+                .collect()
+        };
+        let unreadable = || bad(&sequence, "an attribute has a type this version does not know");
+        image.map(|image| read(image).ok_or_else(unreadable)).transpose()
+    };
+    let keys = image(body.keys)?.ok_or_else(|| bad(&sequence, "it has no keys"))?;
+    let (before, after) = (image(body.old_image)?, image(body.new_image)?);
+    let created = body.approximate_creation_date_time;
+    Ok(Entry {
+        id: record.event_id,
+        kind,
+        identity: record.user_identity.map(|identity| Identity {
+            kind: identity.r#type,
+            principal: identity.principal_id,
+        }),
+        body: Body {
+            created: created.and_then(|moment| Some(Timestamp(moment.to_millis().ok()?))),
+            keys,
+            before,
+            after,
+            sequence: (!sequence.is_empty()).then_some(sequence),
+            size_bytes: body.size_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+            view: body.stream_view_type.map(|view| view.as_str().to_owned()),
+        },
+        own: None,
     })
 }
