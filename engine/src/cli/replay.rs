@@ -67,7 +67,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     };
     for entry in open(&arguments.recording)? {
         let entry = entry.map_err(|error| unreadable(&arguments.recording, error))?;
-        replay.feed(entry);
+        replay.feed(&entry);
         print(replay.lines())?;
     }
     replay.finish();

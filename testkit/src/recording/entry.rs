@@ -1,4 +1,4 @@
-//! One record of the table's stream, as GetRecords returns it, with what the recorder adds.
+//! One record of the table's stream, as `GetRecords` returns it, with what the recorder adds.
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::iso;

@@ -1,4 +1,4 @@
-//! Reads recordings as a stream: JSON Lines of our own, answers of GetRecords, events as Lambda gets them.
+//! Reads recordings as a stream: JSON Lines of our own, answers of `GetRecords`, events as Lambda gets them.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead};
@@ -163,8 +163,8 @@ impl<R: BufRead> Reader<R> {
             return Ok(false);
         };
         let malformed = |line, column, what: String| ReadError::Malformed { line, column, what };
-        let mut texts = serde_json::Deserializer::from_slice(&self.buffer).into_iter::<Value>();
-        while let Some(value) = texts.next() {
+        let values = serde_json::Deserializer::from_slice(&self.buffer).into_iter::<Value>();
+        for value in values {
             let value = value.map_err(|error| {
                 let text = error.to_string();
                 let what = text.split(" at line ").next().unwrap_or_default().to_owned();

@@ -1,5 +1,6 @@
 //! Takes what is personal out of entries: the same name always becomes the same other name.
 
+use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hasher as _};
 
 use roundtrip_core::lifecycle::attribute as a;
@@ -107,7 +108,7 @@ impl Redaction {
             a::FILE => self.file(text),
             a::OUTLINE => self.outline(text),
             a::SIGNATURE | a::OUTLINE_SIGNATURE => self.hex(text, text.len().min(144)),
-            a::RESULTS if self.is_object(text, record) => {
+            a::RESULTS if is_object(text, record) => {
                 let key = self.key_of(record);
                 key.map_or_else(|| self.hex(text, 16), |key| key.results())
             }
@@ -150,12 +151,6 @@ impl Redaction {
         outline.text()
     }
 
-    /// Whether a result is the name of the object it lies in.
-    fn is_object(&self, text: &str, record: &Record) -> bool {
-        let name = |name| record.get(name).and_then(Attribute::as_text).unwrap_or_default();
-        text == format!("{}/{}/results", name(a::CLIENT), name(a::FILE))
-    }
-
     fn key_of(&self, record: &Record) -> Option<JobKey> {
         let name = |name| record.get(name).and_then(Attribute::as_text);
         Some(JobKey {
@@ -176,11 +171,17 @@ impl Redaction {
                 hasher.write_u64(word);
             }
             hasher.write(text.as_bytes());
-            hex.push_str(&format!("{:016x}", hasher.finish()));
+            let _ = write!(hex, "{:016x}", hasher.finish());
         }
         hex.truncate(digits);
         hex
     }
+}
+
+/// Whether a result is the name of the object it lies in.
+fn is_object(text: &str, record: &Record) -> bool {
+    let name = |name| record.get(name).and_then(Attribute::as_text).unwrap_or_default();
+    text == format!("{}/{}/results", name(a::CLIENT), name(a::FILE))
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ impl Care {
                     Outcome::Done
                 };
                 world.say(&self.name, &key.file, "delete-chunks", reason, outcome);
-                (key.file.clone(), Event::Deleted(key, world.sweep(&job)))
+                (key.file.clone(), Event::Deleted(key, World::sweep(&job)))
             }
             Action::Write(change) => {
                 let made = world.write(&self.name, &change, reason);

@@ -61,10 +61,9 @@ impl Recorded {
                 | Write::Release => plays.claim,
                 Write::Requeue | Write::GiveUp => plays.requeue,
                 Write::Cleaned | Write::Keep => plays.clean,
-                Write::Admit => plays.admit,
                 Write::Adopt => plays.admit || plays.requeue,
                 Write::Refuse if had_lane => plays.claim,
-                Write::Refuse => plays.admit,
+                Write::Admit | Write::Refuse => plays.admit,
                 Write::Create | Write::Cancel => false,
             },
             Act::OperatorRequeue | Act::Deleted | Act::Other => false,
@@ -110,9 +109,8 @@ pub(super) fn act(before: Option<&Job>, after: &Job) -> Act {
         (Status::Processing, Status::Queued) => match what {
             Some("requeue") if operator => return Act::OperatorRequeue,
             Some("requeue") => Write::Requeue,
-            Some(_) => Write::Release,
             None if after.retries > before.retries => Write::Requeue,
-            None => Write::Release,
+            Some(_) | None => Write::Release,
         },
         (Status::Error, Status::Queued) => return Act::OperatorRequeue,
         (Status::Queued, Status::Queued) => match (before.lane, after.lane) {

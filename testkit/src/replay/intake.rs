@@ -14,7 +14,7 @@ use crate::recording::{Entry, Kind};
 const CLOCKS_APART_MS: i64 = 2_000;
 
 /// What an entry says of a job.
-pub(super) fn recorded(entry: Entry, now: Timestamp) -> Recorded {
+pub(super) fn recorded(entry: &Entry, now: Timestamp) -> Recorded {
     let key = entry.key();
     let verdict = entry.verdict().cloned();
     let sequence = entry.place().unwrap_or_default();

@@ -80,6 +80,7 @@ pub struct QueuePipeline {
 
 /// What a role does itself, so that the recorded writes of its like are left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "a set of duties, each there or not")]
 pub(super) struct Plays {
     pub(super) clean: bool,
     pub(super) requeue: bool,

@@ -136,11 +136,11 @@ impl Replay {
     }
 
     /// Goes on to an entry's moment and lets it happen.
-    pub fn feed(&mut self, entry: Entry) {
+    pub fn feed(&mut self, entry: &Entry) {
         self.summary.records += 1;
         let key = entry.key();
         if key.client.starts_with(RESERVED_PREFIX) {
-            self.row(&entry, key);
+            self.row(entry, key);
             return;
         }
         let recorded = intake::recorded(entry, self.world.now);

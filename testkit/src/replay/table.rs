@@ -59,7 +59,7 @@ impl Row {
 #[derive(Debug)]
 pub(super) enum Applied {
     /// It was made; the job before and after it.
-    Made(Option<Job>),
+    Made(Option<Box<Job>>),
     /// Its condition did not hold.
     Refused,
 }
@@ -113,7 +113,7 @@ impl Table {
             return Applied::Refused;
         }
         let before = self.change(&wanted.key, |row| {
-            let before = row.job.as_ref().ok().cloned();
+            let before = row.job.as_ref().ok().cloned().map(Box::new);
             change::make(row, wanted);
             row.ours = true;
             before

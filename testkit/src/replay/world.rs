@@ -150,7 +150,7 @@ impl World {
 
     /// What a deletion finds. A recording says nothing of objects: whatever was fetched or completed was whole, and so,
     /// it is taken, was the rest.
-    pub(super) fn sweep(&self, job: &Job) -> Swept {
+    pub(super) fn sweep(job: &Job) -> Swept {
         Swept {
             objects: job.chunks.saturating_add(u64::from(job.outline.is_some())),
             manifest: job.outline.is_some(),
@@ -171,7 +171,7 @@ impl World {
             }
             Applied::Made(before) => {
                 self.say(pipeline, file, action, reason, Outcome::Done);
-                self.wrote(before, &change.key);
+                self.wrote(before.map(|job| *job), &change.key);
                 true
             }
         }
