@@ -283,15 +283,15 @@ async fn read_once(
 fn tagged(mut entry: Entry, shard: &str, arrived: &str) -> Entry {
     let after = entry.body.after.as_ref();
     let before = entry.body.before.as_ref();
-    let is_new = |name: &&str| {
+    let is_new = |name: &str| {
         let (was, is) = (
-            before.and_then(|image| image.get(*name)),
-            after.and_then(|image| image.get(*name)),
+            before.and_then(|image| image.get(name)),
+            after.and_then(|image| image.get(name)),
         );
         was != is
     };
     let is_job = !entry.key().client.starts_with(RESERVED_PREFIX);
-    let may_differ = entry.kind == Kind::Insert || SIGNED.iter().any(|name| is_new(&name));
+    let may_differ = entry.kind == Kind::Insert || SIGNED.iter().any(|name| is_new(name));
     let job = after.filter(|_| is_job && may_differ).map(Job::read);
     let signature = job.and_then(Result::ok).map(|job| Verdict(verified(&job)));
     entry.own = Some(Own {

@@ -147,10 +147,12 @@ fn create(path: &Path) -> Result<File> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => Error::usage(format!("{} is there already", path.display()))
-            .hint("name another file with --out: a recording is never written over"),
-        _ => Error::usage(format!("{} cannot be made", path.display())).because(error),
+    options.open(path).map_err(|error| {
+        if error.kind() == ErrorKind::AlreadyExists {
+            return Error::usage(format!("{} is there already", path.display()))
+                .hint("name another file with --out: a recording is never written over");
+        }
+        Error::usage(format!("{} cannot be made", path.display())).because(error)
     })
 }
 

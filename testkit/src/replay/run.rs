@@ -298,5 +298,3 @@ fn seen(row: &Record) -> Option<Timestamp> {
     row.get("seen").and_then(Attribute::as_text).and_then(iso::read)
 }
 
-#[cfg(test)]
-mod tests;
