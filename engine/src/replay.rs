@@ -1,7 +1,7 @@
 //! Roles for replay: the specs of a role with the very policies that production decides by.
 
 use roundtrip_core::job::Job;
-use roundtrip_testkit::replay::{CarePipeline, PaceFrom, Pipeline, QueuePipeline, Role};
+use roundtrip_testkit::replay::{AnalysePipeline, CarePipeline, PaceFrom, Pipeline, QueuePipeline, Role};
 
 use crate::dsl::spec::{JobsSource, PipelineSpec, RoleSpec, SinkSpec, SourceSpec};
 use crate::error::Result;
@@ -12,7 +12,7 @@ use crate::source::lanes;
 pub fn role(spec: &RoleSpec) -> Result<(Role, Vec<String>)> {
     let (mut pipelines, mut left) = (Vec::new(), Vec::new());
     for (name, pipeline) in &spec.pipelines {
-        match part(pipeline, spec.store.shards)? {
+        match part(pipeline, spec)? {
             Some(part) => pipelines.push((name.clone(), part)),
             None => left.push(name.clone()),
         }
@@ -31,9 +31,19 @@ pub fn verify(job: &Job) -> Result<(), String> {
     lanes::verified(job)
 }
 
-fn part(spec: &PipelineSpec, shards: u32) -> Result<Option<Pipeline>> {
+fn part(spec: &PipelineSpec, role: &RoleSpec) -> Result<Option<Pipeline>> {
+    let (bucket, shards) = (role.store.bucket.as_str(), role.store.shards);
     let middle = Middle { spec };
     let part = match (&spec.source, &spec.sink) {
+        (SourceSpec::Jobs(source), SinkSpec::Processor(_)) => {
+            let from = source.clone();
+            Pipeline::Analyse(Box::new(AnalysePipeline {
+                worker: policy::worker(&middle, "", bucket)?,
+                fleet: policy::fleet(middle.claim()?),
+                pace: PaceFrom::new(move |since| policy::jobs_pace(&from, since)),
+                batch_max: usize::try_from(source.batch_max).unwrap_or(usize::MAX),
+            }))
+        }
         (SourceSpec::Jobs(source), SinkSpec::Delete(sink)) => care(source, policy::clean(sink)),
         (SourceSpec::Jobs(source), SinkSpec::Requeue) => care(source, policy::requeue(&middle)?),
         (SourceSpec::Foreign(source), SinkSpec::Admit(sink)) => {

@@ -8,7 +8,7 @@ use clap::Args;
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::iso;
 use roundtrip_testkit::recording::{ReadError, Reader};
-use roundtrip_testkit::replay::{Line, Replay, Settings};
+use roundtrip_testkit::replay::{Line, Replay, Settings, Survey};
 
 use super::{Format, output};
 use crate::dsl::{self, Layers};
@@ -56,7 +56,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
         until: arguments.until,
         seed: arguments.seed,
     };
+    let needs_survey = role.needs_survey();
     let mut replay = Replay::new(role, settings, replay::verify);
+    if needs_survey {
+        replay = replay.with(survey(&arguments.recording)?);
+    }
     let mut out = BufWriter::new(io::stdout().lock());
     let mut print = |lines: Vec<Line>| -> Result<()> {
         let printed = lines.iter().try_for_each(|line| match arguments.format {
@@ -75,6 +79,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     out.flush()
         .map_err(|error| Error::failed("could not write to standard output").because(error))?;
     Ok(Exit::Done)
+}
+
+/// Reads a recording for what it tells of its fetchers.
+fn survey(path: &Path) -> Result<Survey> {
+    if path == Path::new("-") {
+        return Err(
+            Error::usage("this role is replayed in two readings of the recording")
+                .hint("name a file in place of standard input"),
+        );
+    }
+    let mut survey = Survey::new();
+    for entry in open(path)? {
+        survey.take(&entry.map_err(|error| unreadable(path, error))?);
+    }
+    Ok(survey)
 }
 
 /// Opens a recording.

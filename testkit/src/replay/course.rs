@@ -59,7 +59,8 @@ impl Recorded {
                 | Write::Complete
                 | Write::Fail
                 | Write::Release => plays.claim,
-                Write::Requeue | Write::GiveUp => plays.requeue,
+                // A replayed fetcher is lost when the recorded one was, and its jobs then: not when they were.
+                Write::Requeue | Write::GiveUp => plays.requeue || plays.claim,
                 Write::Cleaned | Write::Keep => plays.clean,
                 Write::Adopt => plays.admit || plays.requeue,
                 Write::Refuse if had_lane => plays.claim,
@@ -150,7 +151,7 @@ pub(super) enum Chance {
 
 /// Holds a recorded change against the job as it is now: the conditions of the lifecycle, under which whoever made it
 /// would have tried.
-pub(super) fn chance(job: &Job, recorded: &Recorded, now: Timestamp) -> Chance {
+pub(super) fn chance(job: &Job, recorded: &Recorded, now: Timestamp, plays: Plays) -> Chance {
     let status = job.status.as_str();
     let never = |why: &str| Chance::Never(format!("{why} (the job is {status})"));
     let if_so = |holds: bool, why: &str| if holds { Chance::Now } else { never(why) };
@@ -173,10 +174,13 @@ pub(super) fn chance(job: &Job, recorded: &Recorded, now: Timestamp) -> Chance {
                 let mine = job.status == Status::Processing && job.processor.as_deref() == holder;
                 if_so(mine, "the claim is not held any more")
             }
+            Write::Cancel if plays.claim => if_so(!job.status.is_finished(), "the job has ended"),
             Write::Requeue | Write::GiveUp | Write::Adopt | Write::Cancel => {
                 if_so(as_seen, "the job is not as it was seen")
             }
-            Write::Cleaned | Write::Keep => if_so(job.status.is_finished(), "the job is not finished"),
+            Write::Cleaned | Write::Keep if job.status.is_finished() => Chance::Now,
+            // Whoever cleans finds it when it is finished.
+            Write::Cleaned | Write::Keep => Chance::Later(None),
             Write::Admit => {
                 let waits = job.lane.is_none() && job.status == Status::Queued && job.processor.is_none();
                 if_so(waits, "the job is in a lane")
@@ -186,6 +190,7 @@ pub(super) fn chance(job: &Job, recorded: &Recorded, now: Timestamp) -> Chance {
                 if_so(waits, "the job is not to be taken any more")
             }
         },
+        Act::OperatorRequeue if plays.claim => if_so(job.status != Status::Completed, "the job is completed"),
         Act::OperatorRequeue => if_so(as_seen, "the job is not as the operator saw it"),
         Act::Deleted | Act::Other => Chance::Now,
     }

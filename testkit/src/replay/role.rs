@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::caretaker::Duty;
+use roundtrip_core::fleet::FleetPolicy;
 use roundtrip_core::job::LaneKind;
 use roundtrip_core::news::Interest;
 use roundtrip_core::pace::Pace;
 use roundtrip_core::queue::QueuePolicy;
+use roundtrip_core::worker::WorkerPolicy;
 
 /// A pace that begins at a moment: a calendar has to know which moments have passed.
 #[derive(Clone)]
@@ -48,10 +50,25 @@ pub struct Role {
 /// A pipeline.
 #[derive(Clone, Debug)]
 pub enum Pipeline {
+    /// Claims jobs and hands their files to the processor: once for each fetcher of the recording.
+    Analyse(Box<AnalysePipeline>),
     /// Looks after jobs.
     Care(CarePipeline),
     /// Publishes how long the queue is.
     Queue(QueuePipeline),
+}
+
+/// A pipeline that claims jobs.
+#[derive(Clone, Debug)]
+pub struct AnalysePipeline {
+    /// How it claims; each fetcher does so under the name it was recorded with.
+    pub worker: WorkerPolicy,
+    /// What it reports, and when it rests.
+    pub fleet: FleetPolicy,
+    /// When it looks.
+    pub pace: PaceFrom,
+    /// Jobs one request brings, at most.
+    pub batch_max: usize,
 }
 
 /// A pipeline that looks after jobs.
@@ -89,6 +106,11 @@ pub(super) struct Plays {
 }
 
 impl Role {
+    /// Whether its replay needs a [`Survey`](super::Survey) of the recording.
+    pub fn needs_survey(&self) -> bool {
+        self.plays().claim
+    }
+
     pub(super) fn plays(&self) -> Plays {
         let mut plays = Plays::default();
         for (_, pipeline) in &self.pipelines {
@@ -98,6 +120,7 @@ impl Role {
                     Duty::Requeue(_) => plays.requeue = true,
                     Duty::Admit { .. } => plays.admit = true,
                 },
+                Pipeline::Analyse(_) => plays.claim = true,
                 Pipeline::Queue(_) => {}
             }
         }

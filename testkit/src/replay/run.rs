@@ -1,6 +1,7 @@
 //! The course of a replay: recorded changes, news and schedules in the order of their moments.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
@@ -12,11 +13,13 @@ use roundtrip_core::machine::Machine as _;
 use roundtrip_core::names::RESERVED_PREFIX;
 use roundtrip_core::record::{Attribute, Record};
 
+use super::analyse::Analyse;
 use super::care::Care;
 use super::intake;
 use super::line::{Line, Outcome};
 use super::queue::Queue;
-use super::role::{Pipeline, Role};
+use super::role::{AnalysePipeline, Pipeline, Role};
+use super::survey::{Fetcher, Survey};
 use super::table::Row;
 use super::world::{Plan, Verify, World};
 use crate::recording::Entry;
@@ -61,6 +64,7 @@ pub struct Summary {
 /// A pipeline at work.
 #[derive(Debug)]
 enum Actor {
+    Analyse(Box<Analyse>),
     Care(Box<Care>),
     Queue(Box<Queue>),
 }
@@ -68,6 +72,8 @@ enum Actor {
 impl Actor {
     fn wake_at(&self) -> Option<Timestamp> {
         match self {
+            Self::Analyse(fetcher) if fetcher.dead => None,
+            Self::Analyse(fetcher) => fetcher.machine.wake_at(),
             Self::Care(care) => care.machine.wake_at(),
             Self::Queue(queue) => queue.machine.wake_at(),
         }
@@ -75,6 +81,10 @@ impl Actor {
 
     fn tick(&mut self, world: &mut World) {
         match self {
+            Self::Analyse(fetcher) => {
+                fetcher.machine.tick(world.at(&fetcher.name, ""));
+                fetcher.pump(world);
+            }
             Self::Care(care) => {
                 care.machine.tick(world.at(&care.name, ""));
                 care.pump(world);
@@ -89,7 +99,7 @@ impl Actor {
     fn tell(&mut self, world: &mut World, key: &RecordKey) {
         match self {
             Self::Care(care) => care.tell(world, key),
-            Self::Queue(_) => {}
+            Self::Analyse(_) | Self::Queue(_) => {}
         }
     }
 
@@ -98,7 +108,7 @@ impl Actor {
             Self::Care(care) => care
                 .interest
                 .is_some_and(|interest| interest.tells(before, after)),
-            Self::Queue(_) => false,
+            Self::Analyse(_) | Self::Queue(_) => false,
         }
     }
 }
@@ -107,6 +117,7 @@ impl Actor {
 pub struct Replay {
     role: Role,
     settings: Settings,
+    survey: Rc<Survey>,
     world: World,
     actors: Vec<Actor>,
     /// When each actor is woken.
@@ -127,11 +138,22 @@ impl Replay {
         Self {
             role,
             settings,
+            survey: Rc::default(),
             world,
             actors: Vec::new(),
             wakes: BTreeSet::new(),
             wake_of: Vec::new(),
             summary: Summary::default(),
+        }
+    }
+
+    /// The same replay with what the recording tells of its fetchers.
+    #[must_use]
+    pub fn with(self, mut survey: Survey) -> Self {
+        survey.close();
+        Self {
+            survey: Rc::new(survey),
+            ..self
         }
     }
 
@@ -192,6 +214,10 @@ impl Replay {
         } = self.role.clone();
         for (pipeline, policy) in pipelines {
             let actor = match policy {
+                Pipeline::Analyse(analyse) => {
+                    self.begin_fetchers(&pipeline, &analyse);
+                    continue;
+                }
                 Pipeline::Care(care) => {
                     Actor::Care(Box::new(Care::new(&pipeline, &name, shards, &care, &self.world)))
                 }
@@ -200,6 +226,29 @@ impl Replay {
             self.actors.push(actor);
             self.wake_of.push(None);
             self.set_wake(self.actors.len() - 1, at);
+        }
+    }
+
+    /// Every fetcher of the recording takes part from its first claim on, until it went silent.
+    fn begin_fetchers(&mut self, pipeline: &str, policy: &AnalysePipeline) {
+        let survey = Rc::clone(&self.survey);
+        let nobody = [Fetcher::unrecorded(self.world.now)];
+        let fetchers = if survey.fetchers().is_empty() {
+            &nobody
+        } else {
+            survey.fetchers()
+        };
+        for fetcher in fetchers {
+            let (actor, shards) = (self.actors.len(), self.role.shards);
+            let mut analyse = Analyse::new(pipeline, policy, fetcher, &survey, actor, shards, &self.world);
+            analyse.others = fetchers.len() > 1;
+            self.actors.push(Actor::Analyse(Box::new(analyse)));
+            self.wake_of.push(None);
+            self.set_wake(actor, fetcher.from);
+            if let Some(until) = fetcher.until {
+                self.world
+                    .plan(until + Duration::from_millis(1), Plan::Die(actor));
+            }
         }
     }
 
@@ -234,6 +283,24 @@ impl Replay {
                     self.set_wake(actor, self.world.now);
                 }
             }
+            Some(Plan::Turn {
+                actor,
+                key,
+                number,
+                turn,
+            }) => {
+                if let Some(Actor::Analyse(fetcher)) = self.actors.get_mut(actor) {
+                    fetcher.turn(&mut self.world, &key, number, turn);
+                    self.set_wake(actor, self.world.now);
+                }
+            }
+            Some(Plan::Die(actor)) => {
+                if let Some(Actor::Analyse(fetcher)) = self.actors.get_mut(actor) {
+                    fetcher.die(&mut self.world);
+                    self.set_wake(actor, self.world.now);
+                }
+            }
+            Some(Plan::Rescue(key)) => self.world.rescue(&key),
             Some(Plan::Play(recorded)) => self.world.play(*recorded),
             Some(Plan::Resume(key)) => self.world.resume(&key),
             None => {}
@@ -297,4 +364,3 @@ impl Replay {
 fn seen(row: &Record) -> Option<Timestamp> {
     row.get("seen").and_then(Attribute::as_text).and_then(iso::read)
 }
-

@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::Duration;
 
 use roundtrip_core::at::{At, Timestamp};
 use roundtrip_core::caretaker::Swept;
-use roundtrip_core::job::Job;
-use roundtrip_core::lifecycle::{Change, RecordKey, Write};
+use roundtrip_core::job::{Job, Status};
+use roundtrip_core::lifecycle::{self, Change, RecordKey, Write};
 use roundtrip_core::machine::Reason;
+use roundtrip_core::names::JobKey;
 use roundtrip_core::queue;
 
+use super::analyse::Turn;
 use super::chance;
 use super::course::{self, Act, Chance, Recorded};
 use super::line::{Line, Outcome, RECORDING};
@@ -18,6 +21,10 @@ use super::table::{Applied, Row, Table};
 
 /// Jobs remembered after they left the table, at most: what the recording tells of them later is refused.
 const GONE_MAX: usize = 1 << 20;
+
+/// How long after the end of a lease a job is given back, where the role does not do that itself: half of what the
+/// shipped watcher takes at most.
+const RESCUE_AFTER: Duration = Duration::from_secs(15);
 
 /// Says whether a record is what its client signed.
 pub(super) type Verify = Box<dyn Fn(&Job) -> Result<(), String>>;
@@ -31,6 +38,17 @@ pub(super) enum Plan {
     Play(Box<Recorded>),
     /// A recorded change that waits is tried again.
     Resume(RecordKey),
+    /// Something happens to the work of a fetcher.
+    Turn {
+        actor: usize,
+        key: JobKey,
+        number: u64,
+        turn: Turn,
+    },
+    /// A fetcher goes silent for good.
+    Die(usize),
+    /// A job is given back if its lease has ended, as a watcher would.
+    Rescue(RecordKey),
 }
 
 /// A job whose recorded course goes on later than it did.
@@ -59,6 +77,8 @@ pub(super) struct World {
     gone_order: VecDeque<u64>,
     /// With the recorded course kept: which write was told last of a job, and in which state of it.
     told: HashMap<RecordKey, (Write, u128)>,
+    /// How often each job was claimed.
+    attempts: HashMap<RecordKey, usize>,
     seed: u64,
     verify: Verify,
 }
@@ -80,6 +100,7 @@ impl World {
             gone: HashSet::new(),
             gone_order: VecDeque::new(),
             told: HashMap::new(),
+            attempts: HashMap::new(),
             seed,
             verify,
         }
@@ -215,6 +236,7 @@ impl World {
     fn forget(&mut self, key: &RecordKey) {
         self.table.remove(key);
         self.told.remove(key);
+        self.attempts.remove(key);
         if self.gone.insert(hash(key)) {
             self.gone_order.push_back(hash(key));
         }
@@ -302,7 +324,7 @@ impl World {
         let (true, false, Some(job)) = (row.ours, self.strict, &before) else {
             return self.overwrite(recorded, before);
         };
-        match course::chance(job, &recorded, self.now) {
+        match course::chance(job, &recorded, self.now, self.plays) {
             Chance::Now => self.enact(&recorded, before),
             Chance::Later(when) => {
                 let file = recorded.key.file.clone();
@@ -370,7 +392,7 @@ impl World {
             return;
         };
         let job = self.table.get(key).and_then(Row::job);
-        let chance = job.map(|job| course::chance(job, &recorded, self.now));
+        let chance = job.map(|job| course::chance(job, &recorded, self.now, self.plays));
         if let Some(Chance::Later(when)) = chance {
             course.waiting.push_front(recorded);
             if let Some(when) = when {
@@ -385,6 +407,40 @@ impl World {
         for recorded in rest {
             let at = Timestamp(recorded.at.0.saturating_add(shift_ms));
             self.plan(at, Plan::Play(Box::new(recorded)));
+        }
+    }
+
+    /// Which attempt of a job this is, from 0.
+    pub(super) fn next_attempt(&mut self, key: &RecordKey) -> usize {
+        let next = self.attempts.entry(key.clone()).or_default();
+        *next += 1;
+        *next - 1
+    }
+
+    /// Has a job given back when its lease has ended, unless the role does so.
+    pub(super) fn plan_rescue(&mut self, key: &RecordKey) {
+        let due = self.table.get(key).and_then(|row| row.job()?.due);
+        if let (false, Some(due)) = (self.plays.requeue, due) {
+            self.plan(due + RESCUE_AFTER, Plan::Rescue(key.clone()));
+        }
+    }
+
+    /// Gives a job back whose lease has ended.
+    pub(super) fn rescue(&mut self, key: &RecordKey) {
+        let Some(job) = self.table.get(key).and_then(Row::job) else {
+            return;
+        };
+        if job.status != Status::Processing {
+            return;
+        }
+        if job.due.is_none_or(|due| due >= self.now) {
+            return self.plan_rescue(key);
+        }
+        let change = lifecycle::requeue(job, self.now, self.now, "its lease ended");
+        if let Applied::Made(before) = self.table.apply(&change) {
+            let reason = Reason::rule("its lease ended: a watcher gives it back");
+            self.say(RECORDING, &key.file, "requeue", reason, Outcome::Trace);
+            self.wrote(before.map(|job| *job), key);
         }
     }
 

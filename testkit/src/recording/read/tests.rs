@@ -40,7 +40,9 @@ fn what_is_written_reads_the_same() {
     let entries = read(ENTRY).unwrap();
     let mut writer = Writer::new(Vec::new());
     writer.header(Some("a test"), Some("made by hand")).unwrap();
-    entries.iter().for_each(|entry| writer.entry(entry).unwrap());
+    for entry in &entries {
+        writer.entry(entry).unwrap();
+    }
     let text = writer.into_inner();
     let mut reader = Reader::new(text.as_slice());
     let again: Vec<Entry> = reader.by_ref().map(Result::unwrap).collect();
