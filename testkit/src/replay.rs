@@ -4,6 +4,8 @@ mod analyse;
 mod care;
 mod chance;
 mod change;
+mod client;
+mod compare;
 mod course;
 mod intake;
 mod line;
@@ -14,7 +16,10 @@ mod survey;
 mod table;
 mod world;
 
+pub use compare::{Comparison, Difference, Effect, Side};
 pub use line::{Line, Outcome};
-pub use role::{AnalysePipeline, CarePipeline, PaceFrom, Pipeline, QueuePipeline, Role};
+pub use role::{
+    AnalysePipeline, CarePipeline, CollectPipeline, PaceFrom, Pipeline, QueuePipeline, Role, UploadPipeline,
+};
 pub use run::{Replay, Settings, Summary};
 pub use survey::Survey;

@@ -8,9 +8,10 @@ use clap::Args;
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::iso;
 use roundtrip_testkit::recording::{ReadError, Reader};
-use roundtrip_testkit::replay::{Line, Replay, Settings, Survey};
+use roundtrip_testkit::replay::{Comparison, Line, Replay, Settings, Survey};
+use serde_json::json;
 
-use super::{Format, output};
+use super::Format;
 use crate::dsl::{self, Layers};
 use crate::error::{Error, Exit, Result};
 use crate::replay;
@@ -24,10 +25,13 @@ pub struct Arguments {
     /// The role: a TOML file, or a shipped one (client, fetcher, watcher)
     #[arg(long)]
     role: String,
-    /// Sets a value over all files, for example restart-stalled.retry.attempts-max=3
+    /// Another role, or the same one before a change: prints only the decisions that differ
+    #[arg(long, value_name = "OLD")]
+    against: Option<String>,
+    /// Sets a value over all files of the role, for example restart-stalled.retry.attempts-max=3
     #[arg(long, value_name = "PIPELINE.SECTION.KEY=VALUE")]
     set: Vec<String>,
-    /// The profile of the role file to use
+    /// The profile of the role files to use
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
     /// Until when schedules are fired, for example 2026-01-31T12:00:00Z; else ten minutes after the last record
@@ -44,41 +48,101 @@ pub struct Arguments {
     format: Format,
 }
 
+impl Arguments {
+    fn settings(&self) -> Settings {
+        Settings {
+            strict: self.strict,
+            until: self.until,
+            seed: self.seed,
+        }
+    }
+
+    /// The replay of a role; `set` lies over the one that is asked about, not over the one it is compared with.
+    fn replay(&self, role: &str, set: Vec<String>) -> Result<Replay> {
+        let layers = Layers::of_process(self.profile.clone(), set);
+        let spec = dsl::load_role(role, &layers)?;
+        replay::start(&spec, self.settings(), || survey(&self.recording))
+    }
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
-    let layers = Layers::of_process(arguments.profile.clone(), arguments.set.clone());
-    let spec = dsl::load_role(&arguments.role, &layers)?;
-    let (role, left) = replay::role(&spec)?;
-    for name in left {
-        output::say(&format!("replay plays no part for the pipeline `{name}`"));
+    let new = arguments.replay(&arguments.role, arguments.set.clone())?;
+    match &arguments.against {
+        None => tell(arguments, new),
+        Some(old) => {
+            let old = (old.as_str(), arguments.replay(old, Vec::new())?);
+            compare(arguments, old, new)
+        }
     }
-    let settings = Settings {
-        strict: arguments.strict,
-        until: arguments.until,
-        seed: arguments.seed,
-    };
-    let needs_survey = role.needs_survey();
-    let mut replay = Replay::new(role, settings, replay::verify);
-    if needs_survey {
-        replay = replay.with(survey(&arguments.recording)?);
-    }
+}
+
+/// Prints the decisions.
+fn tell(arguments: &Arguments, mut replay: Replay) -> Result<Exit> {
     let mut out = BufWriter::new(io::stdout().lock());
-    let mut print = |lines: Vec<Line>| -> Result<()> {
-        let printed = lines.iter().try_for_each(|line| match arguments.format {
+    let mut print = |lines: Vec<Line>| {
+        lines.iter().try_for_each(|line| match arguments.format {
             Format::Text => writeln!(out, "{}", line.text()),
             Format::Json => writeln!(out, "{}", line.json()),
-        });
-        printed.map_err(|error| Error::failed("could not write to standard output").because(error))
+        })
     };
     for entry in open(&arguments.recording)? {
         let entry = entry.map_err(|error| unreadable(&arguments.recording, error))?;
         replay.feed(&entry);
-        print(replay.lines())?;
+        print(replay.lines()).map_err(unwritable)?;
     }
     replay.finish();
-    print(replay.lines())?;
-    out.flush()
-        .map_err(|error| Error::failed("could not write to standard output").because(error))?;
+    print(replay.lines()).map_err(unwritable)?;
+    out.flush().map_err(unwritable)?;
     Ok(Exit::Done)
+}
+
+/// Prints the decisions that differ, and what that means.
+fn compare(arguments: &Arguments, old: (&str, Replay), new: Replay) -> Result<Exit> {
+    let (old_name, old) = old;
+    let mut comparison = Comparison::new(old, new);
+    for entry in open(&arguments.recording)? {
+        comparison.feed(&entry.map_err(|error| unreadable(&arguments.recording, error))?);
+    }
+    let (differences, effects) = comparison.finish();
+    let differs = !differences.is_empty();
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut print = || -> io::Result<()> {
+        match arguments.format {
+            Format::Text if !differs => writeln!(out, "no decision differs")?,
+            Format::Text => {
+                writeln!(out, "--- {old_name}")?;
+                writeln!(out, "+++ {}", arguments.role)?;
+                for difference in &differences {
+                    writeln!(out, "@@ {} @@", difference.subject)?;
+                    for (side, line) in &difference.lines {
+                        writeln!(out, "{}{}", side.sign(), line.text())?;
+                    }
+                }
+                writeln!(out)?;
+                for effect in &effects {
+                    writeln!(out, "{}", effect.text)?;
+                }
+            }
+            Format::Json => {
+                for (side, line) in differences.iter().flat_map(|difference| &difference.lines) {
+                    writeln!(
+                        out,
+                        "{{\"side\":\"{}\",\"decision\":{}}}",
+                        side.sign(),
+                        line.json()
+                    )?;
+                }
+                let effects: Vec<_> = effects
+                    .iter()
+                    .map(|effect| json!({"count": effect.count, "text": effect.text}))
+                    .collect();
+                writeln!(out, "{}", json!({"differs": differs, "effects": effects}))?;
+            }
+        }
+        out.flush()
+    };
+    print().map_err(unwritable)?;
+    Ok(if differs { Exit::Failed } else { Exit::Done })
 }
 
 /// Reads a recording for what it tells of its fetchers.
@@ -97,7 +161,7 @@ fn survey(path: &Path) -> Result<Survey> {
 }
 
 /// Opens a recording.
-pub(super) fn open(path: &Path) -> Result<Reader<Box<dyn BufRead>>> {
+fn open(path: &Path) -> Result<Reader<Box<dyn BufRead>>> {
     if path == Path::new("-") {
         return Ok(Reader::new(Box::new(BufReader::new(io::stdin()))));
     }
@@ -108,14 +172,18 @@ pub(super) fn open(path: &Path) -> Result<Reader<Box<dyn BufRead>>> {
 }
 
 /// A recording that cannot be read on, with what to do about it.
-pub(super) fn unreadable(path: &Path, error: ReadError) -> Error {
+fn unreadable(path: &Path, error: ReadError) -> Error {
     let hint = error.hint();
     Error::failed(format!("the recording {} cannot be read", path.display()))
         .because(error)
         .hint(hint)
 }
 
+fn unwritable(error: io::Error) -> Error {
+    Error::failed("could not write to standard output").because(error)
+}
+
 /// A moment of the command line.
-pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
+fn moment(text: &str) -> Result<Timestamp, String> {
     iso::read(text).ok_or_else(|| "an ISO 8601 time with its offset, such as 2026-01-31T12:00:00Z".to_owned())
 }

@@ -10,7 +10,10 @@ use roundtrip_core::fleet::FleetPolicy;
 use roundtrip_core::job::LaneKind;
 use roundtrip_core::news::Interest;
 use roundtrip_core::pace::Pace;
+use roundtrip_core::plan::Codec;
 use roundtrip_core::queue::QueuePolicy;
+use roundtrip_core::retry::Retry;
+use roundtrip_core::upload::UploadPolicy;
 use roundtrip_core::worker::WorkerPolicy;
 
 /// A pace that begins at a moment: a calendar has to know which moments have passed.
@@ -50,12 +53,36 @@ pub struct Role {
 /// A pipeline.
 #[derive(Clone, Debug)]
 pub enum Pipeline {
+    /// Ships files: once for each client of the recording.
+    Upload(UploadPipeline),
+    /// Collects results: once for each client of the recording.
+    Collect(CollectPipeline),
     /// Claims jobs and hands their files to the processor: once for each fetcher of the recording.
     Analyse(Box<AnalysePipeline>),
     /// Looks after jobs.
     Care(CarePipeline),
     /// Publishes how long the queue is.
     Queue(QueuePipeline),
+}
+
+/// A pipeline that ships files.
+#[derive(Clone, Debug)]
+pub struct UploadPipeline {
+    /// When a file is taken, and in which steps it is shipped.
+    pub policy: UploadPolicy,
+    /// Bytes of a chunk before encoding.
+    pub chunk_size: u64,
+    /// How chunks are encoded.
+    pub codec: Codec,
+}
+
+/// A pipeline that collects results.
+#[derive(Clone, Debug)]
+pub struct CollectPipeline {
+    /// When it looks.
+    pub pace: PaceFrom,
+    /// How often a delivery is tried.
+    pub retry: Retry,
 }
 
 /// A pipeline that claims jobs.
@@ -103,6 +130,7 @@ pub(super) struct Plays {
     pub(super) requeue: bool,
     pub(super) admit: bool,
     pub(super) claim: bool,
+    pub(super) collect: bool,
 }
 
 impl Role {
@@ -121,7 +149,8 @@ impl Role {
                     Duty::Admit { .. } => plays.admit = true,
                 },
                 Pipeline::Analyse(_) => plays.claim = true,
-                Pipeline::Queue(_) => {}
+                Pipeline::Collect(_) => plays.collect = true,
+                Pipeline::Upload(_) | Pipeline::Queue(_) => {}
             }
         }
         plays

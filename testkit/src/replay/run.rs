@@ -8,13 +8,15 @@ use roundtrip_core::at::Timestamp;
 use roundtrip_core::fleet;
 use roundtrip_core::iso;
 use roundtrip_core::job::Job;
-use roundtrip_core::lifecycle::RecordKey;
+use roundtrip_core::lifecycle::{RecordKey, Write};
 use roundtrip_core::machine::Machine as _;
 use roundtrip_core::names::RESERVED_PREFIX;
 use roundtrip_core::record::{Attribute, Record};
 
 use super::analyse::Analyse;
 use super::care::Care;
+use super::client::{self, Collect, Ship};
+use super::course::Act;
 use super::intake;
 use super::line::{Line, Outcome};
 use super::queue::Queue;
@@ -65,6 +67,8 @@ pub struct Summary {
 #[derive(Debug)]
 enum Actor {
     Analyse(Box<Analyse>),
+    Collect(Box<Collect>),
+    Ship(Box<Ship>),
     Care(Box<Care>),
     Queue(Box<Queue>),
 }
@@ -73,6 +77,8 @@ impl Actor {
     fn wake_at(&self) -> Option<Timestamp> {
         match self {
             Self::Analyse(fetcher) if fetcher.dead => None,
+            Self::Collect(collect) => collect.machine.wake_at(),
+            Self::Ship(ship) => ship.machine.wake_at(),
             Self::Analyse(fetcher) => fetcher.machine.wake_at(),
             Self::Care(care) => care.machine.wake_at(),
             Self::Queue(queue) => queue.machine.wake_at(),
@@ -81,6 +87,14 @@ impl Actor {
 
     fn tick(&mut self, world: &mut World) {
         match self {
+            Self::Collect(collect) => {
+                collect.machine.tick(world.at(&collect.name, ""));
+                collect.pump(world);
+            }
+            Self::Ship(ship) => {
+                ship.machine.tick(world.at(&ship.name, ""));
+                ship.pump(world);
+            }
             Self::Analyse(fetcher) => {
                 fetcher.machine.tick(world.at(&fetcher.name, ""));
                 fetcher.pump(world);
@@ -99,7 +113,7 @@ impl Actor {
     fn tell(&mut self, world: &mut World, key: &RecordKey) {
         match self {
             Self::Care(care) => care.tell(world, key),
-            Self::Analyse(_) | Self::Queue(_) => {}
+            Self::Analyse(_) | Self::Collect(_) | Self::Ship(_) | Self::Queue(_) => {}
         }
     }
 
@@ -108,7 +122,7 @@ impl Actor {
             Self::Care(care) => care
                 .interest
                 .is_some_and(|interest| interest.tells(before, after)),
-            Self::Analyse(_) | Self::Queue(_) => false,
+            Self::Analyse(_) | Self::Collect(_) | Self::Ship(_) | Self::Queue(_) => false,
         }
     }
 }
@@ -123,6 +137,8 @@ pub struct Replay {
     /// When each actor is woken.
     wakes: BTreeSet<(Timestamp, usize)>,
     wake_of: Vec<Option<Timestamp>>,
+    /// The actors of each client.
+    clients: BTreeMap<String, Vec<usize>>,
     summary: Summary,
 }
 
@@ -143,6 +159,7 @@ impl Replay {
             actors: Vec::new(),
             wakes: BTreeSet::new(),
             wake_of: Vec::new(),
+            clients: BTreeMap::new(),
             summary: Summary::default(),
         }
     }
@@ -168,6 +185,9 @@ impl Replay {
         let recorded = intake::recorded(entry, self.world.now);
         self.go_to(recorded.at);
         self.summary.events += 1;
+        if let (Act::Write(Write::Create), Some(Ok(job))) = (recorded.act, &recorded.after) {
+            self.announced(job);
+        }
         self.world.hear(recorded);
         self.spread();
         self.summary.jobs_max = self.summary.jobs_max.max(self.world.jobs());
@@ -214,6 +234,8 @@ impl Replay {
         } = self.role.clone();
         for (pipeline, policy) in pipelines {
             let actor = match policy {
+                // They begin with the first job of each client.
+                Pipeline::Upload(_) | Pipeline::Collect(_) => continue,
                 Pipeline::Analyse(analyse) => {
                     self.begin_fetchers(&pipeline, &analyse);
                     continue;
@@ -227,6 +249,43 @@ impl Replay {
             self.wake_of.push(None);
             self.set_wake(self.actors.len() - 1, at);
         }
+    }
+
+    /// A job was made: its client has a file to ship, and an outcome to wait for.
+    fn announced(&mut self, job: &Job) {
+        // A foreign client ships in its own way.
+        let Some(size) = client::size_of(job) else {
+            return;
+        };
+        let id = job.key.client.as_str();
+        if !self.clients.contains_key(id) {
+            let actors = self.begin_client();
+            self.clients.insert(id.to_owned(), actors);
+        }
+        for actor in self.clients.get(id).cloned().unwrap_or_default() {
+            match self.actors.get_mut(actor) {
+                Some(Actor::Ship(ship)) => ship.sight(&mut self.world, job.key.file.as_str(), size),
+                Some(Actor::Collect(collect)) => collect.await_outcome(&job.key),
+                Some(Actor::Analyse(_) | Actor::Care(_) | Actor::Queue(_)) | None => {}
+            }
+            self.set_wake(actor, self.world.now);
+        }
+    }
+
+    fn begin_client(&mut self) -> Vec<usize> {
+        let begin = |(name, pipeline): &(String, Pipeline)| match pipeline {
+            Pipeline::Upload(upload) => Some(Actor::Ship(Box::new(Ship::new(name, upload)))),
+            Pipeline::Collect(collect) => {
+                let collect = Collect::new(name, collect, self.world.now);
+                Some(Actor::Collect(Box::new(collect)))
+            }
+            Pipeline::Analyse(_) | Pipeline::Care(_) | Pipeline::Queue(_) => None,
+        };
+        let begun: Vec<Actor> = self.role.pipelines.iter().filter_map(begin).collect();
+        let first = self.actors.len();
+        self.actors.extend(begun);
+        self.wake_of.resize(self.actors.len(), None);
+        (first..self.actors.len()).collect()
     }
 
     /// Every fetcher of the recording takes part from its first claim on, until it went silent.

@@ -77,6 +77,8 @@ pub(super) struct World {
     gone_order: VecDeque<u64>,
     /// With the recorded course kept: which write was told last of a job, and in which state of it.
     told: HashMap<RecordKey, (Write, u128)>,
+    /// How jobs ended that left the table before their clients looked.
+    outcomes: HashMap<RecordKey, Job>,
     /// How often each job was claimed.
     attempts: HashMap<RecordKey, usize>,
     seed: u64,
@@ -100,6 +102,7 @@ impl World {
             gone: HashSet::new(),
             gone_order: VecDeque::new(),
             told: HashMap::new(),
+            outcomes: HashMap::new(),
             attempts: HashMap::new(),
             seed,
             verify,
@@ -234,7 +237,10 @@ impl World {
     }
 
     fn forget(&mut self, key: &RecordKey) {
-        self.table.remove(key);
+        let row = self.table.remove(key);
+        if let (true, Some(Ok(job))) = (self.plays.collect, row.map(|row| row.job)) {
+            self.outcomes.insert(key.clone(), job);
+        }
         self.told.remove(key);
         self.attempts.remove(key);
         if self.gone.insert(hash(key)) {
@@ -408,6 +414,16 @@ impl World {
             let at = Timestamp(recorded.at.0.saturating_add(shift_ms));
             self.plan(at, Plan::Play(Box::new(recorded)));
         }
+    }
+
+    /// How a job ended that has left the table.
+    pub(super) fn outcome(&self, key: &RecordKey) -> Option<&Job> {
+        self.outcomes.get(key)
+    }
+
+    /// A job's outcome is with its client.
+    pub(super) fn collected(&mut self, key: &RecordKey) {
+        self.outcomes.remove(key);
     }
 
     /// Which attempt of a job this is, from 0.
