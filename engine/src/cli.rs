@@ -22,6 +22,7 @@ pub mod results;
 pub mod role;
 pub mod setup;
 pub mod stack;
+pub mod test;
 
 /// The folder for what must survive a restart, where none is named.
 pub(crate) const STATE_DEFAULT: &str = ".roundtrip";
@@ -73,6 +74,8 @@ enum Command {
     Record(record::Arguments),
     /// What a role would decide on a recorded history
     Replay(replay::Arguments),
+    /// Replays recordings and compares the decisions with the snapshots beside them
+    Test(test::Arguments),
     /// Looks into one job record
     #[command(subcommand)]
     Job(job::Command),
@@ -120,6 +123,7 @@ fn run(command: Command) -> Result<Exit> {
         Command::Fleet(arguments) => fleet::run(&arguments),
         Command::Record(arguments) => record::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Job(command) => job::run(command),
         Command::Results(command) => results::run(command),
         Command::Keys(command) => keys::run(command),

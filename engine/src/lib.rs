@@ -7,6 +7,7 @@ pub mod dsl;
 pub mod error;
 pub mod ledger;
 pub mod recorder;
+pub mod recordings;
 pub mod replay;
 pub mod run;
 pub mod schedule;

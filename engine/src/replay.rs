@@ -1,15 +1,18 @@
 //! Roles for replay: the specs of a role with the very policies that production decides by.
 
+use std::path::Path;
+
 use roundtrip_core::caretaker::Duty;
 use roundtrip_core::job::Job;
 use roundtrip_core::pace::Pace;
 use roundtrip_testkit::replay::{
-    AnalysePipeline, CarePipeline, CollectPipeline, PaceFrom, Pipeline, QueuePipeline, Replay, Role,
-    Settings, Survey, UploadPipeline,
+    AnalysePipeline, CarePipeline, CollectPipeline, Line, PaceFrom, Pipeline, QueuePipeline, Replay, Role,
+    Settings, Summary, Survey, UploadPipeline,
 };
 
 use crate::dsl::spec::{JobsSource, PipelineSpec, RoleSpec, SinkSpec, SourceSpec};
 use crate::error::{Error, Result};
+use crate::recordings;
 use crate::run::policy::{self, Middle};
 use crate::source::lanes;
 
@@ -25,16 +28,38 @@ pub fn role(spec: &RoleSpec) -> Result<Role> {
     })
 }
 
-/// The replay of a role. `survey` reads the recording beforehand, where the role needs that.
-pub fn start(spec: &RoleSpec, settings: Settings, survey: impl FnOnce() -> Result<Survey>) -> Result<Replay> {
+/// The replay of a role on a recording, which a role that claims jobs needs to be read beforehand.
+pub fn start(spec: &RoleSpec, settings: Settings, recording: &Path) -> Result<Replay> {
     let role = role(spec)?;
     let needs_survey = role.needs_survey();
     let replay = Replay::new(role, settings, verify);
-    Ok(if needs_survey {
-        replay.with(survey()?)
-    } else {
-        replay
-    })
+    if !needs_survey {
+        return Ok(replay);
+    }
+    if recordings::is_standard_input(recording) {
+        return Err(
+            Error::usage("this role is replayed in two readings of the recording")
+                .hint("name a file in place of standard input"),
+        );
+    }
+    let mut survey = Survey::new();
+    for entry in recordings::open(recording)? {
+        survey.take(&entry.map_err(|error| recordings::unreadable(recording, error))?);
+    }
+    Ok(replay.with(survey))
+}
+
+/// The decisions a role takes on a recording.
+pub fn decisions(spec: &RoleSpec, settings: Settings, recording: &Path) -> Result<(Vec<Line>, Summary)> {
+    let mut replay = start(spec, settings, recording)?;
+    let mut lines = Vec::new();
+    for entry in recordings::open(recording)? {
+        replay.feed(&entry.map_err(|error| recordings::unreadable(recording, error))?);
+        lines.append(&mut replay.lines());
+    }
+    replay.finish();
+    lines.append(&mut replay.lines());
+    Ok((lines, replay.summary().clone()))
 }
 
 /// Whether a record is what its client signed: what replay asks where a recording does not say.

@@ -7,6 +7,7 @@ mod change;
 mod client;
 mod compare;
 mod course;
+mod history;
 mod intake;
 mod line;
 mod queue;
@@ -17,6 +18,7 @@ mod table;
 mod world;
 
 pub use compare::{Comparison, Difference, Effect, Side};
+pub use history::History;
 pub use line::{Line, Outcome};
 pub use role::{
     AnalysePipeline, CarePipeline, CollectPipeline, PaceFrom, Pipeline, QueuePipeline, Role, UploadPipeline,

@@ -1,26 +1,24 @@
 //! `roundtrip replay`: the decisions a role takes on a recorded history.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
 
 use clap::Args;
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::iso;
-use roundtrip_testkit::recording::{ReadError, Reader};
-use roundtrip_testkit::replay::{Comparison, Line, Replay, Settings, Survey};
+use roundtrip_testkit::replay::{Comparison, Line, Replay, Settings};
 use serde_json::json;
 
 use super::Format;
 use crate::dsl::{self, Layers};
 use crate::error::{Error, Exit, Result};
-use crate::replay;
+use crate::{recordings, replay};
 
 /// Arguments.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// A recording: of `roundtrip record`, of `aws dynamodbstreams get-records`, or Lambda's events; - for standard
-    /// input
+    /// A recording: of `roundtrip record`, of `aws dynamodbstreams get-records`, or Lambda's events, also
+    /// compressed (.zst); - for standard input
     recording: PathBuf,
     /// The role: a TOML file, or a shipped one (client, fetcher, watcher)
     #[arg(long)]
@@ -61,7 +59,7 @@ impl Arguments {
     fn replay(&self, role: &str, set: Vec<String>) -> Result<Replay> {
         let layers = Layers::of_process(self.profile.clone(), set);
         let spec = dsl::load_role(role, &layers)?;
-        replay::start(&spec, self.settings(), || survey(&self.recording))
+        replay::start(&spec, self.settings(), &self.recording)
     }
 }
 
@@ -85,8 +83,8 @@ fn tell(arguments: &Arguments, mut replay: Replay) -> Result<Exit> {
             Format::Json => writeln!(out, "{}", line.json()),
         })
     };
-    for entry in open(&arguments.recording)? {
-        let entry = entry.map_err(|error| unreadable(&arguments.recording, error))?;
+    for entry in recordings::open(&arguments.recording)? {
+        let entry = entry.map_err(|error| recordings::unreadable(&arguments.recording, error))?;
         replay.feed(&entry);
         print(replay.lines()).map_err(unwritable)?;
     }
@@ -100,8 +98,8 @@ fn tell(arguments: &Arguments, mut replay: Replay) -> Result<Exit> {
 fn compare(arguments: &Arguments, old: (&str, Replay), new: Replay) -> Result<Exit> {
     let (old_name, old) = old;
     let mut comparison = Comparison::new(old, new);
-    for entry in open(&arguments.recording)? {
-        comparison.feed(&entry.map_err(|error| unreadable(&arguments.recording, error))?);
+    for entry in recordings::open(&arguments.recording)? {
+        comparison.feed(&entry.map_err(|error| recordings::unreadable(&arguments.recording, error))?);
     }
     let (differences, effects) = comparison.finish();
     let differs = !differences.is_empty();
@@ -143,40 +141,6 @@ fn compare(arguments: &Arguments, old: (&str, Replay), new: Replay) -> Result<Ex
     };
     print().map_err(unwritable)?;
     Ok(if differs { Exit::Failed } else { Exit::Done })
-}
-
-/// Reads a recording for what it tells of its fetchers.
-fn survey(path: &Path) -> Result<Survey> {
-    if path == Path::new("-") {
-        return Err(
-            Error::usage("this role is replayed in two readings of the recording")
-                .hint("name a file in place of standard input"),
-        );
-    }
-    let mut survey = Survey::new();
-    for entry in open(path)? {
-        survey.take(&entry.map_err(|error| unreadable(path, error))?);
-    }
-    Ok(survey)
-}
-
-/// Opens a recording.
-fn open(path: &Path) -> Result<Reader<Box<dyn BufRead>>> {
-    if path == Path::new("-") {
-        return Ok(Reader::new(Box::new(BufReader::new(io::stdin()))));
-    }
-    let file = File::open(path).map_err(|error| {
-        Error::usage(format!("the recording {} cannot be opened", path.display())).because(error)
-    })?;
-    Ok(Reader::new(Box::new(BufReader::with_capacity(1 << 20, file))))
-}
-
-/// A recording that cannot be read on, with what to do about it.
-fn unreadable(path: &Path, error: ReadError) -> Error {
-    let hint = error.hint();
-    Error::failed(format!("the recording {} cannot be read", path.display()))
-        .because(error)
-        .hint(hint)
 }
 
 fn unwritable(error: io::Error) -> Error {

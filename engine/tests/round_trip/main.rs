@@ -7,6 +7,7 @@ mod killed;
 mod processes;
 mod processors;
 mod program;
+mod recorded;
 mod roles;
 mod sealed;
 mod several;

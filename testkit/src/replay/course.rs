@@ -99,6 +99,12 @@ pub(super) fn act(before: Option<&Job>, after: &Job) -> Act {
                 return Act::Other;
             }
         }
+        // Nobody who knows our conditions writes over another's claim.
+        (Status::Processing, Status::Completed | Status::Error)
+            if after.processor.is_some() && before.processor != after.processor =>
+        {
+            return Act::Other;
+        }
         (Status::Processing | Status::Queued, Status::Completed) => Write::Complete,
         (Status::Processing | Status::Queued, Status::Error) => match what {
             Some("give-up") => Write::GiveUp,

@@ -7,7 +7,7 @@ use roundtrip_core::iso;
 use serde::Serialize;
 
 /// What came of a decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// It was done.
     Done,

@@ -33,6 +33,8 @@ enum End {
     JobFault,
     Failed,
     Refused,
+    /// Its chunks stopped coming.
+    Stalled,
     Away,
     Stopped,
     /// Its fetcher went silent.
@@ -277,6 +279,7 @@ impl Survey {
             End::JobFault => Ending::JobFault(why),
             End::Failed => Ending::Failed { why, after: None },
             End::Refused => Ending::Refused(why),
+            End::Stalled => Ending::Stalled(why),
             End::Away => Ending::Away { why, after: None },
             End::Stopped => Ending::Stopped,
             End::Lost => {
@@ -344,10 +347,15 @@ fn release(recorded: &Recorded, after: &Job) -> End {
     let at_once = after
         .due
         .is_some_and(|due| due <= recorded.at + Duration::from_millis(1));
-    match (failed, at_once) {
-        (true, _) => End::Failed,
-        (false, true) => End::Stopped,
-        (false, false) => End::Away,
+    let had_file = recorded
+        .before
+        .as_ref()
+        .is_some_and(|before| before.downloaded.is_some());
+    match (failed, at_once, had_file) {
+        (true, _, _) => End::Failed,
+        (false, true, _) => End::Stopped,
+        (false, false, true) => End::Away,
+        (false, false, false) => End::Stalled,
     }
 }
 

@@ -334,7 +334,7 @@ impl World {
             Chance::Now => self.enact(&recorded, before),
             Chance::Later(when) => {
                 let file = recorded.key.file.clone();
-                let why = "waits: the job cannot be taken yet as it was then";
+                let why = "waits: the job is not yet where it was then";
                 self.say(
                     RECORDING,
                     &file,
