@@ -3,30 +3,78 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 
-use roundtrip_testkit::recording::{ReadError, Reader};
+use roundtrip_testkit::recording::{Entry, ReadError, Reader};
 
 use crate::error::{Error, Result};
 
 /// Bytes read at once.
 const BUFFER: usize = 1 << 20;
 
-/// Opens a recording; one that is called `.zst` is decompressed as it is read, and `-` is standard input.
-pub fn open(path: &Path) -> Result<Reader<Box<dyn BufRead>>> {
-    if is_standard_input(path) {
-        return Ok(Reader::new(Box::new(BufReader::new(io::stdin()))));
+/// Entries that are handed over at once, and how many of such batches are read ahead.
+const BATCH: usize = 256;
+const BATCHES_AHEAD: usize = 8;
+
+type Read = Result<Entry, ReadError>;
+
+/// The entries of a recording, read ahead on a thread of their own: reading takes longer than replaying.
+#[derive(Debug)]
+pub struct Entries {
+    batches: Receiver<Vec<Read>>,
+    batch: std::vec::IntoIter<Read>,
+}
+
+impl Iterator for Entries {
+    type Item = Read;
+
+    fn next(&mut self) -> Option<Read> {
+        loop {
+            if let Some(entry) = self.batch.next() {
+                return Some(entry);
+            }
+            // The reader has ended: so has the recording.
+            self.batch = self.batches.recv().ok()?.into_iter();
+        }
     }
+}
+
+/// Opens a recording; one that is called `.zst` is decompressed as it is read, and `-` is standard input.
+pub fn open(path: &Path) -> Result<Entries> {
     let cannot = |error: io::Error| {
         Error::usage(format!("the recording {} cannot be opened", path.display())).because(error)
     };
-    let file = File::open(path).map_err(cannot)?;
-    let text: Box<dyn BufRead> = if path.extension().is_some_and(|extension| extension == "zst") {
-        let decoder = zstd::Decoder::new(file).map_err(cannot)?;
-        Box::new(BufReader::with_capacity(BUFFER, decoder))
+    let text: Box<dyn BufRead + Send> = if is_standard_input(path) {
+        Box::new(BufReader::new(io::stdin()))
     } else {
-        Box::new(BufReader::with_capacity(BUFFER, file))
+        let file = File::open(path).map_err(cannot)?;
+        if path.extension().is_some_and(|extension| extension == "zst") {
+            let decoder = zstd::Decoder::new(file).map_err(cannot)?;
+            Box::new(BufReader::with_capacity(BUFFER, decoder))
+        } else {
+            Box::new(BufReader::with_capacity(BUFFER, file))
+        }
     };
-    Ok(Reader::new(text))
+    let (sender, batches) = sync_channel(BATCHES_AHEAD);
+    thread::Builder::new()
+        .name("recording".to_owned())
+        .spawn(move || read(Reader::new(text), &sender))
+        .map_err(cannot)?;
+    Ok(Entries {
+        batches,
+        batch: Vec::new().into_iter(),
+    })
+}
+
+fn read(mut reader: Reader<Box<dyn BufRead + Send>>, batches: &SyncSender<Vec<Read>>) {
+    loop {
+        let batch: Vec<Read> = reader.by_ref().take(BATCH).collect();
+        // Whoever reads no more has what it wanted.
+        if batch.is_empty() || batches.send(batch).is_err() {
+            return;
+        }
+    }
 }
 
 /// Whether a recording comes on standard input: it can be read only once.

@@ -2,14 +2,16 @@
 //!
 //! Adding a recording is adding a file: `INSTA_UPDATE=always cargo test -p roundtrip --test recordings` writes its
 //! snapshot, to be read and committed.
+#![expect(clippy::unwrap_used, reason = "a test says what broke by panicking")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use roundtrip::dsl::{Layers, load_role};
+use roundtrip::recordings::open;
 use roundtrip::replay::decisions;
-use roundtrip_testkit::replay::{Line, Outcome, Settings};
+use roundtrip_testkit::replay::{History, Line, Outcome, Settings};
 
 /// More decisions than this are told as counts and a hash.
 const LINES_MAX: usize = 1_000;
@@ -96,5 +98,32 @@ fn the_shipped_roles_decide_on_every_history_as_they_did() {
             let _ = writeln!(told, "# {role}\n{once}");
         }
         insta::assert_snapshot!(name(&recording), told);
+    }
+}
+
+/// What was decided about each file, in its order, by those who decide so.
+fn by_file<'a>(lines: impl Iterator<Item = &'a Line>) -> BTreeMap<&'a str, Vec<&'a str>> {
+    let mut files: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let watcher = ["requeue", "give-up", "cleaned", "keep", "admit", "adopt"];
+    for line in lines.filter(|line| watcher.contains(&line.action.as_str())) {
+        files.entry(&line.file).or_default().push(&line.action);
+    }
+    files
+}
+
+#[test]
+fn the_watcher_decides_what_the_recorded_one_did() {
+    let is_real = |path: &PathBuf| name(path).starts_with("real-");
+    let real: Vec<PathBuf> = recordings().into_iter().filter(is_real).collect();
+    assert!(real.len() >= 5, "{} real recordings", real.len());
+    for recording in real {
+        let mut history = History::new();
+        let entries = open(&recording).unwrap();
+        let recorded: Vec<Line> = entries
+            .filter_map(|entry| history.read(&entry.unwrap()))
+            .collect();
+        let replayed = replayed("watcher", &recording);
+        let done = replayed.iter().filter(|line| line.outcome == Outcome::Done);
+        assert_eq!(by_file(done), by_file(recorded.iter()), "{}", recording.display());
     }
 }

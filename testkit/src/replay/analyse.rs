@@ -140,7 +140,7 @@ impl Analyse {
             Action::Look { limit } => (String::new(), Some(self.look(world, limit))),
             Action::Write(change) => {
                 let file = change.key.file.clone();
-                (file, Some(self.write(world, change, reason)))
+                (file, Some(self.write(world, &change, reason)))
             }
             Action::Fetch(job) => {
                 world.say(&self.name, job.key.file.as_str(), "fetch", reason, Outcome::Done);
@@ -167,7 +167,7 @@ impl Analyse {
         }
     }
 
-    fn write(&mut self, world: &mut World, change: Change, reason: Reason) -> Event {
+    fn write(&mut self, world: &mut World, change: &Change, reason: Reason) -> Event {
         let (key, write) = (change.key.clone(), change.write);
         let silent = self
             .work
@@ -177,7 +177,7 @@ impl Analyse {
             let outcome = Answer::Failed("nothing gets through, as it was recorded".to_owned());
             return Event::Written { key, write, outcome };
         }
-        let made = world.write(&self.name, &change, reason);
+        let made = world.write(&self.name, change, reason);
         let job = || {
             world
                 .table

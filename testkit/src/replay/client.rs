@@ -1,6 +1,6 @@
 //! A client of the recording: its jobs are files that the role would ship, and outcomes that it would collect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use roundtrip_core::at::Timestamp;
@@ -109,8 +109,12 @@ impl Ship {
                     Codec::Zstd => "zstd",
                     Codec::None => "none",
                 };
+                let (pieces, requests) = match chunks {
+                    1 => ("chunk", "request"),
+                    _ => ("chunks", "requests"),
+                };
                 let rule = format!(
-                    "{}: {size} bytes in {chunks} chunks of up to {chunk_size} with codec {codec}, {chunks} requests",
+                    "{}: {size} bytes in {chunks} {pieces} of up to {chunk_size} with codec {codec}, {chunks} {requests}",
                     reason.rule
                 );
                 Reason::key(rule, "chunker.fixed.size")
@@ -140,7 +144,7 @@ pub(super) struct Collect {
     pub(super) name: String,
     pub(super) machine: Collector,
     /// Jobs whose outcome is not here yet.
-    outstanding: BTreeMap<JobKey, ()>,
+    outstanding: BTreeSet<JobKey>,
 }
 
 impl Collect {
@@ -148,13 +152,13 @@ impl Collect {
         Self {
             name: name.to_owned(),
             machine: Collector::new(policy.pace.at(now), policy.retry.clone()),
-            outstanding: BTreeMap::new(),
+            outstanding: BTreeSet::new(),
         }
     }
 
     /// A job is under way.
     pub(super) fn await_outcome(&mut self, key: &JobKey) {
-        self.outstanding.insert(key.clone(), ());
+        self.outstanding.insert(key.clone());
     }
 
     /// Does all that the machine asks for.
@@ -196,7 +200,7 @@ impl Collect {
         };
         // Those under way ask for nothing: only those that are over are told of.
         let is_over = |standing: &Standing| standing.job.as_ref().is_none_or(|job| job.status.is_finished());
-        let standings: Vec<Standing> = self.outstanding.keys().map(standing).filter(is_over).collect();
+        let standings: Vec<Standing> = self.outstanding.iter().map(standing).filter(is_over).collect();
         let unanswered = standings.len() < self.outstanding.len();
         collect::Event::Found {
             standings,

@@ -281,9 +281,9 @@ impl Replay {
             }
             Pipeline::Analyse(_) | Pipeline::Care(_) | Pipeline::Queue(_) => None,
         };
-        let begun: Vec<Actor> = self.role.pipelines.iter().filter_map(begin).collect();
+        let actors: Vec<Actor> = self.role.pipelines.iter().filter_map(begin).collect();
         let first = self.actors.len();
-        self.actors.extend(begun);
+        self.actors.extend(actors);
         self.wake_of.resize(self.actors.len(), None);
         (first..self.actors.len()).collect()
     }

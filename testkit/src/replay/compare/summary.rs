@@ -20,10 +20,10 @@ struct Kind {
     /// By how many milliseconds they come earlier.
     earlier: Vec<i64>,
     later: Vec<i64>,
-    /// Only under the new role.
-    added: usize,
+    /// Only under the new role: of how many subjects, and how often.
+    added: (usize, usize),
     /// Only under the old one.
-    gone: usize,
+    gone: (usize, usize),
     /// Of the same moment, for another reason.
     otherwise: usize,
 }
@@ -42,8 +42,8 @@ pub(super) fn effects<'a>(subjects: impl Iterator<Item = (&'a [Line], &'a [Line]
                     later => kind.later.push(later),
                 }
             }
-            kind.added += new.len().saturating_sub(old.len());
-            kind.gone += old.len().saturating_sub(new.len());
+            count(&mut kind.added, new.len().saturating_sub(old.len()));
+            count(&mut kind.gone, old.len().saturating_sub(new.len()));
         }
     }
     let deletes_earlier = kinds
@@ -62,6 +62,11 @@ pub(super) fn effects<'a>(subjects: impl Iterator<Item = (&'a [Line], &'a [Line]
         });
     }
     effects
+}
+
+fn count((subjects, times): &mut (usize, usize), more: usize) {
+    *subjects += usize::from(more > 0);
+    *times += more;
 }
 
 type Sides<'a> = (Vec<&'a Line>, Vec<&'a Line>);
@@ -83,7 +88,7 @@ fn words(action: &str) -> Option<(&'static str, &'static str, &'static str)> {
     Some(match action {
         "requeue" => ("job", "jobs", "restarted"),
         "give-up" => ("job", "jobs", "given up"),
-        "delete-chunks" => ("job", "jobs", "cleaned of chunks"),
+        "delete-chunks" => ("job's chunks", "jobs' chunks", "deleted"),
         "keep" => ("result", "results", "kept for longer"),
         "admit" => ("foreign job", "foreign jobs", "let in"),
         "adopt" => ("foreign job", "foreign jobs", "moved into its lane"),
@@ -119,8 +124,18 @@ fn told(action: &str, kind: Kind) -> Vec<Effect> {
     let (earlier, later) = (kind.earlier.len(), kind.later.len());
     say(earlier, format!("be {done} {}", spread(kind.earlier, "earlier")));
     say(later, format!("be {done} {}", spread(kind.later, "later")));
-    say(kind.added, format!("be {done} that would not be otherwise"));
-    say(kind.gone, format!("not be {done}"));
+    let often = |(subjects, times): (usize, usize)| {
+        if times > subjects {
+            format!(" ({times} times in all)")
+        } else {
+            String::new()
+        }
+    };
+    say(
+        kind.added.0,
+        format!("be {done} that would not be otherwise{}", often(kind.added)),
+    );
+    say(kind.gone.0, format!("not be {done}{}", often(kind.gone)));
     say(kind.otherwise, format!("be {done} otherwise"));
     effects
 }
@@ -143,10 +158,10 @@ fn spread(mut waits: Vec<i64>, direction: &str) -> String {
 /// A time for people.
 fn span(ms: i64) -> String {
     match ms {
-        ..1_000 => format!("{ms} ms"),
-        ..120_000 => format!("{} s", ms / 1_000),
-        ..7_200_000 => format!("{} min", ms / 60_000),
-        ..172_800_000 => format!("{} h", ms / 3_600_000),
+        ..=999 => format!("{ms} ms"),
+        1_000..=119_999 => format!("{} s", ms / 1_000),
+        120_000..=7_199_999 => format!("{} min", ms / 60_000),
+        7_200_000..=172_799_999 => format!("{} h", ms / 3_600_000),
         _ => format!("{} d", ms / 86_400_000),
     }
 }
