@@ -170,7 +170,8 @@ class Load:
         won = counts.claims_tried - counts.claims_lost
         ratio = counts.claims_tried / won
         print(f"claims tried {counts.claims_tried}, won {won}: {ratio:.2f} tried per claim won")
-        print(f"requests that an SDK repeated: {counts.repeated}")
+        told = ", ".join(f"{count} times {what}" for what, count in sorted(counts.faults.items()))
+        print(f"requests that an SDK repeated: {counts.repeated} ({told or 'no fault of the stack seen'})")
         if ratio > CLAIMS_RATIO_MAX:
             self.faults.append(f"{ratio:.2f} claims tried per claim won, more than {CLAIMS_RATIO_MAX}")
 

@@ -15,31 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-BLOCK_BYTES = 1 << 18
-HEAD_BYTES_MAX = 1 << 17
+from http_wire import HEAD_BYTES_MAX, Message, body, head
+
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 TARGET_HEADER = "x-amz-target"
 SERVICES = {"s3": ["S3"], "dynamodb": ["DYNAMODB", "DYNAMODB_STREAMS"]}
-
-
-@dataclass
-class Message:
-    """The head of a request or an answer."""
-
-    raw: bytes
-    first: list[str]
-    headers: dict[str, str]
-
-    @property
-    def length(self) -> int | None:
-        """How long the body is; None where it comes in chunks or ends with the connection."""
-        if "chunked" in self.headers.get("transfer-encoding", "").lower():
-            return None
-        return int(self.headers["content-length"]) if "content-length" in self.headers else None
-
-    @property
-    def chunked(self) -> bool:
-        """Whether the body says itself where it ends."""
-        return "chunked" in self.headers.get("transfer-encoding", "").lower()
 
 
 @dataclass(frozen=True)
@@ -78,6 +58,7 @@ class Counts:
 
     asked: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # role, service, operation
     harm: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)  # answers of 500 and above, connections that ended
     repeated: int = 0
     claims_tried: int = 0
     claims_lost: int = 0
@@ -94,50 +75,6 @@ def operation_of(message: Message) -> str:
     if method == "POST" and "delete" in path:
         return "DELETE (batch)"
     return method
-
-
-async def head(reader: asyncio.StreamReader) -> Message | None:
-    """The next head; None where the connection has ended between two messages."""
-    try:
-        raw = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError as error:
-        if error.partial:
-            raise
-        return None
-    first, *lines = raw.decode("latin-1").split("\r\n")
-    pairs = (line.split(":", 1) for line in lines if ":" in line)
-    return Message(raw, first.split(" "), {name.strip().lower(): value.strip() for name, value in pairs})
-
-
-async def body(reader: asyncio.StreamReader, message: Message, bare: bool) -> AsyncIterator[bytes]:
-    """A body as it lies on the wire; `bare` without one."""
-    if bare:
-        return
-    if message.chunked:
-        while True:
-            line = await reader.readuntil(b"\r\n")
-            yield line
-            left = int(line.split(b";")[0], 16)
-            if left == 0:
-                while (trailer := await reader.readuntil(b"\r\n")) != b"\r\n":
-                    yield trailer
-                yield b"\r\n"
-                return
-            async for block in exactly(reader, left + 2):
-                yield block
-    elif message.length is not None:
-        async for block in exactly(reader, message.length):
-            yield block
-
-
-async def exactly(reader: asyncio.StreamReader, left: int) -> AsyncIterator[bytes]:
-    """So many bytes, in blocks."""
-    while left:
-        block = await reader.read(min(left, BLOCK_BYTES))
-        if not block:
-            raise asyncio.IncompleteReadError(b"", left)
-        left -= len(block)
-        yield block
 
 
 class Proxy:
@@ -188,10 +125,11 @@ class Proxy:
                     behind.append(ours[1])
                 if not await self.exchange(gate, message, (reader, writer), ours):
                     break
-        for end in (writer, *behind):
-            end.transport.abort() if end is not writer else end.close()
+        writer.close()
+        for end in behind:
+            end.transport.abort()
 
-    async def exchange(self, gate, message, theirs, ours) -> bool:
+    async def exchange(self, gate: Gate, message: Message, theirs: Ends, ours: Ends) -> bool:
         """One request and its answer; False where the connection must end."""
         reader, writer = theirs
         content = None
@@ -226,11 +164,12 @@ class Proxy:
         self.counts.repeated += request.attempt > 1
         return request
 
-    async def forward(self, request: Request, message: Message, theirs, ours, plan: Plan) -> bool:
+    async def forward(
+        self, request: Request, message: Message, theirs: Ends, ours: Ends, plan: Plan
+    ) -> bool:
         """Passes a request on and its answer back, as far as the plan lets it."""
         (reader, writer), (back, out) = theirs, ours
-        claim = is_claim(request)
-        self.counts.claims_tried += claim
+        self.counts.claims_tried += is_claim(request)
 
         async def send() -> None:
             out.write(message.raw)
@@ -255,36 +194,43 @@ class Proxy:
             while True:
                 answer = await head(back)
                 if answer is None:
+                    self.counts.faults[f"{request.gate.service} ended the connection"] += 1
                     return False
-                interim = answer.first[1].startswith("1")
-                if not interim:
+                if not answer.first[1].startswith("1"):
                     break
                 writer.write(answer.raw)
+            if answer.first[1].startswith("5"):
+                self.counts.faults[f"{request.gate.service} answered {answer.first[1]}"] += 1
             if plan.stall_seconds:
                 await asyncio.sleep(plan.stall_seconds)
             if plan.cut == "answer":
                 writer.transport.abort()
                 return False
-            await self.give_back(request, message, answer, back, writer, plan, claim)
+            bare = message.first[0] == "HEAD" or answer.first[1] in ("204", "304")
+            await self.give_back(request, answer, body(back, answer, bare), writer, plan)
         finally:
             whole = sender.done() and not sender.cancelled() and sender.exception() is None
             if not whole:
                 sender.cancel()
-        ends = answer.length is None and not answer.chunked and answer.first[1] not in ("204", "304")
-        closes = answer.headers.get("connection", "").lower() == "close" or (
-            ends and message.first[0] != "HEAD"
-        )
+        endless = answer.length is None and not answer.chunked and not bare
+        closes = endless or answer.headers.get("connection", "").lower() == "close"
         return whole and not closes and plan.cut != "midway"
 
-    async def give_back(self, request, message, answer, back, writer, plan: Plan, claim: bool) -> None:
+    async def give_back(
+        self,
+        request: Request,
+        answer: Message,
+        blocks: AsyncIterator[bytes],
+        writer: asyncio.StreamWriter,
+        plan: Plan,
+    ) -> None:
         """Passes an answer to the asker."""
-        bare = message.first[0] == "HEAD" or answer.first[1] in ("204", "304")
         writer.write(answer.raw)
         judged = request.body is not None and answer.first[1] == "400"
-        async for block in body(back, answer, bare):
+        async for block in blocks:
             if judged and b"ConditionalCheckFailed" in block:
                 self.counts.conditions_lost += 1
-                self.counts.claims_lost += claim
+                self.counts.claims_lost += is_claim(request)
             if plan.cut == "midway":
                 writer.write(block[: len(block) // 2])
                 break

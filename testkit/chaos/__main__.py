@@ -2,7 +2,7 @@
 
 Two clients, four fetchers and two watchers work on the embedded stack, through a proxy that does harm, with an
 analysis container that has moods. Files are dropped in all the while. Then the faults end, and when all is calm
-every file must have its one right result and nothing must be left. Exit 0: all promises held; 1: not, with names.
+every file must have its one right result and nothing must be left. Exit 0: every promise held; 1: not, with names.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from faults import Faults
 from files import Results, draw, drop
 from monkey import Monkey
 from proxy import Proxy
+from sabotage import sabotage
 from station import FAST
 
 CLIENTS, FETCHERS, WATCHERS = 2, 4, 2
@@ -68,6 +69,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of files, moods and faults (1)")
     parser.add_argument("--calm-seconds", type=float, default=240.0, help="how long calm may take then (240)")
     parser.add_argument("--strict", action="store_true", help="do not tolerate manifests that landed late")
+    parser.add_argument("--sabotage", action="store_true", help="try the judge: break each promise before it looks")
     parser.add_argument("--keep", action="store_true", help="keep the work folder on success too")
     parser.add_argument("--work", type=Path, help="where the work folder is made (the temporary folder)")
     return parser.parse_args()
@@ -176,6 +178,9 @@ class Show:
         counts = json.loads(urllib.request.urlopen(f"{self.lab}counts", timeout=10).read())
         self.crew.end("client", "fetcher", "watcher")
         clients, fetchers = self.states("client"), self.states("fetcher")
+        damage = (
+            sabotage(self.service, self.files, self.results, fetchers[0]) if self.asked.sabotage else []
+        )
         verdict = judges.judge(
             self.service, self.environment, self.files, self.results, clients, fetchers, self.asked.strict
         )
@@ -183,7 +188,12 @@ class Show:
             verdict.fault(f"not calm after {self.asked.calm_seconds:.0f} s: {left}")
         verdict.faults += self.crew.faults
         self.report(verdict, counts)
-        return not verdict.faults
+        unseen = [what for what in damage if not any(what in fault for fault in verdict.faults)]
+        if damage:
+            print(f"the judge noticed {len(damage) - len(unseen)} of {len(damage)} broken promises")
+        for what in unseen:
+            print(f"UNSEEN  {what}")
+        return not unseen if damage else not verdict.faults
 
     def report(self, verdict: judges.Verdict, lab: dict) -> None:
         """Prints what was survived and what was not."""
