@@ -120,7 +120,7 @@ class Proxy:
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
             ours = None
             while message := await head(reader):
-                if ours is None:
+                if ours is None or ours[0].at_eof():
                     ours = await asyncio.open_connection(gate.host, gate.port, limit=HEAD_BYTES_MAX)
                     behind.append(ours[1])
                 if not await self.exchange(gate, message, (reader, writer), ours):

@@ -13,8 +13,9 @@ pub fn of(key: &JobKey, shards: u32) -> u32 {
     let shards = u64::from(shards.max(1));
     let client = hash(key.client.as_str());
     let step = hash(key.file.as_str()) % SPREAD;
-    // The second shard of a client lies anywhere, so that two clients seldom share both.
-    let shard = (client + step * (1 + (client >> 32) % shards)) % shards;
+    // The second shard of a client lies anywhere but on the first, so that two clients seldom share both.
+    let apart = (1 + (client >> 32) % shards).min(shards - 1);
+    let shard = (client + step * apart) % shards;
     u32::try_from(shard).unwrap_or(0)
 }
 
@@ -41,9 +42,19 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_client_fills_few_shards() {
-        let shards: BTreeSet<_> = (0..1_000).map(|file| of(&key(7, file), 8)).collect();
-        assert!(shards.len() <= 2, "{shards:?}");
+    fn a_busy_client_fills_two_shards() {
+        for client in 0..100 {
+            let shards: BTreeSet<_> = (0..100).map(|file| of(&key(client, file), 8)).collect();
+            assert_eq!(shards.len(), 2, "client {client}: {shards:?}");
+        }
+    }
+
+    #[test]
+    fn a_lane_may_have_one_shard_or_two() {
+        for shards in [1, 2] {
+            let used: BTreeSet<_> = (0..100).map(|file| of(&key(7, file), shards)).collect();
+            assert!(used.into_iter().eq(0..shards), "of {shards}");
+        }
     }
 
     #[test]
