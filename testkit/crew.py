@@ -45,6 +45,7 @@ class Member:
     start_at: float | None = None  # dead until then
     continue_at: float | None = None  # stopped until then
     expected: bool = False  # whether we ended it
+    logged_before: int = 0  # bytes in the log when this life began
 
     @property
     def log(self) -> Path:
@@ -68,6 +69,7 @@ class Member:
 
     def start(self) -> None:
         """Starts it, in a process group of its own, its logs appended."""
+        self.logged_before = self.log.stat().st_size if self.log.exists() else 0
         with self.output.open("ab") as out, self.log.open("ab") as log:
             self.popen = subprocess.Popen(
                 self.command,
@@ -99,6 +101,11 @@ class Member:
         self.continue_at = None
         self.signal(signal.SIGKILL)
         self.popen.wait()
+
+    @property
+    def at_work(self) -> bool:
+        """Whether this life came past its start."""
+        return b" runs role=" in self.log.read_bytes()[self.logged_before :]
 
     def cpu_now(self) -> float:
         """CPU seconds of this life so far."""
@@ -161,7 +168,8 @@ class Crew:
                 assert member.popen is not None
                 code = member.popen.returncode
                 if code == TRY_AGAIN:
-                    self.done[f"{member.role}: ended with 75 (try again later) and was started again"] += 1
+                    when = "at work" if member.at_work else "at its start"
+                    self.done[f"{member.role}: ended with 75 (try again later) {when}, started again"] += 1
                 else:
                     self.faults.append(f"{member.name} ended by itself with {code}: see {member.log}")
                 member.start_at = now + 1.0
