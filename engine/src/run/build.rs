@@ -12,6 +12,7 @@ use roundtrip_core::fleet::FleetPolicy;
 use roundtrip_core::health::HealthPolicy;
 use roundtrip_core::intake::IntakePolicy;
 use roundtrip_core::pace::Pace;
+use roundtrip_core::protection::ProtectionPolicy;
 use roundtrip_core::queue::{Queue, QueuePolicy};
 use roundtrip_core::retry::{Jitter, Retry};
 use roundtrip_core::stream::StreamPolicy;
@@ -28,6 +29,7 @@ use super::feed::{Feed, Follower, feed};
 use super::fetch::FetchPolicy;
 use super::membership::Membership;
 use super::parts::Parts;
+use super::protection::Agent;
 use super::queue::QueueWorld;
 use super::ship::{Cargo, Ship};
 use super::stream::reader;
@@ -215,6 +217,7 @@ async fn ship(
         concurrency_max,
         version: sink.version.clone(),
         send_name: sink.send_name,
+        priority: sink.priority,
     };
     let policy = UploadPolicy {
         intake: IntakePolicy {
@@ -301,6 +304,11 @@ async fn analyse(
     let spool = owned(parts.spool.as_ref(), "spool")?;
     let machine = Worker::new(policy.clone(), Pace::new(source.interval, source.interval_max))
         .in_fleet(fleet_policy(claim));
+    let agent = Agent::of_environment()?;
+    let machine = match &agent {
+        Some(_) => machine.protected(protection_policy(claim, policy.retry.clone())),
+        None => machine,
+    };
     let membership = Membership::new(parts, &middle.spec.name, claim.report);
     Ok((
         machine,
@@ -312,8 +320,16 @@ async fn analyse(
             fetch,
             processor,
             membership,
-        ),
+        )
+        .in_task(agent),
     ))
+}
+
+fn protection_policy(claim: &ClaimSpec, retry: Retry) -> ProtectionPolicy {
+    ProtectionPolicy {
+        minutes: claim.protection.as_secs().div_ceil(60),
+        retry,
+    }
 }
 
 fn fleet_policy(claim: &ClaimSpec) -> FleetPolicy {
@@ -340,10 +356,13 @@ fn claim_policy(claim: &ClaimSpec) -> ClaimPolicy {
             FeedSpec::Complete => CoreFeed::Complete,
         },
         in_flight_max: claim.in_flight_max,
+        downloads_max: claim.downloads_max,
+        analyses_max: claim.analyses_max,
         lease: claim.lease,
         heartbeat: claim.heartbeat,
         stall: claim.stall,
         upload_max: claim.upload_max,
+        drain: claim.drain,
     }
 }
 

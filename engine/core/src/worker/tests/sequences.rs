@@ -89,7 +89,7 @@ fn world(ending: &Ending, outcome: &Outcome) -> impl FnMut(At, Action) -> Option
             outcome: outcome.clone(),
         }),
         Action::Fetch(job) => Some(Event::Ended(job.key, ending.clone())),
-        Action::Engage(_) | Action::Stop(_) | Action::Report(_) => None,
+        Action::Engage(_) | Action::Stop(_) | Action::Report(_) | Action::Protect(_) => None,
     }
 }
 
@@ -122,7 +122,9 @@ fn claims_that_always_fail_are_not_repeated_all_the_time() {
             write,
             outcome: failed(),
         }),
-        Action::Fetch(_) | Action::Engage(_) | Action::Stop(_) | Action::Report(_) => None,
+        Action::Fetch(_) | Action::Engage(_) | Action::Stop(_) | Action::Report(_) | Action::Protect(_) => {
+            None
+        }
     });
     assert!(actions < 10_000, "{actions}");
 }
