@@ -35,8 +35,8 @@ pub(super) struct Analyse {
     pub(super) fetch: FetchPolicy,
     pub(super) processor: Arc<Processor>,
     pub(super) membership: Membership,
-    /// Where this process runs in a task of ECS.
-    pub(super) agent: Option<Agent>,
+    /// Where this process runs in a task of ECS: its agent, and this pipeline's name.
+    agent: Option<(Agent, String)>,
     work: BTreeMap<RecordKey, Handles>,
     reports: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
 }
@@ -74,7 +74,8 @@ impl Analyse {
     }
 
     /// The same, in a task that this agent protects.
-    pub(super) fn in_task(self, agent: Option<Agent>) -> Self {
+    pub(super) fn in_task(self, agent: Option<Agent>, pipeline: &str) -> Self {
+        let agent = agent.map(|agent| (agent, pipeline.to_owned()));
         Self { agent, ..self }
     }
 
@@ -192,11 +193,11 @@ impl World<Worker> for Analyse {
             }
             Action::Protect(protect) => {
                 debug!(?protect, why = reason.rule, key = reason.key, "task protection");
-                let Some(agent) = self.agent.clone() else {
+                let Some((agent, pipeline)) = self.agent.clone() else {
                     return Work::None;
                 };
                 Work::task(async move {
-                    let asked = agent.ask(protect).await;
+                    let asked = agent.ask(&pipeline, protect).await;
                     if let Err(why) = &asked {
                         warn!(
                             ?protect,

@@ -29,7 +29,6 @@ use super::feed::{Feed, Follower, feed};
 use super::fetch::FetchPolicy;
 use super::membership::Membership;
 use super::parts::Parts;
-use super::protection::Agent;
 use super::queue::QueueWorld;
 use super::ship::{Cargo, Ship};
 use super::stream::reader;
@@ -304,8 +303,7 @@ async fn analyse(
     let spool = owned(parts.spool.as_ref(), "spool")?;
     let machine = Worker::new(policy.clone(), Pace::new(source.interval, source.interval_max))
         .in_fleet(fleet_policy(claim));
-    let agent = Agent::of_environment()?;
-    let machine = match &agent {
+    let machine = match &parts.agent {
         Some(_) => machine.protected(protection_policy(claim, policy.retry.clone())),
         None => machine,
     };
@@ -321,7 +319,7 @@ async fn analyse(
             processor,
             membership,
         )
-        .in_task(agent),
+        .in_task(parts.agent.clone(), &middle.spec.name),
     ))
 }
 

@@ -1,5 +1,7 @@
 //! Asks the agent of Amazon ECS to protect this task from being scaled in, or no longer.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::Client;
@@ -25,6 +27,8 @@ const EXCERPT_CHARS_MAX: usize = 200;
 pub(super) struct Agent {
     client: Client,
     url: String,
+    /// The pipelines of this process that want the task protected: it is let go when none does.
+    wanted_by: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Agent {
@@ -40,11 +44,18 @@ impl Agent {
         let client = client
             .map_err(|error| Error::failed("cannot set up HTTP for the agent of ECS").because(error))?;
         let url = format!("{}/task-protection/v1/state", uri.trim_end_matches('/'));
-        Ok(Self { client, url })
+        Ok(Self {
+            client,
+            url,
+            wanted_by: Arc::default(),
+        })
     }
 
-    /// Asks; gives why it was refused.
-    pub(super) async fn ask(&self, protect: Protect) -> std::result::Result<(), String> {
+    /// Asks in the name of a pipeline; gives why it was refused.
+    pub(super) async fn ask(&self, pipeline: &str, protect: Protect) -> std::result::Result<(), String> {
+        if self.is_kept_by_others(pipeline, protect) {
+            return Ok(());
+        }
         let wanted = match protect {
             Protect::For { minutes } => json!({"ProtectionEnabled": true, "ExpiresInMinutes": minutes}),
             Protect::Off => json!({"ProtectionEnabled": false}),
@@ -65,6 +76,23 @@ impl Agent {
             }
         }
         judge(status.as_u16(), &body)
+    }
+}
+
+impl Agent {
+    /// Notes what a pipeline wants; whether that changes nothing, since another one still wants the protection.
+    fn is_kept_by_others(&self, pipeline: &str, protect: Protect) -> bool {
+        let mut wanted_by = self.wanted_by.lock().unwrap_or_else(PoisonError::into_inner);
+        match protect {
+            Protect::For { .. } => {
+                wanted_by.insert(pipeline.to_owned());
+                false
+            }
+            Protect::Off => {
+                wanted_by.remove(pipeline);
+                !wanted_by.is_empty()
+            }
+        }
     }
 }
 
@@ -107,6 +135,16 @@ fn chain(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_task_is_let_go_when_no_pipeline_wants_it_protected() {
+        let agent = Agent::at("http://127.0.0.1:9/").unwrap();
+        let on = Protect::For { minutes: 10 };
+        assert!(!agent.is_kept_by_others("a", on));
+        assert!(!agent.is_kept_by_others("b", on));
+        assert!(agent.is_kept_by_others("a", Protect::Off));
+        assert!(!agent.is_kept_by_others("b", Protect::Off));
+    }
 
     #[test]
     fn an_answer_says_why() {

@@ -12,6 +12,7 @@ use super::build::{Needs, Running, build, follow_stream};
 use super::driver::Order;
 use super::parts::Parts;
 use super::progress::Progress;
+use super::protection::Agent;
 use crate::cloud::fleet::Fleet;
 use crate::cloud::jobs::Jobs;
 use crate::cloud::objects::Objects;
@@ -51,6 +52,11 @@ impl Role {
         } else {
             (None, None)
         };
+        let agent = if needs.spool {
+            Agent::of_environment()?
+        } else {
+            None
+        };
         let spool = if needs.spool {
             Some(Arc::new(SpoolDir::open(state, &processor)?))
         } else {
@@ -67,6 +73,7 @@ impl Role {
             key,
             ledger,
             spool,
+            agent,
             progress,
         };
         let ships = |source: &SourceSpec| matches!(source, SourceSpec::Directory(_));

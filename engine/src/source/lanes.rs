@@ -121,12 +121,12 @@ impl Lanes {
                     Err(malformed) => look.malformed.push(malformed),
                 }
             }
-            from = next;
-            if let (Some(priority), true) = (passed, from.is_some()) {
-                (below, from) = (priority.saturating_sub(1), None);
-            }
-            if look.offers.len() >= wanted || from.is_none() {
+            if look.offers.len() >= wanted || next.is_none() {
                 break;
+            }
+            from = next;
+            if let Some(priority) = passed {
+                (below, from) = (priority.saturating_sub(1), None);
             }
         }
         Ok(())
