@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 /// The variable in which the agent tells a container where it listens.
 const AGENT_URI: &str = "ECS_AGENT_URI";
 
-/// How long the agent may take: it asks a service for it.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the agent may take: it asks a service for it. Short enough for the end of a fetcher that drains.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes of an answer that are read, at most.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
