@@ -52,7 +52,7 @@ async fn old_objects_that_no_open_job_knows_disappear() {
         keys.sort();
         keys
     };
-    let everything = sorted(&[&open, &orphans, &strange, &[late.clone()]]);
+    let everything = sorted(&[&open, &orphans, &strange, std::slice::from_ref(&late)]);
 
     for (age_min, left) in [("1h", everything), ("0s", sorted(&[&open, &strange]))] {
         let set = sweeping(age_min);
