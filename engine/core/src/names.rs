@@ -231,10 +231,30 @@ mod tests {
             assert_eq!(JobKey::of_object(&object), Some((job.clone(), part)), "{object}");
         }
         let prefix = job.prefix();
-        for strange in ["", "007", "+7", "-1", "18446744073709551616", "Manifest", "manifest/", "0/1", "results.json"] {
-            assert_eq!(JobKey::of_object(&format!("{prefix}{strange}")), None, "{strange}");
+        for strange in [
+            "",
+            "007",
+            "+7",
+            "-1",
+            "18446744073709551616",
+            "Manifest",
+            "manifest/",
+            "0/1",
+            "results.json",
+        ] {
+            assert_eq!(
+                JobKey::of_object(&format!("{prefix}{strange}")),
+                None,
+                "{strange}"
+            );
         }
-        for strange in ["", "0", "backup/2026/0", "roundtrip#stream/a/0", prefix.trim_end_matches('/')] {
+        for strange in [
+            "",
+            "0",
+            "backup/2026/0",
+            "roundtrip#stream/a/0",
+            prefix.trim_end_matches('/'),
+        ] {
             assert_eq!(JobKey::of_object(strange), None, "{strange}");
         }
     }

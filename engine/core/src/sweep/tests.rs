@@ -78,7 +78,10 @@ fn short(sweep: &mut Sweep) -> Vec<String> {
 
 #[test]
 fn an_object_at_the_age_is_left_alone_and_a_millisecond_later_its_job_is_asked_for() {
-    for (age, wanted) in [(AGE_MIN_MS, "1 listed, 0 foreign, 0 deleted, 0 failed"), (AGE_MIN_MS + 1, "ask 1")] {
+    for (age, wanted) in [
+        (AGE_MIN_MS, "1 listed, 0 foreign, 0 deleted, 0 failed"),
+        (AGE_MIN_MS + 1, "ask 1"),
+    ] {
         let mut sweep = sweep(10);
         sweep.tick(at(age));
         assert_eq!(short(&mut sweep), ["list"]);
@@ -105,11 +108,20 @@ fn what_becomes_of_each_object_of_each_job() {
         ("a record that is no job", Standing::Unreadable),
         ("QUEUED in ready", known(job(1))),
         ("QUEUED in no lane", known(unplaced(Status::Queued))),
-        ("QUEUED again after it was cleaned", known(cleaned(1, Status::Queued))),
+        (
+            "QUEUED again after it was cleaned",
+            known(cleaned(1, Status::Queued)),
+        ),
         ("PROCESSING", known(in_lane(Status::Processing, LaneKind::Leased))),
         ("PROCESSING in no lane", known(unplaced(Status::Processing))),
-        ("COMPLETED in done", known(in_lane(Status::Completed, LaneKind::Done))),
-        ("COMPLETED by a foreign fetcher", known(unplaced(Status::Completed))),
+        (
+            "COMPLETED in done",
+            known(in_lane(Status::Completed, LaneKind::Done)),
+        ),
+        (
+            "COMPLETED by a foreign fetcher",
+            known(unplaced(Status::Completed)),
+        ),
         ("COMPLETED and cleaned", known(cleaned(1, Status::Completed))),
         ("ERROR in done", known(in_lane(Status::Error, LaneKind::Done))),
         ("ERROR and cleaned", known(cleaned(1, Status::Error))),
@@ -125,13 +137,22 @@ fn what_becomes_of_each_object_of_each_job() {
             short(&mut sweep);
             sweep.handle(at(ms), answer([(1, standing.clone())]));
             let deleted = decisions(&mut sweep).into_iter().filter_map(|decision| {
-                let Action::Delete(objects) = decision.action else { return None };
-                let names: Vec<_> = objects.iter().filter_map(|object| object.key.rsplit('/').next()).collect();
+                let Action::Delete(objects) = decision.action else {
+                    return None;
+                };
+                let names: Vec<_> = objects
+                    .iter()
+                    .filter_map(|object| object.key.rsplit('/').next())
+                    .collect();
                 let Reason { rule, key } = decision.reason;
                 Some(format!("\n  {}: {rule} ({key})", names.join(", ")))
             });
             let deleted: String = deleted.collect();
-            let deleted = if deleted.is_empty() { " all of it stays" } else { &deleted };
+            let deleted = if deleted.is_empty() {
+                " all of it stays"
+            } else {
+                &deleted
+            };
             writeln!(table, "{name}, {when}:{deleted}").unwrap();
         }
     }
@@ -144,7 +165,11 @@ fn a_sweep_goes_page_by_page_and_reports_what_is_not_ours_once() {
     let mut sweep = sweep(10);
     let now = at(AGE_MIN_MS + 1);
     sweep.tick(now);
-    let first = [object("backup/a", old), object(key(1).chunk(0), old), object(key(2).chunk(0), now.now)];
+    let first = [
+        object("backup/a", old),
+        object(key(1).chunk(0), old),
+        object(key(2).chunk(0), now.now),
+    ];
     sweep.handle(now, page(first, Some("p")));
     assert_eq!(short(&mut sweep), ["list", "ask 1"]);
     sweep.tick(at(AGE_MIN_MS + 500_000));
@@ -155,7 +180,11 @@ fn a_sweep_goes_page_by_page_and_reports_what_is_not_ours_once() {
     assert_eq!(short(&mut sweep), ["list after p"]);
     sweep.handle(now, page([object("z", old)], None));
     assert_eq!(short(&mut sweep), ["4 listed, 2 foreign, 1 deleted, 0 failed"]);
-    assert_eq!(sweep.wake_at(), Some(at(AGE_MIN_MS + 1 + 87_500).now), "the next sweep has its time");
+    assert_eq!(
+        sweep.wake_at(),
+        Some(at(AGE_MIN_MS + 1 + 87_500).now),
+        "the next sweep has its time"
+    );
 }
 
 #[test]
@@ -169,7 +198,10 @@ fn a_look_lists_so_many_pages_and_the_next_goes_on_behind_them() {
     assert_eq!(next, at(87_500).now);
     sweep.tick(at(87_500));
     sweep.handle(at(87_500), page([], None));
-    assert_eq!(short(&mut sweep), ["list after b", "0 listed, 0 foreign, 0 deleted, 0 failed"]);
+    assert_eq!(
+        short(&mut sweep),
+        ["list after b", "0 listed, 0 foreign, 0 deleted, 0 failed"]
+    );
 }
 
 #[test]
@@ -185,7 +217,10 @@ fn finished_it_sweeps_the_whole_bucket_once_whatever_it_was_at() {
         sweep.finish(at(100_000));
         if half_way {
             sweep.handle(at(100_000), page([], None));
-            assert_eq!(short(&mut sweep), ["0 listed, 0 foreign, 0 deleted, 0 failed", "list"]);
+            assert_eq!(
+                short(&mut sweep),
+                ["0 listed, 0 foreign, 0 deleted, 0 failed", "list"]
+            );
         } else {
             assert_eq!(short(&mut sweep), ["list"]);
         }
@@ -195,7 +230,11 @@ fn finished_it_sweeps_the_whole_bucket_once_whatever_it_was_at() {
         }
         assert_eq!(
             short(&mut sweep),
-            ["list after a", "list after b", "0 listed, 0 foreign, 0 deleted, 0 failed"]
+            [
+                "list after a",
+                "list after b",
+                "0 listed, 0 foreign, 0 deleted, 0 failed"
+            ]
         );
         assert!(sweep.is_idle());
         assert_eq!(sweep.wake_at(), None);
@@ -216,7 +255,11 @@ fn a_page_that_cannot_be_read_is_read_again_and_then_the_sweep_is_broken_off() {
     sweep.handle(at(now + 5_000), old());
     assert_eq!(short(&mut sweep), ["list after o", "ask 1"]);
     sweep.handle(at(now + 5_000), Event::AskFailed("away".to_owned()));
-    assert_eq!(sweep.wake_at(), Some(at(now + 15_000).now), "it failed twice in a row");
+    assert_eq!(
+        sweep.wake_at(),
+        Some(at(now + 15_000).now),
+        "it failed twice in a row"
+    );
     sweep.tick(at(now + 15_000));
     sweep.handle(at(now + 15_000), Event::ListFailed("away".to_owned()));
     let broken = decisions(&mut sweep).pop().unwrap();
@@ -234,13 +277,22 @@ fn what_could_not_be_deleted_does_not_hold_up_the_rest() {
     let objects = [key(1).chunk(0), key(2).results(), key(3).manifest()].map(|name| object(name, START));
     sweep.handle(now, page(objects, Some("p")));
     let done = Standing::Known(Box::new(cleaned(2, Status::Completed)));
-    sweep.handle(now, answer([(1, Standing::Missing), (2, done), (3, Standing::Unreadable)]));
-    assert_eq!(short(&mut sweep), ["list", "ask 1, 2, 3", "delete 0", "delete results"]);
+    sweep.handle(
+        now,
+        answer([(1, Standing::Missing), (2, done), (3, Standing::Unreadable)]),
+    );
+    assert_eq!(
+        short(&mut sweep),
+        ["list", "ask 1, 2, 3", "delete 0", "delete results"]
+    );
     sweep.handle(now, Event::DeleteFailed(1, "denied".to_owned()));
     assert_eq!(short(&mut sweep), NOTHING);
     sweep.handle(now, Event::Deleted(1));
     sweep.handle(now, page([], None));
-    assert_eq!(short(&mut sweep), ["list after p", "3 listed, 0 foreign, 1 deleted, 1 failed"]);
+    assert_eq!(
+        short(&mut sweep),
+        ["list after p", "3 listed, 0 foreign, 1 deleted, 1 failed"]
+    );
 }
 
 #[test]
@@ -250,7 +302,10 @@ fn a_job_nobody_answered_for_is_left_alone() {
     sweep.tick(now);
     sweep.handle(now, page([object(key(1).chunk(0), START)], None));
     sweep.handle(now, answer([(2, Standing::Missing)]));
-    assert_eq!(short(&mut sweep), ["list", "ask 1", "1 listed, 0 foreign, 0 deleted, 0 failed"]);
+    assert_eq!(
+        short(&mut sweep),
+        ["list", "ask 1", "1 listed, 0 foreign, 0 deleted, 0 failed"]
+    );
 }
 
 #[test]
@@ -276,8 +331,16 @@ fn events() -> Vec<Event> {
         page(objects(), None),
         page(objects().chain([object("strange", START)]), Some("p")),
         Event::ListFailed("away".to_owned()),
-        answer([(1, Standing::Missing), (2, Standing::Missing), (3, Standing::Missing)]),
-        answer([(1, known(job(1))), (2, known(cleaned(2, Status::Error))), (3, Standing::Unreadable)]),
+        answer([
+            (1, Standing::Missing),
+            (2, Standing::Missing),
+            (3, Standing::Missing),
+        ]),
+        answer([
+            (1, known(job(1))),
+            (2, known(cleaned(2, Status::Error))),
+            (3, Standing::Unreadable),
+        ]),
         Event::AskFailed("away".to_owned()),
         Event::Deleted(1),
         Event::DeleteFailed(2, "denied".to_owned()),

@@ -322,14 +322,37 @@ fn an_upload_that_is_not_complete_at_its_time_is_left_and_a_millisecond_later_cl
         ..job(1)
     };
     assert_eq!(about_upload(limit, job(1), false, Ok(())), ["look"]);
-    assert_eq!(about_upload(limit + 1, job(1), false, Ok(())), ["look", "give-up 1"]);
-    assert_eq!(about_upload(limit + 1, job(1), true, Ok(())), ["look"], "it is whole");
-    assert_eq!(about_upload(limit, foreign.clone(), false, Ok(())), ["look", "admit 1"]);
-    assert_eq!(about_upload(limit + 1, foreign.clone(), false, Ok(())), ["look", "give-up 1"]);
-    assert_eq!(about_upload(limit + 1, foreign.clone(), true, Ok(())), ["look", "admit 1"]);
+    assert_eq!(
+        about_upload(limit + 1, job(1), false, Ok(())),
+        ["look", "give-up 1"]
+    );
+    assert_eq!(
+        about_upload(limit + 1, job(1), true, Ok(())),
+        ["look"],
+        "it is whole"
+    );
+    assert_eq!(
+        about_upload(limit, foreign.clone(), false, Ok(())),
+        ["look", "admit 1"]
+    );
+    assert_eq!(
+        about_upload(limit + 1, foreign.clone(), false, Ok(())),
+        ["look", "give-up 1"]
+    );
+    assert_eq!(
+        about_upload(limit + 1, foreign.clone(), true, Ok(())),
+        ["look", "admit 1"]
+    );
     let forged = || Err("forged".to_owned());
-    assert_eq!(about_upload(limit + 1, foreign, false, forged()), ["look", "refuse 1"]);
-    assert_eq!(about_upload(limit + 1, job(1), false, forged()), ["look"], "fetchers refuse it");
+    assert_eq!(
+        about_upload(limit + 1, foreign, false, forged()),
+        ["look", "refuse 1"]
+    );
+    assert_eq!(
+        about_upload(limit + 1, job(1), false, forged()),
+        ["look"],
+        "fetchers refuse it"
+    );
     for status in [Status::Processing, Status::Completed, Status::Error] {
         let held = Job {
             status,

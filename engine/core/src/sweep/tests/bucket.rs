@@ -20,7 +20,9 @@ fn standing(file: u32) -> Standing {
         3 => Standing::Known(Box::new(completed(file))),
         4 => Standing::Unreadable,
         _ => Standing::Known(Box::new(Job {
-            processed: Some(Timestamp(START.0 - 10 * i64::try_from(RESULTS_KEEP.as_millis()).unwrap())),
+            processed: Some(Timestamp(
+                START.0 - 10 * i64::try_from(RESULTS_KEEP.as_millis()).unwrap(),
+            )),
             ..cleaned(file, Status::Completed)
         })),
     }
