@@ -1,5 +1,6 @@
 //! What no open job knows does not stay, and a job whose upload never completes ends.
 
+use futures_util::StreamExt as _;
 use roundtrip::wire::keys::ClientKey;
 
 use crate::watcher::foreign_job;
@@ -130,4 +131,31 @@ async fn jobs_whose_upload_never_completes_end_as_errors() {
         assert_eq!(history(record), ["give-up"]);
     }
     assert_eq!(world.objects().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_of_more_than_one_page_is_swept_whole() {
+    let world = World::new().await;
+    let key = ClientKey::generate().unwrap();
+    let orphan = format!("{}/file-{}", key.client_id(), uuid::Uuid::new_v4());
+    // S3 lists a thousand at once; what is not ours lies before and behind.
+    futures_util::stream::iter(0..1_001)
+        .map(|index| format!("{orphan}/{index}"))
+        .for_each_concurrent(32, |key| {
+            let world = &world;
+            async move { world.put_object(&key, Vec::new()).await }
+        })
+        .await;
+    let strange = ["a", "z"];
+    for key in strange {
+        world.put_object(key, Vec::new()).await;
+    }
+    let set = sweeping("0s");
+    let set: Vec<&str> = set
+        .iter()
+        .map(String::as_str)
+        .chain(["sweep.source.objects.pages-max=1"])
+        .collect();
+    world.once(&world.role("watcher", &set), "watcher").await;
+    assert_eq!(world.objects().await, strange);
 }
