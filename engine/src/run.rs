@@ -15,3 +15,4 @@ mod queue;
 pub mod role;
 mod ship;
 mod stream;
+mod sweep;
