@@ -20,11 +20,13 @@ pub mod machine;
 pub mod names;
 pub mod pace;
 pub mod plan;
+pub mod protection;
 pub mod queue;
 pub mod retry;
 pub mod shard;
 pub mod story;
 pub mod stream;
+pub mod sweep;
 pub mod upload;
 pub mod worker;
 

@@ -40,6 +40,8 @@ pub(in crate::run) struct Cargo {
     pub(in crate::run) version: String,
     /// Whether the file's name travels.
     pub(in crate::run) send_name: bool,
+    /// How urgent its jobs are.
+    pub(in crate::run) priority: u8,
 }
 
 /// A file being shipped.
@@ -215,6 +217,7 @@ async fn create(shared: &Shared, shipment: &mut Shipment) -> Result<(), Fault> {
         failures: 0,
         history: Vec::new(),
         cleaned: None,
+        priority: shared.cargo.priority,
     };
     match shared
         .parts
