@@ -19,7 +19,6 @@ class Verdict:
     """What was found."""
 
     faults: list[str] = field(default_factory=list)
-    tolerated: list[str] = field(default_factory=list)
     told: Counter[str] = field(default_factory=Counter)
 
     def fault(self, text: str) -> None:
@@ -37,27 +36,25 @@ def spooled(state: Path) -> list[Path]:
     return [path for path in (state / "spool").rglob("*") if path.is_file() and path.name != SPOOL_LOCK]
 
 
-def leftovers(service: peer.Service, jobs: list[dict]) -> tuple[list[str], list[str]]:
-    """Keys in the bucket: those that break the promise, and manifests of jobs that are cleaned.
-
-    A put whose answer was lost is repeated; the first can land late, after the job was cleaned.
-    """
-    cleaned = {f"{job['client']}/{job['file']}/manifest" for job in jobs if "lane" not in job}
-    keys = service.keys()
-    return [key for key in keys if key not in cleaned], [key for key in keys if key in cleaned]
+def landed_late(keys: list[str], jobs: list[dict]) -> list[str]:
+    """Keys of jobs that are cleaned: a put whose answer was lost is repeated, and the first can land long after."""
+    cleaned = {f"{job['client']}/{job['file']}" for job in jobs if "lane" not in job}
+    return [key for key in keys if key.rsplit("/", 1)[0] in cleaned]
 
 
-def calm(service: peer.Service, files: int, results: list[Results], states: list[Path]) -> str:
-    """What still keeps the run from being over; empty where nothing does."""
+def calm(
+    service: peer.Service, files: int, results: list[Results], states: list[Path], late: set[str]
+) -> str:
+    """What still keeps the run from being over; empty where nothing does. Notes keys that landed late."""
     there = sum(result.look() for result in results)
     if there < files:
         return f"{there} of {files} results"
     jobs = service.jobs()
     if open_jobs := [job for job in jobs if "lane" in job]:
         return f"{len(open_jobs)} jobs in a lane ({Counter(str(job['lane']).split('#')[0] for job in open_jobs)})"
-    left, _ = leftovers(service, jobs)
-    if left:
-        return f"{len(left)} objects in the bucket"
+    if left := service.keys():
+        late.update(landed_late(left, jobs))
+        return f"{len(left)} objects in the bucket, {len(landed_late(left, jobs))} of cleaned jobs"
     if here := [path for state in states for path in spooled(state)]:
         return f"{len(here)} files in spools"
     return ""
@@ -143,7 +140,6 @@ def judge(
     results: list[Results],
     clients: list[Path],
     fetchers: list[Path],
-    strict: bool,
 ) -> Verdict:
     """Everything that was promised."""
     verdict = Verdict()
@@ -155,11 +151,6 @@ def judge(
     jobs = service.jobs()
     judge_table(verdict, jobs, files, [key_in(state) for state in clients])
     judge_stream(verdict, stream_records(environment, service.table.name))
-    left, manifests = leftovers(service, jobs)
-    verdict.faults += [f"{key}: left in the bucket" for key in left]
-    if strict:
-        verdict.faults += [f"{key}: left in the bucket, its job is cleaned" for key in manifests]
-    else:
-        verdict.tolerated += manifests
+    verdict.faults += [f"{key}: left in the bucket" for key in service.keys()]
     verdict.faults += [f"{path}: left on a fetcher's disk" for state in fetchers for path in spooled(state)]
     return verdict
