@@ -104,6 +104,7 @@ impl Lanes {
                 .await?;
             // Of those with its priority, all behind one that is not due yet are not due either.
             let mut passed = None;
+            let mut accepted = Vec::new();
             for record in records {
                 match record {
                     Ok(job) if passed == Some(job.priority) => {}
@@ -111,14 +112,20 @@ impl Lanes {
                         passed = Some(job.priority);
                     }
                     Ok(job) if !policy.accepts(&job, objects.bucket(), now()) => {}
-                    Ok(job) => {
-                        let offer = judged(job, policy, objects).await?;
-                        // One that waits for its upload must not hide those behind it.
-                        if offer.uploaded || offer.signature.is_err() {
-                            look.offers.push(offer);
-                        }
-                    }
+                    Ok(job) => accepted.push(job),
                     Err(malformed) => look.malformed.push(malformed),
+                }
+            }
+            from_anywhere(&mut accepted);
+            // Judging costs: no more than are wanted.
+            for job in accepted {
+                if look.offers.len() >= wanted {
+                    break;
+                }
+                let offer = judged(job, policy, objects).await?;
+                // One that waits for its upload must not hide those behind it.
+                if offer.uploaded || offer.signature.is_err() {
+                    look.offers.push(offer);
                 }
             }
             if look.offers.len() >= wanted || next.is_none() {
@@ -146,6 +153,14 @@ impl Lanes {
         }
         Ok(look)
     }
+}
+
+/// Turns the most urgent jobs, the oldest first, so that they begin with any of them: many fetchers do not chase one.
+fn from_anywhere(jobs: &mut [Job]) {
+    let Some(first) = jobs.first() else { return };
+    let priority = first.priority;
+    let urgent = jobs.partition_point(|job| job.priority == priority);
+    jobs[..urgent].rotate_left(fastrand::usize(..urgent));
 }
 
 /// A job with the facts its claim depends on.

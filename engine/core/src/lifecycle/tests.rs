@@ -290,16 +290,42 @@ fn a_priority_is_a_place_in_the_ready_lane_alone() {
     let created = create(&urgent(job(1)));
     assert!(created.set.contains(&(attribute::PRIORITY, Value::Number(7))));
     assert_eq!(due(&created), turn(START));
-    assert_eq!(due(&claim(&urgent(job(1)), PROCESSOR, NOW, LEASE)), Value::Time(NOW + LEASE));
+    assert_eq!(
+        due(&claim(&urgent(job(1)), PROCESSOR, NOW, LEASE)),
+        Value::Time(NOW + LEASE)
+    );
     let held = urgent(claimed(1, PROCESSOR, LEASE));
     assert_eq!(due(&release(&held, PROCESSOR, NOW, DUE, 0, "why")), turn(DUE));
     assert_eq!(due(&requeue(&held, NOW, DUE, "why")), turn(DUE));
-    assert_eq!(due(&complete(&held, PROCESSOR, NOW, "04", None)), Value::Time(NOW));
-    let foreign = Job { lane: None, due: None, ..urgent(job(1)) };
+    assert_eq!(
+        due(&complete(&held, PROCESSOR, NOW, "04", None)),
+        Value::Time(NOW)
+    );
+    let foreign = Job {
+        lane: None,
+        due: None,
+        ..urgent(job(1))
+    };
     assert_eq!(due(&admit(&foreign, NOW, 3)), turn(NOW));
     // What the watcher saw is spelled as it stands in the record.
-    let moved = urgent(Job { status: Status::Processing, ..job(1) });
-    let adopted = adopt(&moved, Lane { kind: LaneKind::Leased, shard: 3 }, DUE);
+    let moved = urgent(Job {
+        status: Status::Processing,
+        ..job(1)
+    });
+    let adopted = adopt(
+        &moved,
+        Lane {
+            kind: LaneKind::Leased,
+            shard: 3,
+        },
+        DUE,
+    );
     assert!(adopted.only_if.contains(&Term::Is(attribute::DUE, turn(START))));
-    assert_eq!(create(&job(1)).set.iter().find(|(name, _)| *name == attribute::PRIORITY), None);
+    assert_eq!(
+        create(&job(1))
+            .set
+            .iter()
+            .find(|(name, _)| *name == attribute::PRIORITY),
+        None
+    );
 }

@@ -92,7 +92,10 @@ fn claims(priorities: &[u8], looks: u32, mut chance: impl FnMut() -> f64) -> BTr
             | Action::Protect(_) => None,
         });
         // The lane as the look reads it: those whose turn it is, or all where there are none.
-        let turn = priorities.iter().filter(|priority| **priority <= look.unwrap()).max();
+        let turn = priorities
+            .iter()
+            .filter(|priority| **priority <= look.unwrap())
+            .max();
         let first = *turn.or_else(|| priorities.iter().max()).unwrap();
         *counts.entry(first).or_default() += 1;
         worker.handle(jittered(ms, chance()), found([urgent(file, first)]));

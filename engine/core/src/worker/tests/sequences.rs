@@ -30,7 +30,13 @@ fn events() -> Vec<Event> {
         found([]),
         found([job(1), job(2), job(3)]),
         found([job(1)]),
-        found([Job { priority: 9, ..job(3) }, job(1)]),
+        found([
+            Job {
+                priority: 9,
+                ..job(3)
+            },
+            job(1),
+        ]),
         offers([forged(4), offer(job(2))]),
         Event::Found {
             offers: Vec::new(),
