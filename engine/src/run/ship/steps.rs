@@ -181,6 +181,8 @@ async fn create(shared: &Shared, shipment: &mut Shipment) -> Result<(), Fault> {
         ..
     } = shipment;
     let (bucket, chunks) = (shared.parts.objects.bucket(), outline.cut().chunks());
+    let ahead = shared.ledger.ahead(key, shard::MANY).await;
+    let ahead = ahead.map_err(|error| remembered(&error))?;
     let signed = Signed {
         version: &shared.cargo.version,
         created,
@@ -210,7 +212,7 @@ async fn create(shared: &Shared, shipment: &mut Shipment) -> Result<(), Fault> {
         outline: Some(outline_text),
         lane: Some(Lane {
             kind: LaneKind::Ready,
-            shard: shard::of(key, shared.parts.shards),
+            shard: shard::of(key, shared.parts.shards, ahead),
         }),
         due: Some(now()),
         retries: 0,
