@@ -18,7 +18,9 @@ use crate::source::lanes;
 
 /// A role as replay plays it.
 pub fn role(spec: &RoleSpec) -> Result<Role> {
-    let pipelines = spec.pipelines.iter();
+    // What lies in the bucket no recording tells: a sweep has nothing to decide on.
+    let sweeps = |pipeline: &PipelineSpec| matches!(pipeline.source, SourceSpec::Objects(_));
+    let pipelines = spec.pipelines.iter().filter(|(_, pipeline)| !sweeps(pipeline));
     let pipelines = pipelines.map(|(name, pipeline)| Ok((name.clone(), part(pipeline, spec)?)));
     Ok(Role {
         name: spec.name.clone(),
@@ -116,7 +118,8 @@ fn part(spec: &PipelineSpec, role: &RoleSpec) -> Result<Pipeline> {
             | SourceSpec::Jobs(_)
             | SourceSpec::Results(_)
             | SourceSpec::Foreign(_)
-            | SourceSpec::Lanes(_),
+            | SourceSpec::Lanes(_)
+            | SourceSpec::Objects(_),
             _,
         ) => {
             let what = format!("replay has no part for the pipeline `{}`", spec.name);

@@ -53,6 +53,7 @@ fn watcher() -> Role {
     let admit = Duty::Admit {
         shards: 8,
         lease: Duration::from_hours(1),
+        upload_max: day,
     };
     let queue = QueuePolicy {
         thresholds: [].into(),

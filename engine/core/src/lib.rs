@@ -22,12 +22,14 @@ pub mod names;
 pub mod news;
 pub mod pace;
 pub mod plan;
+pub mod protection;
 pub mod queue;
 pub mod record;
 pub mod retry;
 pub mod shard;
 pub mod story;
 pub mod stream;
+pub mod sweep;
 pub mod upload;
 pub mod worker;
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::at::Timestamp;
 use crate::claim::Malformed;
 use crate::iso;
-use crate::job::{Attempt, HISTORY_MAX, Job, Lane, Status};
+use crate::job::{Attempt, HISTORY_MAX, Job, Lane, LaneKind, PRIORITY_MAX, Status};
 use crate::lifecycle::{RecordKey, Value, attribute as a};
 use crate::names::{ClientId, FileId, JobKey};
 
@@ -132,6 +132,8 @@ impl From<&Value> for Attribute {
             Value::Text(text) => Self::text(text),
             Value::Number(number) => Self::Number(number.to_string()),
             Value::Time(moment) => Self::Text(iso::write(*moment)),
+            Value::Turn { priority: 0, due } => Self::Text(iso::write(*due)),
+            Value::Turn { priority, due } => Self::Text(turn_prefix(*priority) + &iso::write(*due)),
             Value::Expiry(moment) => Self::Number((moment.0 / 1_000).to_string()),
             Value::History(attempts) => Self::List(attempts.iter().map(attempt).collect()),
         }
@@ -160,6 +162,17 @@ impl Job {
         let chunks = chunks.ok_or_else(|| malformed("`chunks` is missing or no whole number"))?;
         let created = signed(a::CREATED)?;
         let created_at = iso::read(created).ok_or_else(|| malformed("`created` is no ISO 8601 time"))?;
+        let lane = text(record, a::LANE).and_then(Lane::parse);
+        let (turn, due) = text(record, a::DUE).map_or((0, None), place);
+        let stated = record.get(a::PRIORITY).and_then(Attribute::as_number);
+        let stated = stated.and_then(|stated| u8::try_from(stated).ok());
+        // Where it waits, its place says how urgent it is: a condition on what was seen spells it in the same way.
+        let priority = match lane.map(|lane| lane.kind) {
+            Some(LaneKind::Ready) if due.is_some() => turn,
+            Some(LaneKind::Ready | LaneKind::Leased | LaneKind::Done) | None => {
+                stated.unwrap_or_default().min(PRIORITY_MAX)
+            }
+        };
         Ok(Self {
             key: JobKey { client, file },
             status,
@@ -178,12 +191,13 @@ impl Job {
             error: owned(a::ERROR),
             outline: owned(a::OUTLINE),
             outline_signature: owned(a::OUTLINE_SIGNATURE),
-            lane: text(record, a::LANE).and_then(Lane::parse),
-            due: time(a::DUE),
+            lane,
+            due,
             retries: count(record, a::RETRIES),
             failures: count(record, a::FAILURES),
             history: history(record),
             cleaned: time(a::CLEANED),
+            priority,
         })
     }
 }
@@ -197,6 +211,29 @@ impl RecordKey {
             file: text(a::FILE),
         }
     }
+}
+
+/// Where the places of jobs without a priority begin: moments start with a digit, those of urgent jobs with a mark that
+/// sorts before every digit.
+const ORDINARY: &str = "0";
+
+/// Where the places of a priority begin in a ready lane: the highest sort first, ordinary jobs last.
+pub fn turn_prefix(priority: u8) -> String {
+    match PRIORITY_MAX.checked_sub(priority) {
+        Some(rank) if priority > 0 => format!("!{rank}#"),
+        Some(_) => ORDINARY.to_owned(),
+        None => turn_prefix(PRIORITY_MAX),
+    }
+}
+
+/// A place in a lane as it stands in a record: the priority it states, and the moment.
+pub fn place(text: &str) -> (u8, Option<Timestamp>) {
+    let turn = text.strip_prefix('!').and_then(|turn| turn.split_once('#'));
+    let Some((rank, due)) = turn else {
+        return (0, iso::read(text));
+    };
+    let rank = rank.parse().unwrap_or(PRIORITY_MAX);
+    (PRIORITY_MAX.saturating_sub(rank), iso::read(due))
 }
 
 /// When the table deletes a record: its time to live.

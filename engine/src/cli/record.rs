@@ -43,7 +43,7 @@ pub struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     process::log("roundtrip=info,warn,aws_config=error", false)?;
     process::block_on(async {
-        let stop = process::stop_on_signal()?;
+        let stop = process::signals()?.stop;
         let clients = Clients::from_environment().await?;
         let streams = Streams::new(
             clients.streams.clone(),

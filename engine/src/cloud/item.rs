@@ -9,6 +9,7 @@ use roundtrip_core::lifecycle::{RecordKey, Value, attribute as a};
 use roundtrip_core::record::{Attribute, Opaque, Record};
 
 pub use roundtrip_core::iso::{read as moment, write as iso};
+pub(crate) use roundtrip_core::record::{place, turn_prefix};
 
 /// A DynamoDB item.
 pub type Item = HashMap<String, AttributeValue>;

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{
 };
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::claim::Malformed;
-use roundtrip_core::job::{Job, Lane, Status};
+use roundtrip_core::job::{Job, Lane, PRIORITY_MAX, Status};
 use roundtrip_core::lifecycle::{Change, RecordKey, Write, attribute as a};
 use roundtrip_core::names::{JobKey, RESERVED_PREFIX};
 
@@ -114,12 +114,30 @@ impl Jobs {
         limit: u32,
         from: Option<Item>,
     ) -> Result<Page, Fault> {
-        let output = self
-            .client
-            .query()
+        self.due_below(lane, PRIORITY_MAX, now, limit, from).await
+    }
+
+    /// The same, of jobs of a ready lane up to this priority: the most urgent first, and among equals the longest
+    /// due first. Urgent ones are given also where they are due later: `now` bounds ordinary ones alone.
+    pub async fn due_below(
+        &self,
+        lane: Lane,
+        priority_max: u8,
+        now: Timestamp,
+        limit: u32,
+        from: Option<Item>,
+    ) -> Result<Page, Fault> {
+        let query = self.client.query();
+        let query = if priority_max < PRIORITY_MAX {
+            query
+                .key_condition_expression("#lane = :lane AND #due BETWEEN :begin AND :now")
+                .expression_attribute_values(":begin", AttributeValue::S(item::turn_prefix(priority_max)))
+        } else {
+            query.key_condition_expression("#lane = :lane AND #due <= :now")
+        };
+        let output = query
             .table_name(&self.table)
             .index_name(LANES_INDEX)
-            .key_condition_expression("#lane = :lane AND #due <= :now")
             .expression_attribute_names("#lane", a::LANE)
             .expression_attribute_names("#due", a::DUE)
             .expression_attribute_values(":lane", AttributeValue::S(lane.to_string()))
@@ -136,11 +154,13 @@ impl Jobs {
     }
 
     /// Jobs of a lane that have another status than belongs there: a foreign fetcher, which does not know lanes, has
-    /// or had them.
-    pub async fn moved_by_foreigners(
+    /// or had them. With them those that were created before or at `old`, judged by their text (ISO 8601, UTC); none where
+    /// there is no such moment.
+    pub async fn astray_or_old(
         &self,
         lane: Lane,
         belongs: Status,
+        old: Option<Timestamp>,
         limit: u32,
         from: Option<Item>,
     ) -> Result<Page, Fault> {
@@ -150,11 +170,13 @@ impl Jobs {
             .table_name(&self.table)
             .index_name(LANES_INDEX)
             .key_condition_expression("#lane = :lane")
-            .filter_expression("#status <> :belongs")
+            .filter_expression("#status <> :belongs OR #created <= :old")
             .expression_attribute_names("#lane", a::LANE)
             .expression_attribute_names("#status", a::STATUS)
             .expression_attribute_values(":lane", AttributeValue::S(lane.to_string()))
+            .expression_attribute_names("#created", a::CREATED)
             .expression_attribute_values(":belongs", AttributeValue::S(belongs.as_str().to_owned()))
+            .expression_attribute_values(":old", AttributeValue::S(item::iso(old.unwrap_or_default())))
             .limit(i32::try_from(limit).unwrap_or(i32::MAX))
             .set_exclusive_start_key(from)
             .send()

@@ -45,6 +45,7 @@ tables! {
         results: ResultsSource,
         foreign: ForeignSource,
         lanes: LanesSource,
+        objects: ObjectsSource,
     }
     DirectorySource {
         path: String,
@@ -71,17 +72,22 @@ tables! {
     ResultsSource { interval: Span, interval_max: Span, of: List }
     ForeignSource { every: Span, cron: String, timezone: String, pages_max: Count, stream: bool }
     LanesSource { every: Span, cron: String, timezone: String, pages_max: Count }
+    ObjectsSource { every: Span, cron: String, timezone: String, age_min: Span, pages_max: Count }
     Claim {
         versions: String,
         start: String,
         feed: String,
         manifest: String,
         in_flight_max: Count,
+        downloads_max: Count,
+        analyses_max: Count,
         lease: Span,
         heartbeat: Span,
         stall: Span,
         upload_max: Span,
         feed_wait: Span,
+        drain: Span,
+        protection: Span,
         report: Span,
         failing_max: Count,
         failing_rest: Span,
@@ -101,8 +107,9 @@ tables! {
         requeue: RequeueSink,
         admit: AdmitSink,
         metrics: MetricsSink,
+        sweep: SweepSink,
     }
-    JobsSink { announce: String, version: String, send_name: bool }
+    JobsSink { announce: String, version: String, send_name: bool, priority: Count }
     ProcessorSink {
         url: String,
         command: Words,
@@ -116,8 +123,9 @@ tables! {
     DirectorySink { path: String }
     DeleteSink { results_keep: Span, retention: Span, upload_max: Span }
     RequeueSink {}
-    AdmitSink { lease: Span }
+    AdmitSink { lease: Span, upload_max: Span }
     MetricsSink { to: String }
+    SweepSink { results_keep: Span }
     Retry { attempts_max: Count, interval: Span, backoff_rate: Rate, interval_max: Span, jitter: String }
     Notify {
         metric: String,

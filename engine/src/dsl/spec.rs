@@ -94,6 +94,8 @@ pub enum SourceSpec {
     Foreign(ForeignSource),
     /// `[source.lanes]`: how many jobs lie in each lane. Gives counts.
     Lanes(LanesSource),
+    /// `[source.objects]`: everything that lies in the bucket. Gives the bucket's list.
+    Objects(ObjectsSource),
 }
 
 /// When a look or a round is due.
@@ -187,6 +189,17 @@ pub struct LanesSource {
     pub pages_max: u32,
 }
 
+/// Everything that lies in the bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectsSource {
+    /// When to look.
+    pub schedule: Schedule,
+    /// Objects up to this age are left alone.
+    pub age_min: Duration,
+    /// Pages of the bucket a look lists, at most; the next look goes on behind them.
+    pub pages_max: u32,
+}
+
 /// `[claim]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClaimSpec {
@@ -202,6 +215,10 @@ pub struct ClaimSpec {
     pub manifest: ManifestNeed,
     /// Jobs held at once.
     pub in_flight_max: usize,
+    /// Jobs among them whose file is still on its way.
+    pub downloads_max: usize,
+    /// Jobs among them that the processor has.
+    pub analyses_max: usize,
     /// How long a claim holds without a heartbeat.
     pub lease: Duration,
     /// Time between heartbeats.
@@ -210,6 +227,10 @@ pub struct ClaimSpec {
     pub stall: Duration,
     /// A job whose upload is not complete this long after its creation is closed as an error.
     pub upload_max: Duration,
+    /// How long a fetcher that is told to stop goes on with what it holds.
+    pub drain: Duration,
+    /// In a task of ECS: how long its protection from scale-in holds without renewal, 1 minute to 48 hours.
+    pub protection: Duration,
     /// Time between a fetcher's reports to the fleet.
     pub report: Duration,
     /// So many jobs in a row that failed here, while other fetchers are there, start a rest.
@@ -293,6 +314,8 @@ pub enum SinkSpec {
     Admit(AdmitSink),
     /// `[sink.metrics]`: publishes how long the queue is.
     Metrics(MetricsSink),
+    /// `[sink.sweep]`: deletes objects that no open job knows.
+    Sweep(SweepSink),
 }
 
 /// A job for each stored file.
@@ -304,6 +327,8 @@ pub struct JobsSink {
     pub version: String,
     /// Whether the file's name travels with the job, for everyone who reads the table.
     pub send_name: bool,
+    /// How urgent the jobs are, 0 to 9; 0: as usual.
+    pub priority: u8,
 }
 
 /// `announce`
@@ -373,6 +398,15 @@ pub struct DeleteSink {
 pub struct AdmitSink {
     /// The lease of a foreign fetcher, which sends no heartbeats.
     pub lease: Duration,
+    /// A waiting job whose upload is not complete this long after its creation is closed as an error.
+    pub upload_max: Duration,
+}
+
+/// Deletes objects that no open job knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SweepSink {
+    /// How long the result of a completed job is kept for its client.
+    pub results_keep: Duration,
 }
 
 /// Publishes how long the queue is.

@@ -9,6 +9,7 @@ use roundtrip_core::collect::Collect;
 use roundtrip_core::pace::Pace;
 use roundtrip_core::queue::Queue;
 use roundtrip_core::stream::StreamPolicy;
+use roundtrip_core::sweep::{Sweep, SweepPolicy};
 use roundtrip_core::upload::Upload;
 use roundtrip_core::worker::Worker;
 use tokio::sync::watch;
@@ -26,13 +27,15 @@ use super::policy::{self, Middle};
 use super::queue::QueueWorld;
 use super::ship::{Cargo, Ship};
 use super::stream::reader;
+use super::sweep::SweepWorld;
 use crate::cloud::Clients;
 use crate::cloud::leases::Leases;
 use crate::cloud::metrics::Metrics;
 use crate::cloud::streams::Streams;
 use crate::dsl::spec::{
     AdmitSink, DirectorySink, DirectorySource, ForeignSource, JobsSink, JobsSource, LanesSource, MetricsSink,
-    MetricsTo, PipelineSpec, ProcessorSink, ResultsSource, RoleSpec, SinkSpec, SourceSpec, StreamSpec,
+    MetricsTo, ObjectsSource, PipelineSpec, ProcessorSink, ResultsSource, RoleSpec, SinkSpec, SourceSpec,
+    StreamSpec, SweepSink,
 };
 use crate::error::{Error, Result};
 use crate::sink::directory::ResultsDirectory;
@@ -42,6 +45,7 @@ use crate::source::directory::Directory;
 use crate::source::foreign::Foreign;
 use crate::source::lanes::Lanes;
 use crate::source::news::Interest;
+use crate::source::objects::Holdings;
 use crate::source::queue::Census;
 
 /// A pipeline that is ready to run.
@@ -126,13 +130,21 @@ pub(super) async fn build(
                 task(move |orders| async move { drive(&name, machine, world, orders).await }),
             ))
         }
+        (SourceSpec::Objects(source), SinkSpec::Sweep(sink)) => {
+            let (machine, world) = sweep(source, *sink, &middle, parts)?;
+            Ok(running(
+                false,
+                task(move |orders| async move { drive(&name, machine, world, orders).await }),
+            ))
+        }
         // The chain check has refused the rest with what is missing; this is for specs made in code.
         (
             SourceSpec::Directory(_)
             | SourceSpec::Jobs(_)
             | SourceSpec::Results(_)
             | SourceSpec::Foreign(_)
-            | SourceSpec::Lanes(_),
+            | SourceSpec::Lanes(_)
+            | SourceSpec::Objects(_),
             _,
         ) => Err(Error::config(format!(
             "the sink of pipeline `{name}` does not take what its source gives"
@@ -163,6 +175,7 @@ async fn ship(
         concurrency_max,
         version: sink.version.clone(),
         send_name: sink.send_name,
+        priority: sink.priority,
     };
     let policy = policy::upload(source, sink, middle)?;
     let directory = Directory::open(source)?;
@@ -226,6 +239,10 @@ async fn analyse(
     let spool = owned(parts.spool.as_ref(), "spool")?;
     let machine = Worker::new(policy.clone(), Pace::new(source.interval, source.interval_max))
         .in_fleet(policy::fleet(claim));
+    let machine = match &parts.agent {
+        Some(_) => machine.protected(policy::protection(claim, policy.retry.clone())),
+        None => machine,
+    };
     let membership = Membership::new(parts, &middle.spec.name, claim.report);
     Ok((
         machine,
@@ -237,7 +254,8 @@ async fn analyse(
             fetch,
             processor,
             membership,
-        ),
+        )
+        .in_task(parts.agent.clone(), &middle.spec.name),
     ))
 }
 
@@ -308,7 +326,8 @@ fn admit(
     followers: &mut Vec<Follower>,
 ) -> (Caretaker, Care) {
     let pace = policy::pace(&source.schedule, now());
-    let foreign = Foreign::new(parts.jobs.clone(), parts.shards, source.pages_max);
+    let (jobs, objects) = (parts.jobs.clone(), parts.objects.clone());
+    let foreign = Foreign::new(jobs, objects, parts.shards, source.pages_max, sink.upload_max);
     let world = Care {
         parts: parts.clone(),
         source: Source::Foreign(foreign),
@@ -357,6 +376,28 @@ fn queue(
     Ok((Queue::new(policy, policy::pace(&source.schedule, now())), world))
 }
 
+fn sweep(
+    source: &ObjectsSource,
+    sink: SweepSink,
+    middle: &Middle<'_>,
+    parts: &Parts,
+) -> Result<(Sweep, SweepWorld)> {
+    let policy = SweepPolicy {
+        age_min: source.age_min,
+        results_keep: sink.results_keep,
+        pages_max: source.pages_max,
+        retry: middle.retry()?,
+    };
+    let holdings = Holdings {
+        jobs: parts.jobs.clone(),
+        objects: parts.objects.clone(),
+    };
+    Ok((
+        Sweep::new(policy, policy::pace(&source.schedule, now())),
+        SweepWorld { holdings },
+    ))
+}
+
 fn owned<T: Clone>(part: Option<&T>, what: &str) -> Result<T> {
     part.cloned()
         .ok_or_else(|| Error::config(format!("the role has no {what} for this pipeline")))
@@ -382,7 +423,13 @@ impl Needs {
             match (&pipeline.source, &pipeline.sink) {
                 (SourceSpec::Directory(_) | SourceSpec::Results(_), _) => needs.client = true,
                 (_, SinkSpec::Processor(_)) => needs.spool = true,
-                (SourceSpec::Jobs(_) | SourceSpec::Foreign(_) | SourceSpec::Lanes(_), _) => {}
+                (
+                    SourceSpec::Jobs(_)
+                    | SourceSpec::Foreign(_)
+                    | SourceSpec::Lanes(_)
+                    | SourceSpec::Objects(_),
+                    _,
+                ) => {}
             }
         }
         needs

@@ -11,6 +11,7 @@ use roundtrip_core::health::HealthPolicy;
 use roundtrip_core::intake::IntakePolicy;
 use roundtrip_core::news::Interest;
 use roundtrip_core::pace::Pace;
+use roundtrip_core::protection::ProtectionPolicy;
 use roundtrip_core::queue::QueuePolicy;
 use roundtrip_core::retry::{Jitter, Retry};
 use roundtrip_core::upload::{Announce, UploadPolicy};
@@ -121,6 +122,14 @@ pub(crate) fn fleet(claim: &ClaimSpec) -> FleetPolicy {
     }
 }
 
+/// How long a task that holds jobs is protected from being scaled in.
+pub(crate) fn protection(claim: &ClaimSpec, retry: Retry) -> ProtectionPolicy {
+    ProtectionPolicy {
+        minutes: claim.protection.as_secs().div_ceil(60),
+        retry,
+    }
+}
+
 fn claim(claim: &ClaimSpec) -> ClaimPolicy {
     ClaimPolicy {
         versions: claim.versions.clone(),
@@ -135,10 +144,13 @@ fn claim(claim: &ClaimSpec) -> ClaimPolicy {
             spec::Feed::Complete => Feed::Complete,
         },
         in_flight_max: claim.in_flight_max,
+        downloads_max: claim.downloads_max,
+        analyses_max: claim.analyses_max,
         lease: claim.lease,
         heartbeat: claim.heartbeat,
         stall: claim.stall,
         upload_max: claim.upload_max,
+        drain: claim.drain,
     }
 }
 
@@ -161,6 +173,7 @@ pub(crate) fn admit(sink: &AdmitSink, shards: u32) -> Duty {
     Duty::Admit {
         shards,
         lease: sink.lease,
+        upload_max: sink.upload_max,
     }
 }
 

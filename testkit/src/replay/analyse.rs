@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
-use roundtrip_core::claim::Offer;
-use roundtrip_core::job::{Job, Lane, LaneKind};
+use roundtrip_core::claim::{Malformed, Offer};
+use roundtrip_core::job::{Job, Lane, LaneKind, PRIORITY_MAX};
 use roundtrip_core::lifecycle::{Change, RecordKey, Write};
 use roundtrip_core::machine::{Decision, Machine as _, Reason};
 use roundtrip_core::names::JobKey;
@@ -44,7 +45,16 @@ pub(super) struct Analyse {
 struct Work {
     number: u64,
     ending: Option<Ending>,
+    /// How long the analysis takes, from the moment it begins; none where it never ends or never begins.
+    analysis: Option<Duration>,
     silent: bool,
+}
+
+/// What a look brings.
+#[derive(Debug, Default)]
+struct Found {
+    offers: Vec<Offer>,
+    malformed: Vec<Malformed>,
 }
 
 /// What happens to work on a job.
@@ -137,7 +147,10 @@ impl Analyse {
     fn perform(&mut self, world: &mut World, decision: Decision<Action>) -> (String, Option<Event>) {
         let Decision { action, reason } = decision;
         match action {
-            Action::Look { limit } => (String::new(), Some(self.look(world, limit))),
+            Action::Look { limit, priority_max } => {
+                (String::new(), Some(self.look(world, limit, priority_max)))
+            }
+            Action::Protect(_) => (String::new(), Some(Event::Protected(true))),
             Action::Write(change) => {
                 let file = change.key.file.clone();
                 (file, Some(self.write(world, &change, reason)))
@@ -149,6 +162,7 @@ impl Analyse {
             }
             Action::Engage(key) => {
                 world.say(&self.name, key.file.as_str(), "engage", reason, Outcome::Done);
+                self.engaged(world, &key);
                 (String::new(), None)
             }
             Action::Stop(key) => {
@@ -214,59 +228,99 @@ impl Analyse {
         if let Some(download) = course.download {
             plan(download, Turn::Arrived);
         }
-        if let Some((end, _)) = &course.end {
-            plan(*end, Turn::Ended);
-        }
+        let analysis = match (&course.end, course.download) {
+            (Some((end, _)), Some(download)) => Some(end.saturating_sub(download)),
+            // It ends before there is anything to analyse.
+            (Some((end, _)), None) => {
+                plan(*end, Turn::Ended);
+                None
+            }
+            (None, _) => None,
+        };
         if let Some(silent) = course.silent {
             plan(silent, Turn::Silent);
         }
         let work = Work {
             number,
             ending: course.end.map(|(_, ending)| ending),
+            analysis,
             silent: false,
         };
         self.work.insert(job.key.clone(), work);
     }
 
-    /// Jobs that may be claimed, as production looks for them.
-    fn look(&self, world: &mut World, wanted: usize) -> Event {
-        let (mut offers, mut malformed) = (Vec::new(), Vec::new());
-        let claim = &self.policy.worker.claim;
+    /// The processor has the file.
+    fn engaged(&self, world: &mut World, key: &JobKey) {
+        if let Some(work) = self.work.get(key)
+            && let Some(analysis) = work.analysis
+        {
+            let (actor, key, number, turn) = (self.actor, key.clone(), work.number, Turn::Ended);
+            let at = world.now + analysis;
+            world.plan(
+                at,
+                Plan::Turn {
+                    actor,
+                    key,
+                    number,
+                    turn,
+                },
+            );
+        }
+    }
+
+    /// Jobs that may be claimed, as production looks for them: those whose turn it is first.
+    fn look(&self, world: &mut World, wanted: usize, priority_max: u8) -> Event {
+        let mut found = Found::default();
         for n in 0..self.shards {
             let lane = Lane {
                 kind: LaneKind::Ready,
                 shard: (self.first_shard + n) % self.shards,
             };
-            let (rows, _) = world
-                .table
-                .due(lane, world.now, self.policy.batch_max.saturating_mul(PAGES_MAX));
-            let mut keys = Vec::new();
-            for row in rows {
-                match &row.job {
-                    Ok(job) if claim.accepts(job, &self.bucket, world.now) => {
-                        keys.push(RecordKey::from(&job.key));
-                    }
-                    Ok(_) => {}
-                    Err(bad) => malformed.push(bad.clone()),
-                }
-                if keys.len() + offers.len() >= wanted {
-                    break;
+            let urgent = (priority_max < PRIORITY_MAX).then_some(PRIORITY_MAX);
+            for below in [Some(priority_max), urgent].into_iter().flatten() {
+                if found.offers.len() < wanted {
+                    self.look_into(world, lane, below, wanted, &mut found);
                 }
             }
-            for key in keys {
-                let signature = world.signature(&key);
-                let uploaded = self.survey.is_uploaded(&key, world.now);
-                let job = world.table.get(&key).and_then(|row| row.job().cloned());
-                offers.extend(job.map(|job| Offer {
-                    job,
-                    signature,
-                    uploaded,
-                }));
-            }
-            if offers.len() >= wanted {
+            if found.offers.len() >= wanted {
                 break;
             }
         }
-        Event::Found { offers, malformed }
+        Event::Found {
+            offers: found.offers,
+            malformed: found.malformed,
+        }
+    }
+
+    fn look_into(&self, world: &mut World, lane: Lane, below: u8, wanted: usize, found: &mut Found) {
+        let claim = &self.policy.worker.claim;
+        let limit = self.policy.batch_max.saturating_mul(PAGES_MAX);
+        let (rows, _) = world.table.due(lane, world.now, limit, below);
+        let mut keys = Vec::new();
+        for row in rows {
+            if found.offers.len() + keys.len() >= wanted {
+                break;
+            }
+            match &row.job {
+                Ok(job) if claim.accepts(job, &self.bucket, world.now) => {
+                    keys.push(RecordKey::from(&job.key));
+                }
+                Ok(_) => {}
+                Err(bad) if found.malformed.contains(bad) => {}
+                Err(bad) => found.malformed.push(bad.clone()),
+            }
+        }
+        for key in keys {
+            let signature = world.signature(&key);
+            let uploaded = self.survey.is_uploaded(&key, world.now);
+            let job = world.table.get(&key).and_then(|row| row.job().cloned());
+            let known = |job: &Job| found.offers.iter().any(|offer| offer.job.key == job.key);
+            let job = job.filter(|job| !known(job));
+            found.offers.extend(job.map(|job| Offer {
+                job,
+                signature,
+                uploaded,
+            }));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use roundtrip_core::caretaker::{Action, Caretaker, Event};
 use roundtrip_core::claim::Offer;
-use roundtrip_core::job::{Lane, LaneKind};
+use roundtrip_core::job::{Lane, LaneKind, PRIORITY_MAX};
 use roundtrip_core::lifecycle::RecordKey;
 use roundtrip_core::machine::{Decision, Machine as _};
 use roundtrip_core::news::Interest;
@@ -112,7 +112,9 @@ impl Care {
     fn due(&self, world: &World, kind: LaneKind) -> Look {
         let mut look = Look::default();
         for shard in 0..self.shards {
-            let (rows, more) = world.table.due(Lane { kind, shard }, world.now, self.batch_max);
+            let (rows, more) = world
+                .table
+                .due(Lane { kind, shard }, world.now, self.batch_max, PRIORITY_MAX);
             look.more |= more;
             look.keys.extend(rows.into_iter().map(|row| match &row.job {
                 Ok(job) => RecordKey::from(&job.key),

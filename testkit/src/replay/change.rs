@@ -1,6 +1,6 @@
 //! Judges and makes the core's writes on the jobs of a replay, as the table would.
 
-use roundtrip_core::job::{Job, Lane, Status};
+use roundtrip_core::job::{Job, Lane, LaneKind, Status};
 use roundtrip_core::lifecycle::{Change, Term, Value, attribute as a};
 
 use super::table::Row;
@@ -59,7 +59,15 @@ fn value(job: &Job, name: &str) -> Option<Value> {
         a::RESULTS => text(&job.results),
         a::ERROR => text(&job.error),
         a::LANE => job.lane.map(|lane| Value::Text(lane.to_string())),
-        a::DUE => job.due.map(Value::Time),
+        a::DUE => job
+            .due
+            .map(|due| match (job.lane.map(|lane| lane.kind), job.priority) {
+                (Some(LaneKind::Ready), 1..) => Value::Turn {
+                    priority: job.priority,
+                    due,
+                },
+                (Some(_) | None, _) => Value::Time(due),
+            }),
         a::RETRIES => Some(Value::Number(job.retries.into())),
         a::FAILURES => Some(Value::Number(job.failures.into())),
         _ => None,
@@ -69,15 +77,21 @@ fn value(job: &Job, name: &str) -> Option<Value> {
 fn set(job: &mut Job, name: &str, value: Option<&Value>) {
     let text = match value {
         Some(Value::Text(text)) => Some(text.clone()),
-        None | Some(Value::Number(_) | Value::Time(_) | Value::Expiry(_) | Value::History(_)) => None,
+        None
+        | Some(
+            Value::Number(_) | Value::Time(_) | Value::Turn { .. } | Value::Expiry(_) | Value::History(_),
+        ) => None,
     };
     let time = match value {
-        Some(Value::Time(moment)) => Some(*moment),
+        Some(Value::Time(moment) | Value::Turn { due: moment, .. }) => Some(*moment),
         None | Some(Value::Text(_) | Value::Number(_) | Value::Expiry(_) | Value::History(_)) => None,
     };
     let number = match value {
         Some(Value::Number(number)) => u32::try_from(*number).unwrap_or(u32::MAX),
-        None | Some(Value::Text(_) | Value::Time(_) | Value::Expiry(_) | Value::History(_)) => 0,
+        None
+        | Some(Value::Text(_) | Value::Time(_) | Value::Turn { .. } | Value::Expiry(_) | Value::History(_)) => {
+            0
+        }
     };
     match name {
         a::STATUS => job.status = text.as_deref().and_then(Status::parse).unwrap_or(job.status),

@@ -59,6 +59,15 @@ impl Recorded {
                 | Write::Complete
                 | Write::Fail
                 | Write::Release => plays.claim,
+                // That an upload never became complete only the bucket tells: it stays as it was.
+                Write::GiveUp
+                    if self
+                        .before
+                        .as_ref()
+                        .is_some_and(|job| job.status == Status::Queued) =>
+                {
+                    false
+                }
                 // A replayed fetcher is lost when the recorded one was, and its jobs then: not when they were.
                 Write::Requeue | Write::GiveUp => plays.requeue || plays.claim,
                 Write::Cleaned | Write::Keep => plays.clean,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::claim::Malformed;
-use roundtrip_core::job::{Job, Lane, LaneKind, Status};
+use roundtrip_core::job::{Job, Lane, LaneKind, PRIORITY_MAX, Status};
 use roundtrip_core::lifecycle::{Change, RecordKey};
 use roundtrip_core::queue::LaneCount;
 
@@ -13,6 +13,16 @@ use super::change;
 
 /// A key that is shared, since every lane holds it.
 pub(super) type Key = Rc<RecordKey>;
+
+/// The rank of jobs without a priority: urgent ones come before.
+const RANK_MAX: u8 = PRIORITY_MAX;
+
+/// A place in a lane: urgent jobs first, then by the moment they are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Turn {
+    rank: u8,
+    due: Timestamp,
+}
 
 /// A record of the table.
 #[derive(Clone, Debug)]
@@ -34,10 +44,17 @@ impl Row {
         self.job.as_ref().ok()
     }
 
-    fn lane(&self) -> Option<(Lane, Timestamp)> {
+    fn lane(&self) -> Option<(Lane, Turn)> {
+        let ordinary = |(lane, due)| (lane, Turn { rank: RANK_MAX, due });
         match &self.job {
-            Ok(job) => job.lane.zip(job.due),
-            Err(_) => self.place,
+            Ok(job) => job.lane.zip(job.due).map(|(lane, due)| match lane.kind {
+                LaneKind::Ready => {
+                    let rank = RANK_MAX.saturating_sub(job.priority);
+                    (lane, Turn { rank, due })
+                }
+                LaneKind::Leased | LaneKind::Done => ordinary((lane, due)),
+            }),
+            Err(_) => self.place.map(ordinary),
         }
     }
 
@@ -68,7 +85,7 @@ pub(super) enum Applied {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: HashMap<Key, Row>,
-    lanes: BTreeMap<Lane, BTreeSet<(Timestamp, Key)>>,
+    lanes: BTreeMap<Lane, BTreeSet<(Turn, Key)>>,
     foreign: BTreeSet<Key>,
 }
 
@@ -127,10 +144,10 @@ impl Table {
             return Rc::new(key.clone());
         };
         let key = Rc::clone(key);
-        if let Some((lane, due)) = row.lane()
+        if let Some((lane, turn)) = row.lane()
             && let Some(entries) = self.lanes.get_mut(&lane)
         {
-            entries.remove(&(due, Rc::clone(&key)));
+            entries.remove(&(turn, Rc::clone(&key)));
         }
         if row.is_foreign() {
             self.foreign.remove(&key);
@@ -142,21 +159,30 @@ impl Table {
         self.index(key, row.clone_place());
     }
 
-    fn index(&mut self, key: &Key, (lane, foreign): (Option<(Lane, Timestamp)>, bool)) {
-        if let Some((lane, due)) = lane {
-            self.lanes.entry(lane).or_default().insert((due, Rc::clone(key)));
+    fn index(&mut self, key: &Key, (lane, foreign): (Option<(Lane, Turn)>, bool)) {
+        if let Some((lane, turn)) = lane {
+            self.lanes.entry(lane).or_default().insert((turn, Rc::clone(key)));
         }
         if foreign {
             self.foreign.insert(Rc::clone(key));
         }
     }
 
-    /// Rows of a lane that are due at `now`, the longest due first, and whether there are more than `limit`.
-    pub(super) fn due(&self, lane: Lane, now: Timestamp, limit: usize) -> (Vec<&Row>, bool) {
+    /// Rows of a lane that are due at `now`, those of `priority_max` and below, the most urgent and then the longest
+    /// due first, and whether there are more than `limit`.
+    pub(super) fn due(
+        &self,
+        lane: Lane,
+        now: Timestamp,
+        limit: usize,
+        priority_max: u8,
+    ) -> (Vec<&Row>, bool) {
         let Some(entries) = self.lanes.get(&lane) else {
             return (Vec::new(), false);
         };
-        let mut due = entries.iter().take_while(|(due, _)| *due <= now);
+        let first = RANK_MAX.saturating_sub(priority_max);
+        let entries = entries.iter().filter(|(turn, _)| turn.rank >= first);
+        let mut due = entries.filter(|(turn, _)| turn.due <= now);
         let page = due.by_ref().take(limit);
         let page = page.filter_map(|(_, key)| self.rows.get(key)).collect();
         (page, due.next().is_some())
@@ -172,7 +198,8 @@ impl Table {
         let mut count = LaneCount::default();
         for (_, entries) in self.lanes.iter().filter(|(lane, _)| lane.kind == kind) {
             count.jobs += u64::try_from(entries.len()).unwrap_or(u64::MAX);
-            let oldest = entries.first().map(|(due, _)| *due).filter(|due| *due <= now);
+            let due = entries.iter().map(|(turn, _)| turn.due);
+            let oldest = due.filter(|due| *due <= now).min();
             count.oldest = count.oldest.into_iter().chain(oldest).min();
         }
         count
@@ -191,7 +218,7 @@ impl Table {
 }
 
 impl Row {
-    fn clone_place(&self) -> (Option<(Lane, Timestamp)>, bool) {
+    fn clone_place(&self) -> (Option<(Lane, Turn)>, bool) {
         (self.lane(), self.is_foreign())
     }
 }

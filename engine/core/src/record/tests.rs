@@ -88,6 +88,63 @@ fn a_record_expires_at_whole_seconds() {
     assert_eq!(expires(&record), Some(Timestamp(1_758_799_311_000)));
 }
 
+#[test]
+fn urgent_places_sort_first_and_read_as_they_are_written() {
+    let due = Timestamp(1_758_799_311_690);
+    let text = |priority, due| {
+        let place = Attribute::from(&Value::Turn { priority, due });
+        place.as_text().unwrap().to_owned()
+    };
+    let later = Timestamp(due.0 + 1_000_000_000);
+    let places = [
+        text(9, due),
+        text(9, later),
+        text(5, due),
+        text(1, later),
+        iso::write(due),
+    ];
+    assert!(places.is_sorted(), "{places:?}");
+    assert_eq!(places[0], "!0#2025-09-25T11:21:51.690Z");
+    for priority in 1..=PRIORITY_MAX {
+        assert!(text(priority, later).as_str() < ORDINARY);
+        assert!(text(priority, due) > turn_prefix(priority));
+        assert!(text(priority, later) < turn_prefix(priority - 1));
+        let mut record = record();
+        record.insert("lane".to_owned(), Attribute::text("ready#3"));
+        record.insert("due".to_owned(), Attribute::Text(text(priority, due)));
+        let job = Job::read(&record).unwrap();
+        assert_eq!((job.priority, job.due), (priority, Some(due)));
+    }
+}
+
+#[test]
+fn a_priority_is_bounded_whatever_a_client_writes() {
+    for (stated, taken) in [
+        ("3", 3),
+        ("9", 9),
+        ("10", 9),
+        ("255", 9),
+        ("256", 0),
+        ("-1", 0),
+        ("1.5", 0),
+    ] {
+        let mut record = record();
+        record.insert("priority".to_owned(), Attribute::Number(stated.to_owned()));
+        assert_eq!(Job::read(&record).unwrap().priority, taken, "{stated}");
+    }
+    let mut record = record();
+    record.insert("lane".to_owned(), Attribute::text("ready#3"));
+    for place in [
+        "!-3#2025-09-25T11:21:51.690Z",
+        "!99#2025-09-25T11:21:51.690Z",
+        "!",
+        "!0#",
+    ] {
+        record.insert("due".to_owned(), Attribute::text(place));
+        assert!(Job::read(&record).unwrap().priority <= PRIORITY_MAX, "{place}");
+    }
+}
+
 fn hostile() -> impl Strategy<Value = Attribute> {
     let leaf = prop_oneof![
         ".{0,60}".prop_map(Attribute::Text),

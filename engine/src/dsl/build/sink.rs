@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use roundtrip_core::job::PRIORITY_MAX;
+
 use super::source;
 use super::value::{At, TICK};
 use crate::dsl::raw;
 use crate::dsl::spec::{
     AdmitSink, Announce, DeleteSink, DirectorySink, JobsSink, MetricsSink, MetricsTo, ProcessorKind,
-    ProcessorSink,
+    ProcessorSink, SweepSink,
 };
 use crate::dsl::units::Words;
 
@@ -27,6 +29,8 @@ pub(super) fn jobs(mut at: At<'_, '_>, raw: raw::JobsSink) -> JobsSink {
             .unwrap_or(Announce::First),
         version,
         send_name: raw.send_name.unwrap_or_default(),
+        priority: u8::try_from(at.number32("priority", raw.priority, 0..=PRIORITY_MAX.into()))
+            .unwrap_or(PRIORITY_MAX),
     }
 }
 
@@ -143,6 +147,7 @@ pub(super) fn delete(mut at: At<'_, '_>, raw: &raw::DeleteSink) -> DeleteSink {
 pub(super) fn admit(mut at: At<'_, '_>, raw: &raw::AdmitSink) -> AdmitSink {
     AdmitSink {
         lease: at.span("lease", raw.lease, TICK),
+        upload_max: at.span("upload-max", raw.upload_max, TICK),
     }
 }
 
@@ -150,5 +155,11 @@ pub(super) fn metrics(mut at: At<'_, '_>, raw: raw::MetricsSink) -> MetricsSink 
     let places = [("cloudwatch", MetricsTo::CloudWatch), ("log", MetricsTo::Log)];
     MetricsSink {
         to: at.word("to", raw.to, &places).unwrap_or(MetricsTo::Log),
+    }
+}
+
+pub(super) fn sweep(mut at: At<'_, '_>, raw: &raw::SweepSink) -> SweepSink {
+    SweepSink {
+        results_keep: at.span("results-keep", raw.results_keep, Duration::ZERO),
     }
 }
