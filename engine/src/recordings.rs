@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use roundtrip_testkit::recording::{Entry, ReadError, Reader};
+use roundtrip_testkit::replay::Happening;
 
 use crate::error::{Error, Result};
 
@@ -17,19 +18,20 @@ const BUFFER: usize = 1 << 20;
 const BATCH: usize = 256;
 const BATCHES_AHEAD: usize = 8;
 
-type Read = Result<Entry, ReadError>;
+type Read<T> = Result<T, ReadError>;
 
-/// The entries of a recording, read ahead on a thread of their own: reading takes longer than replaying.
+/// The entries of a recording, or what is made of them, read ahead on a thread of their own: reading takes longer than
+/// replaying.
 #[derive(Debug)]
-pub struct Entries {
-    batches: Receiver<Vec<Read>>,
-    batch: std::vec::IntoIter<Read>,
+pub struct Entries<T> {
+    batches: Receiver<Vec<Read<T>>>,
+    batch: std::vec::IntoIter<Read<T>>,
 }
 
-impl Iterator for Entries {
-    type Item = Read;
+impl<T> Iterator for Entries<T> {
+    type Item = Read<T>;
 
-    fn next(&mut self) -> Option<Read> {
+    fn next(&mut self) -> Option<Read<T>> {
         loop {
             if let Some(entry) = self.batch.next() {
                 return Some(entry);
@@ -41,7 +43,16 @@ impl Iterator for Entries {
 }
 
 /// Opens a recording; one that is called `.zst` is decompressed as it is read, and `-` is standard input.
-pub fn open(path: &Path) -> Result<Entries> {
+pub fn open(path: &Path) -> Result<Entries<Entry>> {
+    open_as(path, |entry| entry)
+}
+
+/// Opens a recording for a replay.
+pub fn happenings(path: &Path) -> Result<Entries<Happening>> {
+    open_as(path, |entry| Happening::read(&entry))
+}
+
+fn open_as<T: Send + 'static>(path: &Path, make: fn(Entry) -> T) -> Result<Entries<T>> {
     let cannot = |error: io::Error| {
         Error::usage(format!("the recording {} cannot be opened", path.display())).because(error)
     };
@@ -59,7 +70,7 @@ pub fn open(path: &Path) -> Result<Entries> {
     let (sender, batches) = sync_channel(BATCHES_AHEAD);
     thread::Builder::new()
         .name("recording".to_owned())
-        .spawn(move || read(Reader::new(text), &sender))
+        .spawn(move || read(Reader::new(text), make, &sender))
         .map_err(cannot)?;
     Ok(Entries {
         batches,
@@ -67,9 +78,14 @@ pub fn open(path: &Path) -> Result<Entries> {
     })
 }
 
-fn read(mut reader: Reader<Box<dyn BufRead + Send>>, batches: &SyncSender<Vec<Read>>) {
+fn read<T>(
+    reader: Reader<Box<dyn BufRead + Send>>,
+    make: fn(Entry) -> T,
+    batches: &SyncSender<Vec<Read<T>>>,
+) {
+    let mut reads = reader.map(|entry| entry.map(make));
     loop {
-        let batch: Vec<Read> = reader.by_ref().take(BATCH).collect();
+        let batch: Vec<Read<T>> = reads.by_ref().take(BATCH).collect();
         // Whoever reads no more has what it wanted.
         if batch.is_empty() || batches.send(batch).is_err() {
             return;

@@ -55,8 +55,8 @@ pub fn start(spec: &RoleSpec, settings: Settings, recording: &Path) -> Result<Re
 pub fn decisions(spec: &RoleSpec, settings: Settings, recording: &Path) -> Result<(Vec<Line>, Summary)> {
     let mut replay = start(spec, settings, recording)?;
     let mut lines = Vec::new();
-    for entry in recordings::open(recording)? {
-        replay.feed(&entry.map_err(|error| recordings::unreadable(recording, error))?);
+    for happening in recordings::happenings(recording)? {
+        replay.happen(happening.map_err(|error| recordings::unreadable(recording, error))?);
         lines.append(&mut replay.lines());
     }
     replay.finish();

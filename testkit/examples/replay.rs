@@ -15,8 +15,10 @@ use roundtrip_core::news::Interest;
 use roundtrip_core::pace::Pace;
 use roundtrip_core::queue::QueuePolicy;
 use roundtrip_core::retry::{Jitter, Retry};
-use roundtrip_testkit::recording::Reader;
-use roundtrip_testkit::replay::{CarePipeline, PaceFrom, Pipeline, QueuePipeline, Replay, Role, Settings};
+use roundtrip_testkit::recording::{ReadError, Reader};
+use roundtrip_testkit::replay::{
+    CarePipeline, Happening, PaceFrom, Pipeline, QueuePipeline, Replay, Role, Settings,
+};
 
 fn retry(attempts_max: u32) -> Retry {
     Retry {
@@ -110,7 +112,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (sender, batches) = sync_channel(8);
         // As the engine does it: read ahead on a thread of its own.
         let reader = thread::spawn(move || {
-            let mut entries = Reader::new(text);
+            let mut entries = Reader::new(text).map(|entry| {
+                let mut entry = entry?;
+                if let Some(created) = &mut entry.body.created {
+                    *created = *created + Duration::from_hours(24 * time);
+                }
+                Ok::<_, ReadError>(Happening::read(&entry))
+            });
             loop {
                 let batch: Vec<_> = entries.by_ref().take(256).collect();
                 if batch.is_empty() || sender.send(batch).is_err() {
@@ -118,12 +126,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 }
             }
         });
-        for entry in batches.iter().flatten() {
-            let mut entry = entry?;
-            if let Some(created) = &mut entry.body.created {
-                *created = *created + Duration::from_hours(24 * time);
-            }
-            replay.feed(&entry);
+        for happening in batches.iter().flatten() {
+            replay.happen(happening?);
             lines += replay.lines().len();
         }
         reader.join().map_err(|_| Error::other("the reader broke off"))?;

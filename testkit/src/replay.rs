@@ -19,6 +19,7 @@ mod world;
 
 pub use compare::{Comparison, Difference, Effect, Side};
 pub use history::History;
+pub use intake::Happening;
 pub use line::{Line, Outcome};
 pub use role::{
     AnalysePipeline, CarePipeline, CollectPipeline, PaceFrom, Pipeline, QueuePipeline, Role, UploadPipeline,

@@ -83,9 +83,9 @@ fn tell(arguments: &Arguments, mut replay: Replay) -> Result<Exit> {
             Format::Json => writeln!(out, "{}", line.json()),
         })
     };
-    for entry in recordings::open(&arguments.recording)? {
-        let entry = entry.map_err(|error| recordings::unreadable(&arguments.recording, error))?;
-        replay.feed(&entry);
+    for happening in recordings::happenings(&arguments.recording)? {
+        let happening = happening.map_err(|error| recordings::unreadable(&arguments.recording, error))?;
+        replay.happen(happening);
         print(replay.lines()).map_err(unwritable)?;
     }
     replay.finish();
@@ -98,8 +98,8 @@ fn tell(arguments: &Arguments, mut replay: Replay) -> Result<Exit> {
 fn compare(arguments: &Arguments, old: (&str, Replay), new: Replay) -> Result<Exit> {
     let (old_name, old) = old;
     let mut comparison = Comparison::new(old, new);
-    for entry in recordings::open(&arguments.recording)? {
-        comparison.feed(&entry.map_err(|error| recordings::unreadable(&arguments.recording, error))?);
+    for happening in recordings::happenings(&arguments.recording)? {
+        comparison.happen(happening.map_err(|error| recordings::unreadable(&arguments.recording, error))?);
     }
     let (differences, effects) = comparison.finish();
     let differs = !differences.is_empty();

@@ -4,9 +4,9 @@ mod summary;
 
 use std::collections::BTreeMap;
 
+use super::intake::Happening;
 use super::line::{Line, Outcome};
 use super::run::Replay;
-use crate::recording::Entry;
 
 pub use summary::Effect;
 
@@ -63,9 +63,9 @@ impl Comparison {
     }
 
     /// Lets an entry happen in both.
-    pub fn feed(&mut self, entry: &Entry) {
-        self.old.feed(entry);
-        self.new.feed(entry);
+    pub fn happen(&mut self, happening: Happening) {
+        self.old.happen(happening.clone());
+        self.new.happen(happening);
         self.gather();
     }
 

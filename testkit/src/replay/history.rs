@@ -2,7 +2,6 @@
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::job::Job;
-use roundtrip_core::names::RESERVED_PREFIX;
 
 use super::course::Act;
 use super::intake;
@@ -23,17 +22,14 @@ impl History {
 
     /// The decision behind an entry, with the reason its writer left in the record; none for rows that are no jobs.
     pub fn read(&mut self, entry: &Entry) -> Option<Line> {
-        let key = entry.key();
-        if key.client.starts_with(RESERVED_PREFIX) {
-            return None;
-        }
-        let recorded = intake::recorded(entry, self.now.unwrap_or(Timestamp(i64::MIN)));
-        self.now = Some(recorded.at);
+        let recorded = intake::change(entry)?;
+        let at = self.now.map_or(recorded.at, |now| now.max(recorded.at));
+        self.now = Some(at);
         let after = recorded.after.as_ref().and_then(|after| after.as_ref().ok());
         Some(Line {
-            at: recorded.at,
+            at,
             pipeline: RECORDING.to_owned(),
-            file: key.file,
+            file: recorded.key.file,
             action: recorded.act.as_str().to_owned(),
             reason: after
                 .and_then(|after| why(recorded.act, after))

@@ -1,9 +1,11 @@
 //! From an entry of a recording to a change of the replayed table: which write it was, and when.
 
 use roundtrip_core::at::Timestamp;
+use roundtrip_core::fleet;
 use roundtrip_core::iso;
 use roundtrip_core::job::{Job, Lane};
-use roundtrip_core::lifecycle::{Write, attribute as a};
+use roundtrip_core::lifecycle::{RecordKey, Write, attribute as a};
+use roundtrip_core::names::RESERVED_PREFIX;
 use roundtrip_core::record::{Attribute, Record};
 
 use super::course::{self, Act, Recorded};
@@ -13,9 +15,48 @@ use crate::recording::{Entry, Kind};
 /// wrong, and the stream's time counts.
 const CLOCKS_APART_MS: i64 = 2_000;
 
-/// What an entry says of a job.
-pub(super) fn recorded(entry: &Entry, now: Timestamp) -> Recorded {
-    let key = entry.key();
+/// What an entry means to a replay. It is read apart from the replay itself, on another thread for example: that takes
+/// the longer part of the time.
+#[derive(Clone, Debug)]
+pub struct Happening(pub(super) What);
+
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    /// A job changed.
+    Job(Box<Recorded>),
+    /// A fetcher reported itself; none where its row is gone.
+    Fetcher { row: String, seen: Option<Timestamp> },
+    /// A row that is no job, and of no meaning here.
+    Nothing,
+}
+
+impl Happening {
+    /// Reads an entry.
+    pub fn read(entry: &Entry) -> Self {
+        let key = entry.key();
+        if !key.client.starts_with(RESERVED_PREFIX) {
+            return Self(What::Job(Box::new(recorded(entry, key))));
+        }
+        if key.client != fleet::PARTITION {
+            return Self(What::Nothing);
+        }
+        let seen = entry.body.after.as_ref().and_then(|row| row.get("seen"));
+        Self(What::Fetcher {
+            row: key.file,
+            seen: seen.and_then(Attribute::as_text).and_then(iso::read),
+        })
+    }
+}
+
+/// The change of a job in an entry; none where it is about a row that is no job.
+pub(super) fn change(entry: &Entry) -> Option<Recorded> {
+    match Happening::read(entry).0 {
+        What::Job(recorded) => Some(*recorded),
+        What::Fetcher { .. } | What::Nothing => None,
+    }
+}
+
+fn recorded(entry: &Entry, key: RecordKey) -> Recorded {
     let verdict = entry.verdict().cloned();
     let sequence = entry.place().unwrap_or_default();
     let told = entry.moment();
@@ -35,12 +76,13 @@ pub(super) fn recorded(entry: &Entry, now: Timestamp) -> Recorded {
         Some(Ok(after)) => written_at(before.as_ref(), after),
         Some(Err(_)) | None => None,
     };
-    let at = told.unwrap_or(now);
-    let at = exact
-        .filter(|exact| (exact.0 - at.0).abs() <= CLOCKS_APART_MS)
-        .unwrap_or(at);
+    let is_near = |exact: &Timestamp| {
+        told.is_none_or(|told| exact.0.saturating_sub(told.0).saturating_abs() <= CLOCKS_APART_MS)
+    };
+    // Without any moment it happens when it comes.
+    let at = exact.filter(is_near).or(told).unwrap_or(Timestamp(i64::MIN));
     Recorded {
-        at: at.max(now),
+        at,
         key,
         act,
         before,

@@ -5,19 +5,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
-use roundtrip_core::fleet;
-use roundtrip_core::iso;
 use roundtrip_core::job::Job;
 use roundtrip_core::lifecycle::{RecordKey, Write};
 use roundtrip_core::machine::Machine as _;
-use roundtrip_core::names::RESERVED_PREFIX;
-use roundtrip_core::record::{Attribute, Record};
 
 use super::analyse::Analyse;
 use super::care::Care;
 use super::client::{self, Collect, Ship};
 use super::course::Act;
-use super::intake;
+use super::intake::{Happening, What};
 use super::line::{Line, Outcome};
 use super::queue::Queue;
 use super::role::{AnalysePipeline, Pipeline, Role};
@@ -176,13 +172,24 @@ impl Replay {
 
     /// Goes on to an entry's moment and lets it happen.
     pub fn feed(&mut self, entry: &Entry) {
+        self.happen(Happening::read(entry));
+    }
+
+    /// The same for an entry that was read before.
+    pub fn happen(&mut self, happening: Happening) {
         self.summary.records += 1;
-        let key = entry.key();
-        if key.client.starts_with(RESERVED_PREFIX) {
-            self.row(entry, key);
-            return;
-        }
-        let recorded = intake::recorded(entry, self.world.now);
+        let mut recorded = match happening.0 {
+            What::Job(recorded) => *recorded,
+            What::Fetcher { row, seen } => {
+                match seen {
+                    Some(seen) => self.world.fleet.insert(row, seen),
+                    None => self.world.fleet.remove(&row),
+                };
+                return;
+            }
+            What::Nothing => return,
+        };
+        recorded.at = recorded.at.max(self.world.now);
         self.go_to(recorded.at);
         self.summary.events += 1;
         if let (Act::Write(Write::Create), Some(Ok(job))) = (recorded.act, &recorded.after) {
@@ -407,19 +414,4 @@ impl Replay {
             }
         }
     }
-
-    /// A row that is no job: of those only the reports of fetchers matter.
-    fn row(&mut self, entry: &Entry, key: RecordKey) {
-        if key.client != fleet::PARTITION {
-            return;
-        }
-        match entry.body.after.as_ref().and_then(seen) {
-            Some(seen) => self.world.fleet.insert(key.file, seen),
-            None => self.world.fleet.remove(&key.file),
-        };
-    }
-}
-
-fn seen(row: &Record) -> Option<Timestamp> {
-    row.get("seen").and_then(Attribute::as_text).and_then(iso::read)
 }

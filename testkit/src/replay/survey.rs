@@ -9,7 +9,6 @@ use std::time::Duration;
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::job::{Job, TEXT_BYTES_MAX};
 use roundtrip_core::lifecycle::{RecordKey, Write};
-use roundtrip_core::names::RESERVED_PREFIX;
 use roundtrip_core::worker::Ending;
 
 use super::course::{Act, Recorded};
@@ -112,10 +111,10 @@ impl Survey {
 
     /// Takes in an entry.
     pub fn take(&mut self, entry: &Entry) {
-        if entry.key().client.starts_with(RESERVED_PREFIX) {
+        let Some(mut recorded) = intake::change(entry) else {
             return;
-        }
-        let recorded = intake::recorded(entry, self.now.unwrap_or(Timestamp(i64::MIN)));
+        };
+        recorded.at = self.now.map_or(recorded.at, |now| now.max(recorded.at));
         self.now = Some(recorded.at);
         if let (Act::Write(write), Some(Ok(after))) = (recorded.act, &recorded.after) {
             self.take_write(&recorded, write, after);
