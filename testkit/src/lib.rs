@@ -5,3 +5,4 @@
 
 pub mod recording;
 pub mod replay;
+pub mod report;
