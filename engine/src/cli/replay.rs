@@ -14,6 +14,8 @@ use crate::dsl::{self, Layers};
 use crate::error::{Error, Exit, Result};
 use crate::{recordings, replay};
 
+mod report;
+
 /// Arguments.
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -41,6 +43,9 @@ pub struct Arguments {
     /// What the jitter of waits is made from
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+    /// Draws what became of the jobs, and what differs, as one HTML page that needs nothing else
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     /// How decisions are printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -55,6 +60,15 @@ impl Arguments {
         }
     }
 
+    /// What a report is called.
+    fn title(&self) -> String {
+        let recording = self.recording.display();
+        match &self.against {
+            None => format!("{recording} with {}", self.role),
+            Some(old) => format!("{recording} with {} against {old}", self.role),
+        }
+    }
+
     /// The replay of a role; `set` lies over the one that is asked about, not over the one it is compared with.
     fn replay(&self, role: &str, set: Vec<String>) -> Result<Replay> {
         let layers = Layers::of_process(self.profile.clone(), set);
@@ -64,7 +78,10 @@ impl Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
-    let new = arguments.replay(&arguments.role, arguments.set.clone())?;
+    let mut new = arguments.replay(&arguments.role, arguments.set.clone())?;
+    if arguments.report.is_some() {
+        new = new.with_timeline();
+    }
     match &arguments.against {
         None => tell(arguments, new),
         Some(old) => {
@@ -91,6 +108,9 @@ fn tell(arguments: &Arguments, mut replay: Replay) -> Result<Exit> {
     replay.finish();
     print(replay.lines()).map_err(unwritable)?;
     out.flush().map_err(unwritable)?;
+    if let (Some(file), Some(timeline)) = (&arguments.report, replay.timeline()) {
+        report::write(file, &arguments.title(), timeline, None)?;
+    }
     Ok(Exit::Done)
 }
 
@@ -103,6 +123,10 @@ fn compare(arguments: &Arguments, old: (&str, Replay), new: Replay) -> Result<Ex
     }
     let (differences, effects) = comparison.finish();
     let differs = !differences.is_empty();
+    if let (Some(file), Some(timeline)) = (&arguments.report, comparison.timeline()) {
+        let difference = report::difference(&differences, &effects);
+        report::write(file, &arguments.title(), timeline, Some(&difference))?;
+    }
     let mut out = BufWriter::new(io::stdout().lock());
     let mut print = || -> io::Result<()> {
         match arguments.format {

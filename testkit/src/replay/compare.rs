@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::intake::Happening;
 use super::line::{Line, Outcome};
 use super::run::Replay;
+use crate::report::Timeline;
 
 pub use summary::Effect;
 
@@ -70,17 +71,16 @@ impl Comparison {
     }
 
     /// Goes on to the end of both, and gives what differs, the first difference first, and what that means.
-    pub fn finish(mut self) -> (Vec<Difference>, Vec<Effect>) {
+    pub fn finish(&mut self) -> (Vec<Difference>, Vec<Effect>) {
         self.old.finish();
         self.new.finish();
         self.gather();
+        let left = std::mem::take(&mut self.left);
         let effects = summary::effects(
-            self.left
-                .values()
+            left.values()
                 .map(|both| (both.old.as_slice(), both.new.as_slice())),
         );
-        let mut differences: Vec<Difference> = self
-            .left
+        let mut differences: Vec<Difference> = left
             .into_iter()
             .map(|(subject, both)| Difference {
                 subject,
@@ -90,6 +90,11 @@ impl Comparison {
             .collect();
         differences.sort_by_key(|difference| difference.lines.first().map(|(_, line)| line.at));
         (differences, effects)
+    }
+
+    /// What became of each job under the new role; none where its replay keeps none.
+    pub fn timeline(&mut self) -> Option<&Timeline> {
+        self.new.timeline()
     }
 
     /// Takes in the latest decisions, and lets go of those that agree.

@@ -21,6 +21,7 @@ use super::survey::{Fetcher, Survey};
 use super::table::Row;
 use super::world::{Plan, Verify, World};
 use crate::recording::Entry;
+use crate::report::Timeline;
 
 /// How long a replay goes on after the last record where nobody says until when: the longest of the shipped leases,
 /// and what is done about it.
@@ -168,6 +169,20 @@ impl Replay {
             survey: Rc::new(survey),
             ..self
         }
+    }
+
+    /// The same replay, which keeps what becomes of each job over time: memory grows with the jobs of the recording.
+    #[must_use]
+    pub fn with_timeline(mut self) -> Self {
+        self.world.timeline = Some(Timeline::default());
+        self
+    }
+
+    /// What became of each job up to now; none without [`Replay::with_timeline`].
+    pub fn timeline(&mut self) -> Option<&Timeline> {
+        let timeline = self.world.timeline.as_mut()?;
+        timeline.pass(self.world.now);
+        Some(timeline)
     }
 
     /// Goes on to an entry's moment and lets it happen.

@@ -18,6 +18,7 @@ use super::course::{self, Act, Chance, Recorded};
 use super::line::{Line, Outcome, RECORDING};
 use super::role::Plays;
 use super::table::{Applied, Row, Table};
+use crate::report::Timeline;
 
 /// Jobs remembered after they left the table, at most: what the recording tells of them later is refused.
 const GONE_MAX: usize = 1 << 20;
@@ -67,6 +68,8 @@ pub(super) struct World {
     pub(super) lines: Vec<Line>,
     /// Jobs that changed since the pipelines were told, as they were before.
     pub(super) moved: Vec<(Option<Job>, RecordKey)>,
+    /// The jobs over time, where somebody wants to see them.
+    pub(super) timeline: Option<Timeline>,
     pub(super) notices: BTreeMap<String, queue::Row>,
     /// When each fetcher's row was last seen to be written.
     pub(super) fleet: BTreeMap<String, Timestamp>,
@@ -94,6 +97,7 @@ impl World {
             plays,
             lines: Vec::new(),
             moved: Vec::new(),
+            timeline: None,
             notices: BTreeMap::new(),
             fleet: BTreeMap::new(),
             plans: BTreeMap::new(),
@@ -226,6 +230,9 @@ impl World {
 
     /// A job changed. One that is cleaned leaves the table.
     fn changed(&mut self, before: Option<Job>, key: &RecordKey) {
+        if let (Some(timeline), Some(job)) = (&mut self.timeline, self.table.get(key).and_then(Row::job)) {
+            timeline.observe(self.now, job);
+        }
         let is_over = self.table.get(key).is_none_or(|row| match &row.job {
             Ok(job) => job.cleaned.is_some(),
             Err(_) => row.place.is_none(),
@@ -311,7 +318,10 @@ impl World {
     pub(super) fn play(&mut self, recorded: Recorded) {
         let key = recorded.key.clone();
         if recorded.act == Act::Deleted {
-            if self.table.get(&key).is_some() {
+            if let Some(row) = self.table.get(&key) {
+                if let (Some(timeline), Some(job)) = (&mut self.timeline, row.job()) {
+                    timeline.removed(self.now, &job.key);
+                }
                 self.forget(&key);
             }
             return;

@@ -44,6 +44,7 @@ fn job(number: usize) -> Job {
         failures: 0,
         history: Vec::new(),
         cleaned: None,
+        priority: 0,
     }
 }
 
