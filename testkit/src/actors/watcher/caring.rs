@@ -1,0 +1,219 @@
+//! Looks and deletions of a watcher, request by request.
+
+use std::rc::Rc;
+
+use roundtrip_core::caretaker::{Event, Extent, Swept};
+use roundtrip_core::claim::{Malformed, Offer};
+use roundtrip_core::job::{Job, Lane, LaneKind, Status};
+use roundtrip_core::lifecycle::{RecordKey, attribute as a};
+use roundtrip_core::names::JobKey;
+
+use super::{Settings, Which};
+use crate::actors::outbox::{Clock, Outbox, Task};
+use crate::model::bucket::swept;
+use crate::model::names;
+use crate::model::network::{Reply, Request};
+use crate::model::record::Record;
+use crate::model::table::Key;
+
+/// Where a scan goes on.
+pub(super) type Cursor = Option<Key>;
+
+/// Which jobs a pipeline wants to hear of: as the engine's `source/news` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interest {
+    /// Finished jobs whose objects still lie in the bucket.
+    Finished,
+    /// Jobs that are not in the lane they belong to.
+    Foreign,
+}
+
+impl Interest {
+    pub(super) fn hears(self, before: Option<&Rc<Record>>, after: &Record) -> bool {
+        self.is_in(after) && !before.is_some_and(|before| self.is_in(before))
+    }
+
+    pub(super) fn is_in(self, record: &Record) -> bool {
+        let lane = record.lane().map(|lane| lane.kind);
+        let Some(status) = record.status() else {
+            return false;
+        };
+        match self {
+            Self::Finished => status.is_finished() && lane == Some(LaneKind::Done),
+            Self::Foreign => {
+                let waits = status == Status::Queued;
+                record.get(a::CLEANED).is_none()
+                    && (lane.is_none() || (lane == Some(LaneKind::Ready) && !waits))
+            }
+        }
+    }
+
+    pub(super) fn offer(self, job: Job) -> Offer {
+        let signature = match self {
+            Self::Finished => Ok(()),
+            Self::Foreign => names::verify(&job),
+        };
+        Offer {
+            job,
+            signature,
+            uploaded: true,
+        }
+    }
+}
+
+/// A look under way.
+#[derive(Debug)]
+pub(super) struct Look {
+    which: Which,
+    cursor: Cursor,
+    /// Requests answered so far.
+    step: usize,
+    /// Pages of the scan read.
+    scanned: usize,
+    scanning: bool,
+    offers: Vec<Offer>,
+    malformed: Vec<Malformed>,
+    more: bool,
+}
+
+impl Look {
+    pub(super) fn new(which: Which, cursor: Cursor) -> Self {
+        Self {
+            scanning: which == Which::Admit,
+            which,
+            cursor,
+            step: 0,
+            scanned: 0,
+            offers: Vec::new(),
+            malformed: Vec::new(),
+            more: false,
+        }
+    }
+
+    pub(super) fn go(
+        &mut self,
+        settings: &Settings,
+        clock: &Clock,
+        out: &mut Outbox,
+        task: Task,
+        reply: Option<Reply>,
+    ) -> Option<(Event, Cursor)> {
+        match reply {
+            None => {}
+            Some(Reply::Page(records, next)) => {
+                self.more |= next.is_some();
+                self.take(&records);
+                self.step += 1;
+            }
+            Some(Reply::Scanned(records, next)) => {
+                self.take(&records);
+                self.scanned += 1;
+                self.scanning = next.is_some() && self.scanned < settings.pages_max;
+                self.more = next.is_some();
+                self.cursor = next;
+            }
+            Some(Reply::Records(records)) => {
+                self.take(&records);
+                self.step += 1;
+            }
+            Some(_) => {
+                let event = Event::LookFailed("the service did not answer".to_owned());
+                return Some((event, None));
+            }
+        }
+        match self.request(settings, clock) {
+            Some(request) => {
+                out.ask(task, request);
+                None
+            }
+            None => {
+                let event = Event::Found {
+                    offers: std::mem::take(&mut self.offers),
+                    malformed: std::mem::take(&mut self.malformed),
+                    more: self.more,
+                };
+                Some((event, self.cursor.take()))
+            }
+        }
+    }
+
+    fn request(&self, settings: &Settings, clock: &Clock) -> Option<Request> {
+        let shards = settings.shards as usize;
+        let lane = |kind: LaneKind, number: usize| Lane {
+            kind,
+            shard: u32::try_from(number).unwrap_or(0),
+        };
+        let due = |kind: LaneKind| {
+            (self.step < shards).then(|| Request::Due {
+                lane: lane(kind, self.step),
+                until: clock.now,
+                limit: settings.batch_max,
+                from: None,
+            })
+        };
+        match self.which {
+            Which::Clean => due(LaneKind::Done),
+            Which::Requeue => due(LaneKind::Leased),
+            Which::Admit if self.scanning => Some(Request::Scan(self.cursor.clone())),
+            Which::Admit if self.step < shards => {
+                Some(Request::Moved(lane(LaneKind::Ready, self.step), Status::Queued))
+            }
+            Which::Admit if self.step < 2 * shards => Some(Request::Moved(
+                lane(LaneKind::Leased, self.step - shards),
+                Status::Processing,
+            )),
+            Which::Admit => None,
+        }
+    }
+
+    fn take(&mut self, records: &[Rc<Record>]) {
+        for record in records {
+            match record.job() {
+                Ok(job) => {
+                    let interest = if self.which == Which::Admit {
+                        Interest::Foreign
+                    } else {
+                        Interest::Finished
+                    };
+                    self.offers.push(interest.offer(job));
+                }
+                Err(malformed) => self.malformed.push(malformed),
+            }
+        }
+    }
+}
+
+/// A deletion under way: listed, then deleted.
+#[derive(Debug)]
+pub(super) struct Deletion {
+    key: JobKey,
+    extent: Extent,
+    swept: Option<Swept>,
+}
+
+impl Deletion {
+    pub(super) fn new(key: JobKey, extent: Extent) -> Self {
+        Self {
+            key,
+            extent,
+            swept: None,
+        }
+    }
+
+    pub(super) fn go(&mut self, out: &mut Outbox, task: Task, reply: Option<Reply>) -> Option<Event> {
+        let key = RecordKey::from(&self.key);
+        match (reply, self.swept) {
+            (Some(Reply::Keys(keys)), None) => {
+                let (keys, found) = swept(&self.key, self.extent, keys);
+                if keys.is_empty() {
+                    return Some(Event::Deleted(key, found));
+                }
+                self.swept = Some(found);
+                out.ask(task, Request::Delete(keys));
+                None
+            }
+            (Some(Reply::Done), Some(found)) => Some(Event::Deleted(key, found)),
+            _ => Some(Event::Failed(key, "the service did not answer".to_owned())),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The simulator: one seed is one history of a whole installation, with whatever goes wrong in it.
+
+mod faults;
+mod outcome;
+mod scenario;
+mod seeds;
+mod world;
+
+pub use faults::{Fault, Faults};
+pub use outcome::{Outcome, Statistics};
+pub use scenario::{Policies, Scenario};
+pub use seeds::{Found, seeds};
+pub use world::run;

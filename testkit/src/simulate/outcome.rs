@@ -1,0 +1,58 @@
+//! What a history came to.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Fault;
+use crate::promises::Breach;
+
+/// Numbers of one history.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Statistics {
+    /// Virtual time from the first to the last event, in milliseconds.
+    pub span_ms: i64,
+    /// Things that happened.
+    pub events: u64,
+    /// Decisions the machines took.
+    pub decisions: u64,
+    /// Requests to the services.
+    pub requests: u64,
+    /// Jobs that were created.
+    pub jobs: u64,
+    /// Jobs that ended.
+    pub finished: u64,
+    /// Outcomes that reached their client.
+    pub deliveries: u64,
+    /// Jobs taken from a lost fetcher.
+    pub requeues: u64,
+    /// Faults that struck, by kind.
+    pub faults: BTreeMap<Fault, u32>,
+    /// Objects that came after their job was cleaned: a known limit, swept by nobody.
+    pub strays: usize,
+    /// The most write units a partition was asked for in one second.
+    pub writes_peak: u32,
+    /// The most read units a partition was asked for in one second.
+    pub reads_peak: u32,
+}
+
+/// A history, judged.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Outcome {
+    /// The seed it follows from.
+    pub seed: u64,
+    /// Promises that did not hold; none is what should be.
+    pub breaches: Vec<Breach>,
+    /// Numbers.
+    pub statistics: Statistics,
+    /// What happened, line by line, where it was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trace: Vec<String>,
+}
+
+impl Outcome {
+    /// Whether every promise held.
+    pub fn holds(&self) -> bool {
+        self.breaches.is_empty()
+    }
+}
