@@ -391,9 +391,11 @@ pub fn cleaned(job: &Job, now: Timestamp, retention: Duration) -> Change {
         .remove(&[a::LANE, a::DUE])
 }
 
-/// The watcher looks again at `due`: the result still waits in the bucket for its client.
+/// The watcher looks again at `due`: the result still waits in the bucket for its client. Not where another watcher
+/// has cleaned it meanwhile: that record waits for nothing any more.
 pub fn keep(job: &Job, due: Timestamp) -> Change {
-    Change::new(Write::Keep, job, vec![Term::Finished]).set(a::DUE, Value::Time(due))
+    let only_if = vec![Term::Finished, Term::Missing(a::CLEANED)];
+    Change::new(Write::Keep, job, only_if).set(a::DUE, Value::Time(due))
 }
 
 /// The watcher lets in a job that has no lane.

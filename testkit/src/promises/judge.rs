@@ -32,6 +32,8 @@ struct Known {
     state: Option<u64>,
     delivered: Option<(u32, Option<u64>)>,
     cleaned: bool,
+    /// A watcher deleted objects of it.
+    swept: bool,
     first_offered: Option<i64>,
 }
 
@@ -340,10 +342,13 @@ impl Judge {
         }
     }
 
-    /// An object was put.
-    pub(crate) fn put(&mut self, key: &str) {
+    /// An object was put. One that comes after its job completed, or after it was swept, is a put that was repeated
+    /// or came late.
+    pub(crate) fn put(&mut self, key: &str, services: &Services) {
         let Some(job) = job_of(key) else { return };
-        if self.jobs.get(&job).is_some_and(|known| known.cleaned) {
+        let status = services.table.get(&job).and_then(|record| record.status());
+        let known = self.jobs.get(&job);
+        if status == Some(Status::Completed) || known.is_some_and(|known| known.cleaned || known.swept) {
             self.strays.insert(key.to_owned());
         }
     }
@@ -353,6 +358,9 @@ impl Judge {
         for key in keys {
             self.strays.remove(key);
             let Some(job) = job_of(key) else { continue };
+            if let Some(known) = self.jobs.get_mut(&job) {
+                known.swept |= !by_client;
+            }
             let record = services.table.get(&job);
             let is_result = key.ends_with("/results");
             let known = self.jobs.get(&job);

@@ -348,7 +348,7 @@ impl World<'_> {
             }
             Effect::Put(key) => {
                 self.say(|| format!("{} put {}", short(writer.name), key.get(138..).unwrap_or(key)));
-                self.judge.put(key);
+                self.judge.put(key, &self.services);
             }
             Effect::Deleted(keys) => {
                 let first = keys
