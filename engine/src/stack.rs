@@ -65,7 +65,8 @@ pub struct Stack {
 impl Stack {
     /// Starts on the state folder, which is made when it is not there.
     ///
-    /// S3 listens on `port` and DynamoDB on the next one; without a port both listen on free ones.
+    /// S3 listens on `port` and DynamoDB on the next one. Without a port both listen where they did last, so that what
+    /// was told of them stays true, or else on free ones.
     /// Must run inside a Tokio runtime.
     ///
     /// # Errors
@@ -80,7 +81,10 @@ impl Stack {
         let (state, objects) = opened
             .await
             .map_err(|error| Error::failed("the state folder could not be opened").because(error))??;
-        let (s3_listener, dynamodb_listener) = listeners(port).await?;
+        let (s3_listener, dynamodb_listener) = listeners(port, state.ports()).await?;
+        if let (Ok(s3), Ok(dynamodb)) = (s3_listener.local_addr(), dynamodb_listener.local_addr()) {
+            state.remember_ports((s3.port(), dynamodb.port()));
+        }
         let endpoints = Endpoints {
             s3: url(&s3_listener)?,
             dynamodb: url(&dynamodb_listener)?,
@@ -113,9 +117,16 @@ impl Stack {
     }
 }
 
-async fn listeners(port: Option<u16>) -> Result<(TcpListener, TcpListener)> {
+async fn listeners(port: Option<u16>, last: Option<(u16, u16)>) -> Result<(TcpListener, TcpListener)> {
     let (first, second) = match port {
-        None | Some(0) => (0, 0),
+        None | Some(0) => {
+            if let Some((s3, dynamodb)) = last
+                && let (Ok(s3), Ok(dynamodb)) = (listen(s3).await, listen(dynamodb).await)
+            {
+                return Ok((s3, dynamodb));
+            }
+            (0, 0)
+        }
         Some(port) => {
             let next = port.checked_add(1).ok_or_else(|| {
                 Error::usage(format!("port {port} leaves no next port for DynamoDB"))

@@ -255,7 +255,11 @@ impl Story {
             (Status::Error, Some(error)) => format!("ended with an error: {error}"),
             (Status::Error, None) => "ended with an error".to_owned(),
             (Status::Completed | Status::Queued | Status::Processing, _) => match job.results_object() {
-                Some(_) => "completed; its result lies in the bucket".to_owned(),
+                Some(_) if job.cleaned.is_some() => {
+                    "completed; its result lay in the bucket until it was collected or its time was over"
+                        .to_owned()
+                }
+                Some(_) => "completed; its result lies in the bucket until its client collects it".to_owned(),
                 None => "completed; its result is in the record".to_owned(),
             },
         };
@@ -293,7 +297,7 @@ impl Story {
                 self.next(None, "cleanup deletes its chunks", CLEANS);
                 self.next(
                     None,
-                    "its result waits in the bucket for its client, then cleanup deletes that too",
+                    "cleanup deletes its result too, whether collected or not",
                     KEEPS_RESULTS,
                 );
             }

@@ -15,7 +15,7 @@ pub struct Arguments {
     /// The folder that holds everything; made when missing
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
-    /// The port of S3; DynamoDB takes the next one [default: free ports]
+    /// The port of S3; DynamoDB takes the next one [default: the last ones of this folder, or free ones]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=65534))]
     port: Option<u16>,
 }

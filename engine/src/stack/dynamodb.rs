@@ -1,6 +1,6 @@
 //! DynamoDB and its Streams: dynoxide over SQLite, on threads of its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -12,8 +12,11 @@ use tokio_util::sync::CancellationToken;
 use super::STOP_WAIT_MAX;
 use crate::error::{Error, Result};
 
-/// How often items past their TTL are deleted. DynamoDB promises days; a test need not wait that long.
-const TTL_SWEEP_EVERY: Duration = Duration::from_mins(1);
+mod journal;
+
+/// How often items past their TTL and stream records past theirs are deleted. DynamoDB promises days for items; a
+/// test need not wait that long.
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
 
 /// Serves until the stack stops.
 #[derive(Debug)]
@@ -38,6 +41,10 @@ impl Server {
             Error::config(format!("cannot open {}: {error}", path.display()))
                 .hint("its disk needs free space, and the file must be this user's and made by this or an older version")
         })?;
+        if let Err(error) = journal::index(path) {
+            tracing::warn!(%error, "the stream records have no index: writes get slower as they grow");
+        }
+        let file = path.to_path_buf();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("dynamodb")
@@ -48,7 +55,7 @@ impl Server {
         thread::Builder::new()
             .name("dynamodb".to_owned())
             .spawn(move || {
-                runtime.block_on(serve(listener, database, stop));
+                runtime.block_on(serve(listener, database, file, stop));
                 // Drops what did not end in time, and with it the last handle of the database.
                 runtime.shutdown_timeout(STOP_WAIT_MAX);
                 // Nobody waits for it when the stack was dropped.
@@ -65,7 +72,7 @@ impl Server {
     }
 }
 
-async fn serve(listener: std::net::TcpListener, database: Database, stop: CancellationToken) {
+async fn serve(listener: std::net::TcpListener, database: Database, file: PathBuf, stop: CancellationToken) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -73,7 +80,7 @@ async fn serve(listener: std::net::TcpListener, database: Database, stop: Cancel
             return;
         }
     };
-    let sweep = tokio::spawn(sweep(database.clone(), stop.clone()));
+    let sweep = tokio::spawn(sweep(database.clone(), file, stop.clone()));
     let server = dynoxide::server::serve_with_shutdown(listener, database, stop.clone().cancelled_owned());
     tokio::select! {
         result = server => {
@@ -92,18 +99,31 @@ async fn late(stop: &CancellationToken) {
     tokio::time::sleep(STOP_WAIT_MAX).await;
 }
 
-async fn sweep(database: Database, stop: CancellationToken) {
+async fn sweep(database: Database, file: PathBuf, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(TTL_SWEEP_EVERY) => {}
+            () = tokio::time::sleep(SWEEP_EVERY) => {}
         }
-        let database = database.clone();
-        match tokio::task::spawn_blocking(move || database.sweep_ttl()).await {
-            Ok(Ok(0)) => {}
-            Ok(Ok(items)) => tracing::debug!(items, "deleted items past their TTL"),
-            Ok(Err(error)) => tracing::warn!(%error, "items past their TTL could not be deleted"),
-            Err(error) => tracing::warn!(%error, "the TTL sweep ended early"),
+        let (database, file) = (database.clone(), file.clone());
+        let swept = tokio::task::spawn_blocking(move || {
+            let now = jiff::Timestamp::now().as_second();
+            (database.sweep_ttl(), journal::trim(&file, now))
+        });
+        match swept.await {
+            Ok((items, records)) => {
+                told("items past their TTL", items);
+                told("stream records past their day", records);
+            }
+            Err(error) => tracing::warn!(%error, "the sweep ended early"),
         }
+    }
+}
+
+fn told<E: std::fmt::Display>(what: &str, deleted: std::result::Result<usize, E>) {
+    match deleted {
+        Ok(0) => {}
+        Ok(count) => tracing::debug!(count, "deleted {what}"),
+        Err(error) => tracing::warn!(%error, "{what} could not be deleted"),
     }
 }

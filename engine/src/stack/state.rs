@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 
 const LOCK: &str = "lock";
 const CREDENTIALS: &str = "credentials.json";
+const PORTS: &str = "ports";
 
 /// An opened state folder, locked for as long as this lives.
 pub(super) struct State {
@@ -55,6 +56,20 @@ impl State {
         let database = state.dynamodb();
         private_file(&database).map_err(|error| unusable(&database, error))?;
         Ok(state)
+    }
+
+    /// The ports of S3 and DynamoDB it had last; none before the first start, or where they are not readable.
+    pub(super) fn ports(&self) -> Option<(u16, u16)> {
+        let text = fs::read_to_string(self.folder.join(PORTS)).ok()?;
+        let (s3, dynamodb) = text.trim().split_once(' ')?;
+        Some((s3.parse().ok()?, dynamodb.parse().ok()?))
+    }
+
+    /// Remembers the ports for the next start. Without them it only takes others, so a failure is no error.
+    pub(super) fn remember_ports(&self, (s3, dynamodb): (u16, u16)) {
+        if let Err(error) = fs::write(self.folder.join(PORTS), format!("{s3} {dynamodb}\n")) {
+            tracing::debug!(%error, "the ports are not remembered");
+        }
     }
 
     /// The file of the DynamoDB part.

@@ -346,3 +346,26 @@ fn what_is_missing_is_named_at_once() {
     ");
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
+
+#[test]
+fn a_stack_listens_where_it_did_last_unless_somebody_else_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Process::start(folder.path());
+    let endpoint = "AWS_ENDPOINT_URL_S3";
+    let (last, key) = (
+        first.exports[endpoint].clone(),
+        first.exports["AWS_ACCESS_KEY_ID"].clone(),
+    );
+    assert!(first.terminate().success());
+
+    let again = Process::start(folder.path());
+    assert_eq!(
+        (&again.exports[endpoint], &again.exports["AWS_ACCESS_KEY_ID"]),
+        (&last, &key)
+    );
+    assert!(again.terminate().success());
+
+    let _taken = TcpListener::bind(last.strip_prefix("http://").unwrap()).unwrap();
+    let elsewhere = Process::start(folder.path());
+    assert_ne!(elsewhere.exports[endpoint], last);
+}
