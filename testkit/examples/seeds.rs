@@ -29,14 +29,15 @@ fn main() {
     let first = numbers.get(1).copied().unwrap_or(1);
     let begin = Instant::now();
     let found = seeds(&scenario, first, count, |_| true);
-    let elapsed = begin.elapsed().as_secs_f64();
+    let elapsed = begin.elapsed();
     println!(
-        "{} seeds, {} jobs, {} faults, {} events in {elapsed:.1} s: {:.0} seeds/s",
+        "{} seeds, {} jobs, {} faults, {} events in {:.1} s: {} seeds/s",
         found.seeds,
         found.jobs,
         found.faults,
         found.events,
-        found.seeds as f64 / elapsed
+        elapsed.as_secs_f64(),
+        u128::from(found.seeds) * 1_000 / elapsed.as_millis().max(1)
     );
     if let Some(failed) = found.failed {
         println!("seed {} breaks a promise", failed.seed);

@@ -27,6 +27,10 @@ fn the_same_seed_is_the_same_history() {
         let once = run(&scenario, seed, true);
         assert!(!once.trace.is_empty());
         assert_eq!(once, run(&scenario, seed, true));
-        assert_eq!(once.statistics, run(&scenario, seed, false).statistics, "seed {seed}");
+        assert_eq!(
+            once.statistics,
+            run(&scenario, seed, false).statistics,
+            "seed {seed}"
+        );
     }
 }

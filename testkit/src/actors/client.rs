@@ -178,7 +178,7 @@ impl Client {
                 }
             }
             upload::Action::Report(path, what) => {
-                out.decided(&reason, || format!("report {}: {what}", path.display()))
+                out.decided(&reason, || format!("report {}: {what}", path.display()));
             }
             upload::Action::Release(path) => {
                 self.shipments.remove(&path);
@@ -268,7 +268,7 @@ impl Actor for Client {
                 goes_on
             }
             Work::Delivery(delivery) => {
-                let ended = delivery.go(&mut self.disk, out, task, reply);
+                let ended = delivery.go(&mut self.disk, out, task, &reply);
                 let goes_on = ended.is_none();
                 self.events.extend(ended.map(Event::Collect));
                 goes_on

@@ -1,5 +1,10 @@
 //! A fetcher: claims jobs, fetches their files, has them analysed, commits what comes back.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a reply of another kind than was asked for is none: the request failed"
+)]
+
 mod carry;
 mod looking;
 
@@ -116,12 +121,11 @@ impl Fetcher {
                 });
                 let mut carry = Carry::new(*job);
                 let task = self.tasks + 1;
-                match carry.begin(clock, out, task) {
-                    Some(ending) => self.ended(out, carry.key().clone(), ending),
-                    None => {
-                        self.spool.insert(carry.key().clone());
-                        self.begin(Work::Carry(Box::new(carry)));
-                    }
+                if let Some(ending) = carry.begin(clock, out, task) {
+                    self.ended(out, carry.key().clone(), ending);
+                } else {
+                    self.spool.insert(carry.key().clone());
+                    self.begin(Work::Carry(Box::new(carry)));
                 }
             }
             Action::Engage(key) => {

@@ -162,18 +162,15 @@ impl Watcher {
 
     fn read(&mut self, out: &mut Outbox, decision: Decision<stream::Action>) {
         let Decision { action, reason } = decision;
-        match reading::request(action) {
-            Some((asked, request)) => {
-                let task = self.begin(Work::Stream(asked));
-                out.ask(task, request);
-            }
-            None => {
-                out.decided(&reason, || "reconcile".to_owned());
-                for which in [Which::Clean, Which::Admit] {
-                    self.events
-                        .push_back(Event::Care(which, caretaker::Event::NewsMissed));
-                }
-            }
+        if let Some((asked, request)) = reading::request(action) {
+            let task = self.begin(Work::Stream(asked));
+            out.ask(task, request);
+            return;
+        }
+        out.decided(&reason, || "reconcile".to_owned());
+        for which in [Which::Clean, Which::Admit] {
+            self.events
+                .push_back(Event::Care(which, caretaker::Event::NewsMissed));
         }
     }
 

@@ -37,11 +37,6 @@ impl<T> Agenda<T> {
     pub(crate) fn next(&mut self) -> Option<(i64, T)> {
         self.heap.pop().map(|entry| (entry.when, entry.what))
     }
-
-    /// How many things were planned so far.
-    pub(crate) fn planned(&self) -> u64 {
-        self.planned
-    }
 }
 
 impl<T> Ord for Entry<T> {

@@ -19,10 +19,6 @@ impl Record {
         self.0.get(name)
     }
 
-    pub(crate) fn set(&mut self, name: &'static str, value: Value) {
-        self.0.insert(name, value);
-    }
-
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         match self.0.get(name) {
             Some(Value::Text(text)) => Some(text),

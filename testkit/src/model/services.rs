@@ -10,11 +10,11 @@ use roundtrip_core::job::{Lane, LaneKind, Status};
 use roundtrip_core::lifecycle::{Change, RecordKey};
 use roundtrip_core::queue::{Counts, LaneCount};
 
-use super::bucket::{Bucket, Object};
+use super::bucket::Bucket;
 use super::network::{Reply, Request};
 use super::record::Record;
-use super::stream::Stream;
-use super::table::{Applied, Key, Table};
+use super::stream::{Stream, Taken};
+use super::table::{Applied, Key, Table, Throttled};
 
 /// Records one page of a scan reads.
 const SCAN_PAGE: usize = 1_000;
@@ -108,8 +108,8 @@ impl Services {
                 let mut records = Vec::new();
                 for key in &keys {
                     match self.table.read(now, &RecordKey::from(key)) {
-                        Some(record) => records.extend(record),
-                        None => return read_only(Reply::Throttled),
+                        Ok(record) => records.extend(record),
+                        Err(Throttled) => return read_only(Reply::Throttled),
                     }
                 }
                 read_only(Reply::Records(records))
@@ -138,8 +138,8 @@ impl Services {
             Request::Rows => read_only(Reply::Rows(self.stream.rows())),
             Request::Take { shard, seen, until } => read_only(
                 match self.stream.take(&shard, caller.name, seen.as_ref(), until) {
-                    Some(place) => Reply::Taken(place),
-                    None => Reply::NotHeld,
+                    Ok(place) => Reply::Taken(place),
+                    Err(Taken) => Reply::NotHeld,
                 },
             ),
             Request::Hold { shard, until, place } => {
@@ -232,10 +232,5 @@ impl Services {
                 self.stream.tell(now, key, Some(record), None);
             }
         }
-    }
-
-    /// Puts an object without a request: what was there before the story begins.
-    pub(crate) fn place(&mut self, key: String, object: Object) {
-        self.bucket.put(key, object);
     }
 }

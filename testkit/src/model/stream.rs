@@ -44,6 +44,10 @@ pub(crate) enum Missing {
     Gone,
 }
 
+/// The lease is somebody else's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken;
+
 /// What one read brought.
 #[derive(Clone, Debug)]
 pub(crate) struct Read {
@@ -195,7 +199,7 @@ impl Stream {
         reader: &str,
         seen: Option<&Lease>,
         until: Timestamp,
-    ) -> Option<Option<Place>> {
+    ) -> Result<Option<Place>, Taken> {
         let row = self.rows.get(shard);
         let as_seen = match (row, seen) {
             (None, None) => true,
@@ -205,7 +209,7 @@ impl Stream {
             (None, Some(_)) | (Some(_), None) => false,
         };
         if !as_seen {
-            return None;
+            return Err(Taken);
         }
         let place = row.and_then(|row| row.place.clone());
         let row = Lease {
@@ -215,7 +219,7 @@ impl Stream {
             place: place.clone(),
         };
         self.rows.insert(shard.to_owned(), row);
-        Some(place)
+        Ok(place)
     }
 
     /// Renews a lease, or gives it back where there is no `until`; whether it was the reader's.

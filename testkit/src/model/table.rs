@@ -32,6 +32,10 @@ pub(crate) enum Applied {
     Throttled,
 }
 
+/// The partition has no units left this second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Throttled;
+
 /// A change on its way to the index.
 #[derive(Debug)]
 struct Late {
@@ -166,14 +170,14 @@ impl Table {
             .lanes
             .range((begin, Bound::Unbounded))
             .take_while(|((of, due, _), _)| *of == lane && *due <= until);
-        let (mut page, mut bytes, mut last) = (Vec::new(), 0, None);
+        let (mut page, mut size, mut end) = (Vec::new(), 0, None);
         for ((_, due, key), record) in entries.by_ref().take(limit) {
-            bytes += record.bytes();
+            size += record.bytes();
             page.push(Rc::clone(record));
-            last = Some((*due, Rc::clone(key)));
+            end = Some((*due, Rc::clone(key)));
         }
-        let next = if page.len() == limit { last } else { None };
-        let fits = self.load.read(now, Partition::Index(lane), bytes, false);
+        let next = if page.len() == limit { end } else { None };
+        let fits = self.load.read(now, Partition::Index(lane), size, false);
         fits.then_some((page, next))
     }
 
@@ -213,13 +217,13 @@ impl Table {
     }
 
     /// A record, read by a request that costs units; none where throttled.
-    pub(crate) fn read(&mut self, now: i64, key: &RecordKey) -> Option<Option<Rc<Record>>> {
+    pub(crate) fn read(&mut self, now: i64, key: &RecordKey) -> Result<Option<Rc<Record>>, Throttled> {
         let record = self.records.get(key).cloned();
         let bytes = record.as_ref().map_or(0, |record| record.bytes());
         let fits = self
             .load
             .read(now, Partition::Table(partition_of(key)), bytes, true);
-        fits.then_some(record)
+        if fits { Ok(record) } else { Err(Throttled) }
     }
 
     /// Every record.

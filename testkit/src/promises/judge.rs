@@ -37,6 +37,15 @@ struct Known {
     first_offered: Option<i64>,
 }
 
+/// Work of a process on a job.
+#[derive(Clone, Copy, Debug)]
+struct Work {
+    /// When the claim was made that it works under.
+    assigned: Option<Timestamp>,
+    /// Whether the job failed; none while it goes on.
+    failed: Option<bool>,
+}
+
 /// The checkers.
 #[derive(Debug)]
 pub(crate) struct Judge {
@@ -47,7 +56,7 @@ pub(crate) struct Judge {
     skew: i64,
     jobs: BTreeMap<RecordKey, Known>,
     /// Under which claim a process works on a job, and whether that work ended in a failure of the job.
-    work: BTreeMap<(usize, u32, RecordKey), (Option<Timestamp>, Option<bool>)>,
+    work: BTreeMap<(usize, u32, RecordKey), Work>,
     forged: BTreeSet<RecordKey>,
     /// Objects that came after their job was cleaned, which nothing deletes.
     strays: BTreeSet<String>,
@@ -120,12 +129,17 @@ impl Judge {
     pub(crate) fn told(&mut self, now: i64, process: usize, incarnation: u32, fact: Fact) {
         match fact {
             Fact::Began { key, assigned } => {
-                self.work
-                    .insert((process, incarnation, RecordKey::from(&key)), (assigned, None));
+                self.work.insert(
+                    (process, incarnation, RecordKey::from(&key)),
+                    Work {
+                        assigned,
+                        failed: None,
+                    },
+                );
             }
             Fact::Ended { key, failed } => {
                 if let Some(work) = self.work.get_mut(&(process, incarnation, RecordKey::from(&key))) {
-                    work.1 = Some(failed);
+                    work.failed = Some(failed);
                 }
             }
             Fact::Announced { key, state } => {
@@ -187,7 +201,7 @@ impl Judge {
             Write::Create => self.create(key),
             Write::Claim => self.claimed(now, writer, key, before, after),
             Write::Heartbeat => {
-                self.jobs.entry(key.clone()).or_default().kept_until = writer.sent + self.lease
+                self.jobs.entry(key.clone()).or_default().kept_until = writer.sent + self.lease;
             }
             Write::Complete | Write::Fail | Write::Release => self.ended(now, writer, change, before, after),
             Write::Requeue | Write::GiveUp => self.taken_away(now, change, before, after),
@@ -255,7 +269,7 @@ impl Judge {
         let is_holder = before.status() == Some(Status::Processing)
             && before.text(a::PROCESSOR) == Some(writer.name)
             // A claim that is given back at once, while the process stops, began no work.
-            && work.is_none_or(|(assigned, _)| assigned == before.time(a::ASSIGNED));
+            && work.is_none_or(|work| work.assigned == before.time(a::ASSIGNED));
         if !is_holder && change.write != Write::Release {
             let holder = before.text(a::PROCESSOR).unwrap_or("nobody");
             self.breach(
@@ -278,7 +292,7 @@ impl Judge {
                 format!("{} was given another file's result", key.file),
             );
         }
-        let failed = work.and_then(|(_, failed)| failed).unwrap_or_default();
+        let failed = work.and_then(|work| work.failed).unwrap_or_default();
         let counted = after.number(a::FAILURES).wrapping_sub(before.number(a::FAILURES));
         let retries_same = after.number(a::RETRIES) == before.number(a::RETRIES);
         if is_holder && (counted != u64::from(failed) || !retries_same) {
@@ -366,8 +380,7 @@ impl Judge {
             let known = self.jobs.get(&job);
             let delivered = known.is_some_and(|known| known.delivered.is_some());
             let needed = match record.map(|record| record.status()) {
-                // A client gives a job up before it deletes; there is no record, or it will end as an error.
-                None => false,
+                // A client gives a job up before it deletes: there is no record, or it will end as an error.
                 Some(_) if by_client => {
                     is_result && !delivered && known.is_some_and(|known| known.state.is_some())
                 }
@@ -379,7 +392,7 @@ impl Judge {
                         .map_or(0, |at| at.0);
                     in_object && now + self.skew * 2 < processed + self.results_keep
                 }
-                Some(Some(Status::Completed | Status::Error)) => false,
+                None | Some(Some(Status::Completed | Status::Error)) => false,
             };
             if needed {
                 let what = key.rsplit('/').next().unwrap_or_default();

@@ -85,11 +85,16 @@ impl Fault {
         match self {
             Self::Crash => 0.004,
             Self::Pause | Self::Drain => 0.001,
-            Self::LostRequest | Self::LostAnswer | Self::Doubled => 0.02,
-            Self::Slow | Self::Throttled | Self::IndexLag => 0.02,
-            Self::Broken | Self::Unprocessable | Self::Away => 0.1,
-            Self::Hangs => 0.02,
-            Self::Changed | Self::Gone | Self::Forged => 0.1,
+            Self::LostRequest
+            | Self::LostAnswer
+            | Self::Doubled
+            | Self::Slow
+            | Self::Throttled
+            | Self::IndexLag
+            | Self::Hangs => 0.02,
+            Self::Broken | Self::Unprocessable | Self::Away | Self::Changed | Self::Gone | Self::Forged => {
+                0.1
+            }
             Self::NoticeLost => 0.2,
             Self::Split => 0.005,
             Self::Again => 0.05,

@@ -43,10 +43,6 @@ enum Step {
         reply: Box<Reply>,
     },
     Start(usize),
-    Crash {
-        process: usize,
-        incarnation: u32,
-    },
     /// A file is written, or written anew.
     File {
         client: usize,
@@ -159,7 +155,6 @@ impl World<'_> {
                 reply,
             } => self.answer(process, incarnation, task, reply),
             Step::Start(process) => self.start(process),
-            Step::Crash { process, incarnation } => self.crash(process, incarnation),
             Step::File { client, path } => self.file(client, path),
             Step::Gone { client, path } => self.gone(client, path),
             Step::Forge => self.forge(),

@@ -1,5 +1,10 @@
 //! Asking for results and delivering them, request by request.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a reply of another kind than was asked for is none: the request failed"
+)]
+
 use std::collections::BTreeMap;
 
 use roundtrip_core::collect::{Event, Standing};
@@ -111,7 +116,7 @@ impl Delivery {
         disk: &mut Disk,
         out: &mut Outbox,
         task: Task,
-        reply: Reply,
+        reply: &Reply,
     ) -> Option<Event> {
         match self.stage {
             Stage::Begin => {
@@ -133,7 +138,9 @@ impl Delivery {
                 self.write(disk, out, task, state, false)
             }
             Stage::Getting => match reply {
-                Reply::Object(Some(Object::Results(state))) => self.write(disk, out, task, Some(state), true),
+                Reply::Object(Some(Object::Results(state))) => {
+                    self.write(disk, out, task, Some(*state), true)
+                }
                 Reply::Object(_) => self.write(disk, out, task, None, false),
                 _ => Some(Event::DeliveryFailed(
                     self.key.clone(),

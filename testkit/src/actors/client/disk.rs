@@ -193,11 +193,6 @@ impl Disk {
         }
         open
     }
-
-    /// How many jobs it remembers.
-    pub(crate) fn jobs(&self) -> usize {
-        self.ledger.len()
-    }
 }
 
 /// What a file in this state contains: the whole of its content, as a number.

@@ -1,5 +1,10 @@
 //! The steps of shipping one file, request by request.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a reply of another kind than was asked for is none: the request failed"
+)]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -50,10 +55,12 @@ impl Shipping {
         }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "every step ends with its value")]
     fn done(&self) -> Option<Event> {
         Some(Event::Done(self.path.clone(), self.step.clone()))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "every step ends with its value")]
     fn failed(&self, fault: Fault) -> Option<Event> {
         Some(Event::Failed(self.path.clone(), self.step.clone(), fault))
     }

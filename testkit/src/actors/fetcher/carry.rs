@@ -1,5 +1,10 @@
 //! One job from its first chunk to its result: arrival and analysis side by side.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a reply of another kind than was asked for is none: the request failed"
+)]
+
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::job::Job;
 use roundtrip_core::names::JobKey;
@@ -95,10 +100,10 @@ impl Carry {
         match self.asked {
             Asked::Chunk(index) => out.ask(task, Request::GetObject(self.job.key.chunk(index))),
             Asked::Abandoned(_) | Asked::Manifest => {
-                out.ask(task, Request::GetObject(self.job.key.manifest()))
+                out.ask(task, Request::GetObject(self.job.key.manifest()));
             }
             Asked::Result { state } => {
-                out.ask(task, Request::Put(self.job.key.results(), Object::Results(state)))
+                out.ask(task, Request::Put(self.job.key.results(), Object::Results(state)));
             }
             Asked::Nothing => {}
         }
@@ -169,7 +174,6 @@ impl Carry {
                 self.ask(out, task);
                 None
             }
-            (Asked::Chunk(_), None) => self.wait(settings, clock, out, task),
             (Asked::Abandoned(_) | Asked::Manifest, Some(Object::Manifest { abandoned: true, .. })) => {
                 Some(Ending::Refused("the client gave the job up".to_owned()))
             }
@@ -186,7 +190,7 @@ impl Carry {
             (Asked::Manifest, Some(_)) => Some(Ending::Refused("no manifest".to_owned())),
             // A foreign client sends none: its signed count of chunks is the proof.
             (Asked::Manifest, None) if self.outline.is_none() => self.arrived(out, task),
-            (Asked::Manifest, None) => self.wait(settings, clock, out, task),
+            (Asked::Chunk(_) | Asked::Manifest, None) => self.wait(settings, clock, out, task),
             (Asked::Result { .. } | Asked::Nothing, _) => None,
         }
     }

@@ -121,20 +121,16 @@ impl Look {
                 return Some((event, None));
             }
         }
-        match self.request(settings, clock) {
-            Some(request) => {
-                out.ask(task, request);
-                None
-            }
-            None => {
-                let event = Event::Found {
-                    offers: std::mem::take(&mut self.offers),
-                    malformed: std::mem::take(&mut self.malformed),
-                    more: self.more,
-                };
-                Some((event, self.cursor.take()))
-            }
+        if let Some(request) = self.request(settings, clock) {
+            out.ask(task, request);
+            return None;
         }
+        let event = Event::Found {
+            offers: std::mem::take(&mut self.offers),
+            malformed: std::mem::take(&mut self.malformed),
+            more: self.more,
+        };
+        Some((event, self.cursor.take()))
     }
 
     fn request(&self, settings: &Settings, clock: &Clock) -> Option<Request> {
