@@ -14,3 +14,4 @@ mod queue;
 pub mod role;
 mod ship;
 mod stream;
+mod sweep;

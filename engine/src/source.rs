@@ -8,6 +8,7 @@ pub mod foreign;
 pub mod lanes;
 pub mod news;
 mod notices;
+pub mod objects;
 mod open_files;
 mod place;
 pub mod queue;

@@ -35,6 +35,8 @@ pub enum Duty {
         shards: u32,
         /// The lease of a foreign fetcher, which sends no heartbeats.
         lease: Duration,
+        /// A waiting job whose upload is not complete this long after its creation is ended, whosever it is.
+        upload_max: Duration,
     },
 }
 
@@ -306,7 +308,11 @@ impl Caretaker {
                 upload_max,
             } => self.clean(at, job, results_keep, retention, upload_max),
             Duty::Requeue(retry) => self.give_back(at, job, &retry),
-            Duty::Admit { shards, lease } => self.let_in(at, offer, shards, lease),
+            Duty::Admit {
+                shards,
+                lease,
+                upload_max,
+            } => self.let_in(at, offer, shards, (lease, upload_max)),
         }
     }
 
@@ -380,8 +386,12 @@ impl Caretaker {
         self.write(lifecycle::adopt(job, lane, at.now), Reason::rule(why));
     }
 
-    fn let_in(&mut self, at: At, offer: &Offer, shards: u32, lease: Duration) {
-        let Offer { job, signature, .. } = offer;
+    fn let_in(&mut self, at: At, offer: &Offer, shards: u32, (lease, upload_max): (Duration, Duration)) {
+        let Offer {
+            job,
+            signature,
+            uploaded,
+        } = offer;
         if job.cleaned.is_some() {
             return;
         }
@@ -389,7 +399,14 @@ impl Caretaker {
             .lane
             .map_or_else(|| shard::of(&job.key, shards), |lane| lane.shard);
         let lane = |kind| Lane { kind, shard };
+        let is_late = |created: Timestamp| at.now.since(created) > upload_max;
+        let is_never_complete = !uploaded && job.created_at.is_some_and(is_late);
         match (job.status, job.lane.map(|lane| lane.kind)) {
+            (Status::Queued, None | Some(LaneKind::Ready)) if is_never_complete && signature.is_ok() => {
+                let why = "the upload was never completed";
+                let change = lifecycle::close(job, lane(LaneKind::Done), at.now, &self.by, why);
+                self.write(change, Reason::key(why, "sink.admit.upload-max"));
+            }
             (Status::Queued, None) => match signature {
                 Ok(()) => {
                     let reason = Reason::rule("a foreign client's job, and its signature holds");

@@ -25,6 +25,7 @@ pub mod retry;
 pub mod shard;
 pub mod story;
 pub mod stream;
+pub mod sweep;
 pub mod upload;
 pub mod worker;
 

@@ -95,7 +95,7 @@ pub enum Write {
     Release,
     /// The watcher takes it from a lost fetcher.
     Requeue,
-    /// The watcher ends it: too many fetchers were lost on it.
+    /// The watcher ends it: too many fetchers were lost on it, or its upload never became complete.
     GiveUp,
     /// The watcher deleted its objects.
     Cleaned,
@@ -249,7 +249,7 @@ fn still_mine(job: &Job, processor: &str) -> Vec<Term> {
     ]
 }
 
-/// As it was seen.
+/// The attribute has this value, or is not there where it has none.
 fn seen(attribute: &'static str, value: Option<Value>) -> Term {
     match value {
         Some(value) => Term::Is(attribute, value),
@@ -387,6 +387,23 @@ pub fn give_up(job: &Job, now: Timestamp, error: &str) -> Change {
         job.processor.as_deref().unwrap_or_default(),
         error,
     )
+}
+
+/// The watcher ends a waiting job whose upload never became complete: only if nobody holds it, and it waits exactly
+/// where and since when it was seen. `lane` is the one it goes to.
+pub fn close(job: &Job, lane: Lane, now: Timestamp, by: &str, error: &str) -> Change {
+    let only_if = vec![
+        status_is(Status::Queued),
+        Term::Missing(a::PROCESSOR),
+        Term::Generation(job.retries),
+        seen(a::LANE, job.lane.map(|lane| Value::Text(lane.to_string()))),
+        seen(a::DUE, job.due.map(Value::Time)),
+    ];
+    let placed = Job {
+        lane: Some(lane),
+        ..job.clone()
+    };
+    ended(Change::new(Write::GiveUp, job, only_if), &placed, now, error).attempt(job, now, by, error)
 }
 
 /// The watcher deleted the job's objects; the record goes after the retention.

@@ -145,6 +145,40 @@ impl JobKey {
     pub fn results(&self) -> String {
         format!("{}/{}/results", self.client, self.file)
     }
+
+    /// The job that an object belongs to by its key, and which of its objects it is; none where the key is not exactly
+    /// one that a job's object has.
+    pub fn of_object(object: &str) -> Option<(Self, ObjectPart)> {
+        let mut names = object.splitn(3, '/');
+        let job = Self {
+            client: ClientId::parse(names.next()?).ok()?,
+            file: FileId::parse(names.next()?).ok()?,
+        };
+        let part = match names.next()? {
+            "manifest" => ObjectPart::Manifest,
+            "results" => ObjectPart::Results,
+            index => {
+                let index = index.parse().ok()?;
+                // A number has other spellings too, such as 007 and +7.
+                if job.chunk(index) != object {
+                    return None;
+                }
+                ObjectPart::Chunk(index)
+            }
+        };
+        Some((job, part))
+    }
+}
+
+/// Which of a job's objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ObjectPart {
+    /// A chunk, from 0.
+    Chunk(u64),
+    /// The manifest.
+    Manifest,
+    /// The sealed result.
+    Results,
 }
 
 impl fmt::Display for JobKey {
@@ -182,6 +216,46 @@ mod tests {
             id.replace("client-", ""),
         ] {
             assert_eq!(ClientId::parse(&text), Err(NameError::Client), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_object_leads_back_to_its_job_and_nothing_else_does() {
+        let job = crate::fixture::key(7);
+        for (object, part) in [
+            (job.chunk(0), ObjectPart::Chunk(0)),
+            (job.chunk(u64::MAX), ObjectPart::Chunk(u64::MAX)),
+            (job.manifest(), ObjectPart::Manifest),
+            (job.results(), ObjectPart::Results),
+        ] {
+            assert_eq!(JobKey::of_object(&object), Some((job.clone(), part)), "{object}");
+        }
+        let prefix = job.prefix();
+        for strange in [
+            "",
+            "007",
+            "+7",
+            "-1",
+            "18446744073709551616",
+            "Manifest",
+            "manifest/",
+            "0/1",
+            "results.json",
+        ] {
+            assert_eq!(
+                JobKey::of_object(&format!("{prefix}{strange}")),
+                None,
+                "{strange}"
+            );
+        }
+        for strange in [
+            "",
+            "0",
+            "backup/2026/0",
+            "roundtrip#stream/a/0",
+            prefix.trim_end_matches('/'),
+        ] {
+            assert_eq!(JobKey::of_object(strange), None, "{strange}");
         }
     }
 }

@@ -88,15 +88,15 @@ impl Specs {
             match key.split(['.', '=']).next().unwrap_or_default().trim() {
                 "upload" | "receive" | "identity" => client.push(set.clone()),
                 "analyse" => fetcher.push(set.clone()),
-                "cleanup" | "restart-stalled" | "admit" => watcher.push(set.clone()),
+                "cleanup" | "restart-stalled" | "admit" | "sweep" => watcher.push(set.clone()),
                 // All three have to agree on the table and its shards.
                 "store" => [&mut client, &mut fetcher, &mut watcher]
                     .into_iter()
                     .for_each(|role| role.push(set.clone())),
                 name => {
                     let what = format!("--set {set}: there is no pipeline `{name}` here");
-                    let hint = "set a value of upload, receive, analyse, cleanup, restart-stalled or admit, \
-                                or of store or identity";
+                    let hint = "set a value of upload, receive, analyse, cleanup, restart-stalled, admit \
+                                or sweep, or of store or identity";
                     return Err(Error::config(what).hint(hint));
                 }
             }

@@ -136,11 +136,13 @@ impl Jobs {
     }
 
     /// Jobs of a lane that have another status than belongs there: a foreign fetcher, which does not know lanes, has
-    /// or had them.
-    pub async fn moved_by_foreigners(
+    /// or had them. With them those that were created before or at `old`, judged by their text (ISO 8601, UTC); none where
+    /// there is no such moment.
+    pub async fn astray_or_old(
         &self,
         lane: Lane,
         belongs: Status,
+        old: Option<Timestamp>,
         limit: u32,
         from: Option<Item>,
     ) -> Result<Page, Fault> {
@@ -150,11 +152,13 @@ impl Jobs {
             .table_name(&self.table)
             .index_name(LANES_INDEX)
             .key_condition_expression("#lane = :lane")
-            .filter_expression("#status <> :belongs")
+            .filter_expression("#status <> :belongs OR #created <= :old")
             .expression_attribute_names("#lane", a::LANE)
             .expression_attribute_names("#status", a::STATUS)
             .expression_attribute_values(":lane", AttributeValue::S(lane.to_string()))
+            .expression_attribute_names("#created", a::CREATED)
             .expression_attribute_values(":belongs", AttributeValue::S(belongs.as_str().to_owned()))
+            .expression_attribute_values(":old", AttributeValue::S(item::iso(old.unwrap_or_default())))
             .limit(i32::try_from(limit).unwrap_or(i32::MAX))
             .set_exclusive_start_key(from)
             .send()

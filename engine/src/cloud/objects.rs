@@ -4,8 +4,11 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use bytes::{Bytes, BytesMut};
+use roundtrip_core::at::Timestamp;
 use roundtrip_core::caretaker::{Extent, Swept};
-use roundtrip_core::names::JobKey;
+use roundtrip_core::job::Job;
+use roundtrip_core::names::{JobKey, ObjectPart};
+use roundtrip_core::sweep::Object;
 
 use super::fault::Fault;
 
@@ -141,7 +144,69 @@ impl Objects {
         }
     }
 
-    async fn delete_all(&self, keys: Vec<String>) -> Result<(), Fault> {
+    /// A page of the whole bucket behind a key, in the order of keys, and behind which key the next begins. An object
+    /// that does not tell when it was written counts as written in the far future.
+    pub async fn page(&self, after: Option<String>) -> Result<(Vec<Object>, Option<String>), Fault> {
+        let request = self.client.list_objects_v2().bucket(&self.bucket);
+        let page = request
+            .set_start_after(after)
+            .send()
+            .await
+            .map_err(|error| Fault::of(&error))?;
+        let objects = page.contents().iter().filter_map(|object| {
+            let modified = object.last_modified().and_then(|moment| moment.to_millis().ok());
+            Some(Object {
+                key: object.key()?.to_owned(),
+                size: object
+                    .size()
+                    .and_then(|size| u64::try_from(size).ok())
+                    .unwrap_or(0),
+                modified: Timestamp(modified.unwrap_or(i64::MAX)),
+            })
+        });
+        let objects: Vec<Object> = objects.collect();
+        let is_last = !page.is_truncated().unwrap_or_default();
+        let next = objects
+            .last()
+            .map(|object| object.key.clone())
+            .filter(|_| !is_last);
+        Ok((objects, next))
+    }
+
+    /// Whether everything of a job is here: its manifest, which our clients put last, or every chunk.
+    pub async fn has_all_of(&self, job: &Job) -> Result<bool, Fault> {
+        if self.exists(&job.key.manifest()).await? {
+            return Ok(true);
+        }
+        if job.outline.is_some() {
+            return Ok(false);
+        }
+        let (prefix, mut chunks, mut token) = (job.key.prefix(), 0, None);
+        loop {
+            let page = self
+                .client
+                .list_objects_v2()
+                .bucket(&self.bucket)
+                .prefix(&prefix)
+                .set_continuation_token(token.take())
+                .send()
+                .await
+                .map_err(|error| Fault::of(&error))?;
+            let parts = page
+                .contents()
+                .iter()
+                .filter_map(|object| JobKey::of_object(object.key()?));
+            let of_job = |part| matches!(part, ObjectPart::Chunk(index) if index < job.chunks);
+            chunks += parts.filter(|(_, part)| of_job(*part)).count() as u64;
+            token = page.next_continuation_token().map(ToOwned::to_owned);
+            if chunks >= job.chunks || token.is_none() {
+                return Ok(chunks >= job.chunks);
+            }
+        }
+    }
+
+    /// Deletes up to 1,000 objects, those that are there.
+    pub async fn delete_all(&self, keys: Vec<String>) -> Result<(), Fault> {
         if keys.is_empty() {
             return Ok(());
         }

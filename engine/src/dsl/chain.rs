@@ -61,6 +61,7 @@ impl Link {
                 (Thing::HeldJob, Thing::HeldChunks),
                 (Thing::StoredResult, Thing::Result),
                 (Thing::DoneJob, Thing::DoneObjects),
+                (Thing::Listing, Thing::ListedObjects),
             ],
         }
     }
@@ -91,6 +92,7 @@ impl End for SourceSpec {
             Self::Results(_) => "source.results",
             Self::Foreign(_) => "source.foreign",
             Self::Lanes(_) => "source.lanes",
+            Self::Objects(_) => "source.objects",
         }
     }
 
@@ -105,6 +107,7 @@ impl End for SourceSpec {
             Self::Results(_) => Thing::StoredResult,
             Self::Foreign(_) => Thing::ForeignJob,
             Self::Lanes(_) => Thing::Counts,
+            Self::Objects(_) => Thing::Listing,
         }
     }
 }
@@ -119,6 +122,7 @@ impl End for SinkSpec {
             Self::Requeue => "sink.requeue",
             Self::Admit(_) => "sink.admit",
             Self::Metrics(_) => "sink.metrics",
+            Self::Sweep(_) => "sink.sweep",
         }
     }
 
@@ -131,23 +135,28 @@ impl End for SinkSpec {
             Self::Requeue => Thing::LostJob,
             Self::Admit(_) => Thing::ForeignJob,
             Self::Metrics(_) => Thing::Counts,
+            Self::Sweep(_) => Thing::ListedObjects,
         }
     }
 }
 
 /// The sinks that try again, by the name of their table.
-pub(super) const RETRYING_SINKS: [&str; 4] = ["jobs", "processor", "requeue", "metrics"];
+pub(super) const RETRYING_SINKS: [&str; 5] = ["jobs", "processor", "requeue", "metrics", "sweep"];
 
 /// Whether a sink has a use for `[retry]`.
 pub(super) fn retries(sink: &SinkSpec) -> bool {
     match sink {
-        SinkSpec::Jobs(_) | SinkSpec::Processor(_) | SinkSpec::Requeue | SinkSpec::Metrics(_) => true,
+        SinkSpec::Jobs(_)
+        | SinkSpec::Processor(_)
+        | SinkSpec::Requeue
+        | SinkSpec::Metrics(_)
+        | SinkSpec::Sweep(_) => true,
         SinkSpec::Directory(_) | SinkSpec::Delete(_) | SinkSpec::Admit(_) => false,
     }
 }
 
 /// Where a source leads that wants to be fixed.
-const SOURCES: [(&str, Thing); 7] = [
+const SOURCES: [(&str, Thing); 8] = [
     ("[source.directory]", Thing::File),
     ("[source.jobs] with lane = \"ready\"", Thing::Job),
     ("[source.jobs] with lane = \"leased\"", Thing::LostJob),
@@ -155,6 +164,7 @@ const SOURCES: [(&str, Thing); 7] = [
     ("[source.results]", Thing::StoredResult),
     ("[source.foreign]", Thing::ForeignJob),
     ("[source.lanes]", Thing::Counts),
+    ("[source.objects]", Thing::Listing),
 ];
 
 /// What is wrong with a chain.
@@ -236,6 +246,7 @@ mod tests {
             ("requeue", Thing::LostJob),
             ("admit", Thing::ForeignJob),
             ("metrics", Thing::Counts),
+            ("sweep", Thing::ListedObjects),
         ];
         let mut chains = Vec::new();
         for (source, gives) in SOURCES {
@@ -253,6 +264,7 @@ mod tests {
         [source.results] -> (transport) -> directory
         [source.foreign] -> () -> admit
         [source.lanes] -> () -> metrics
+        [source.objects] -> (transport) -> sweep
         "#);
     }
 

@@ -65,7 +65,14 @@ struct Alternatives {
 const ALTERNATIVES: &[Alternatives] = &[
     Alternatives {
         table: &["source"],
-        members: &[&["directory"], &["jobs"], &["results"], &["foreign"], &["lanes"]],
+        members: &[
+            &["directory"],
+            &["jobs"],
+            &["results"],
+            &["foreign"],
+            &["lanes"],
+            &["objects"],
+        ],
     },
     Alternatives {
         table: &["codec"],
@@ -81,6 +88,7 @@ const ALTERNATIVES: &[Alternatives] = &[
             &["requeue"],
             &["admit"],
             &["metrics"],
+            &["sweep"],
         ],
     },
     Alternatives {
@@ -93,6 +101,10 @@ const ALTERNATIVES: &[Alternatives] = &[
     },
     Alternatives {
         table: &["source", "lanes"],
+        members: &[&["every"], &["cron", "timezone"]],
+    },
+    Alternatives {
+        table: &["source", "objects"],
         members: &[&["every"], &["cron", "timezone"]],
     },
     Alternatives {

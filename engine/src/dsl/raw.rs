@@ -45,6 +45,7 @@ tables! {
         results: ResultsSource,
         foreign: ForeignSource,
         lanes: LanesSource,
+        objects: ObjectsSource,
     }
     DirectorySource {
         path: String,
@@ -71,6 +72,7 @@ tables! {
     ResultsSource { interval: Span, interval_max: Span, of: List }
     ForeignSource { every: Span, cron: String, timezone: String, pages_max: Count, stream: bool }
     LanesSource { every: Span, cron: String, timezone: String, pages_max: Count }
+    ObjectsSource { every: Span, cron: String, timezone: String, age_min: Span, pages_max: Count }
     Claim {
         versions: String,
         start: String,
@@ -101,6 +103,7 @@ tables! {
         requeue: RequeueSink,
         admit: AdmitSink,
         metrics: MetricsSink,
+        sweep: SweepSink,
     }
     JobsSink { announce: String, version: String, send_name: bool }
     ProcessorSink {
@@ -116,8 +119,9 @@ tables! {
     DirectorySink { path: String }
     DeleteSink { results_keep: Span, retention: Span, upload_max: Span }
     RequeueSink {}
-    AdmitSink { lease: Span }
+    AdmitSink { lease: Span, upload_max: Span }
     MetricsSink { to: String }
+    SweepSink { results_keep: Span }
     Retry { attempts_max: Count, interval: Span, backoff_rate: Rate, interval_max: Span, jitter: String }
     Notify {
         metric: String,

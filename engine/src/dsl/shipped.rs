@@ -24,6 +24,7 @@ pub const PIPELINES: &[Shipped] = shipped![
     "pipelines/cleanup.toml",
     "pipelines/restart-stalled.toml",
     "pipelines/admit.toml",
+    "pipelines/sweep.toml",
     "pipelines/queue-length.toml",
 ];
 

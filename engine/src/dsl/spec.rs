@@ -94,6 +94,8 @@ pub enum SourceSpec {
     Foreign(ForeignSource),
     /// `[source.lanes]`: how many jobs lie in each lane. Gives counts.
     Lanes(LanesSource),
+    /// `[source.objects]`: everything that lies in the bucket. Gives the bucket's list.
+    Objects(ObjectsSource),
 }
 
 /// When a look or a round is due.
@@ -184,6 +186,17 @@ pub struct LanesSource {
     /// When to count.
     pub schedule: Schedule,
     /// Pages of each shard of a lane a round reads, at most; beyond them the count is a lower bound.
+    pub pages_max: u32,
+}
+
+/// Everything that lies in the bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectsSource {
+    /// When to look.
+    pub schedule: Schedule,
+    /// Objects up to this age are left alone.
+    pub age_min: Duration,
+    /// Pages of the bucket a look lists, at most; the next look goes on behind them.
     pub pages_max: u32,
 }
 
@@ -293,6 +306,8 @@ pub enum SinkSpec {
     Admit(AdmitSink),
     /// `[sink.metrics]`: publishes how long the queue is.
     Metrics(MetricsSink),
+    /// `[sink.sweep]`: deletes objects that no open job knows.
+    Sweep(SweepSink),
 }
 
 /// A job for each stored file.
@@ -373,6 +388,15 @@ pub struct DeleteSink {
 pub struct AdmitSink {
     /// The lease of a foreign fetcher, which sends no heartbeats.
     pub lease: Duration,
+    /// A waiting job whose upload is not complete this long after its creation is closed as an error.
+    pub upload_max: Duration,
+}
+
+/// Deletes objects that no open job knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SweepSink {
+    /// How long the result of a completed job is kept for its client.
+    pub results_keep: Duration,
 }
 
 /// Publishes how long the queue is.

@@ -15,6 +15,7 @@ use roundtrip_core::pace::Pace;
 use roundtrip_core::queue::{Queue, QueuePolicy};
 use roundtrip_core::retry::{Jitter, Retry};
 use roundtrip_core::stream::StreamPolicy;
+use roundtrip_core::sweep::{Sweep, SweepPolicy};
 use roundtrip_core::upload::{Announce as CoreAnnounce, Upload, UploadPolicy};
 use roundtrip_core::worker::{Worker, WorkerPolicy};
 use tokio::sync::watch;
@@ -31,14 +32,16 @@ use super::parts::Parts;
 use super::queue::QueueWorld;
 use super::ship::{Cargo, Ship};
 use super::stream::reader;
+use super::sweep::SweepWorld;
 use crate::cloud::Clients;
 use crate::cloud::leases::Leases;
 use crate::cloud::metrics::Metrics;
 use crate::cloud::streams::Streams;
 use crate::dsl::spec::{
-    Announce, ChunkerSpec, ClaimSpec, CodecSpec, DirectorySink, DirectorySource, Feed as FeedSpec,
-    ForeignSource, JobsSink, JobsSource, LanesSource, MetricsSink, MetricsTo, PipelineSpec, ProcessorSink,
-    ResultsSource, RoleSpec, Schedule, SinkSpec, SourceSpec, Start, StreamSpec, TransportSpec,
+    AdmitSink, Announce, ChunkerSpec, ClaimSpec, CodecSpec, DirectorySink, DirectorySource, Feed as FeedSpec,
+    ForeignSource, JobsSink, JobsSource, LanesSource, MetricsSink, MetricsTo, ObjectsSource, PipelineSpec,
+    ProcessorSink, ResultsSource, RoleSpec, Schedule, SinkSpec, SourceSpec, Start, StreamSpec, SweepSink,
+    TransportSpec,
 };
 use crate::error::{Error, Result};
 use crate::sink::directory::ResultsDirectory;
@@ -48,6 +51,7 @@ use crate::source::directory::Directory;
 use crate::source::foreign::Foreign;
 use crate::source::lanes::Lanes;
 use crate::source::news::Interest;
+use crate::source::objects::Holdings;
 use crate::source::queue::Census;
 
 /// The shortest and the longest wait before a delivery that failed is tried again.
@@ -165,7 +169,7 @@ pub(super) async fn build(
             ))
         }
         (SourceSpec::Foreign(source), SinkSpec::Admit(sink)) => {
-            let (machine, world) = admit(source, sink.lease, parts, followers);
+            let (machine, world) = admit(source, sink, parts, followers);
             Ok(running(
                 false,
                 task(move |orders| async move { drive(&name, machine, world, orders).await }),
@@ -178,13 +182,21 @@ pub(super) async fn build(
                 task(move |orders| async move { drive(&name, machine, world, orders).await }),
             ))
         }
+        (SourceSpec::Objects(source), SinkSpec::Sweep(sink)) => {
+            let (machine, world) = sweep(source, *sink, &middle, parts)?;
+            Ok(running(
+                false,
+                task(move |orders| async move { drive(&name, machine, world, orders).await }),
+            ))
+        }
         // The chain check has refused the rest with what is missing; this is for specs made in code.
         (
             SourceSpec::Directory(_)
             | SourceSpec::Jobs(_)
             | SourceSpec::Results(_)
             | SourceSpec::Foreign(_)
-            | SourceSpec::Lanes(_),
+            | SourceSpec::Lanes(_)
+            | SourceSpec::Objects(_),
             _,
         ) => Err(Error::config(format!(
             "the sink of pipeline `{name}` does not take what its source gives"
@@ -420,12 +432,14 @@ pub(super) fn follow_stream(
 
 fn admit(
     source: &ForeignSource,
-    lease: std::time::Duration,
+    sink: &AdmitSink,
     parts: &Parts,
     followers: &mut Vec<Follower>,
 ) -> (Caretaker, Care) {
+    let AdmitSink { lease, upload_max } = *sink;
     let pace = pace(&source.schedule);
-    let foreign = Foreign::new(parts.jobs.clone(), parts.shards, source.pages_max);
+    let (jobs, objects) = (parts.jobs.clone(), parts.objects.clone());
+    let foreign = Foreign::new(jobs, objects, parts.shards, source.pages_max, upload_max);
     let world = Care {
         parts: parts.clone(),
         source: Source::Foreign(foreign),
@@ -436,6 +450,7 @@ fn admit(
             Duty::Admit {
                 shards: parts.shards,
                 lease,
+                upload_max,
             },
             &*parts.processor,
             pace,
@@ -486,6 +501,28 @@ fn queue(
     Ok((Queue::new(policy, pace(&source.schedule)), world))
 }
 
+fn sweep(
+    source: &ObjectsSource,
+    sink: SweepSink,
+    middle: &Middle<'_>,
+    parts: &Parts,
+) -> Result<(Sweep, SweepWorld)> {
+    let policy = SweepPolicy {
+        age_min: source.age_min,
+        results_keep: sink.results_keep,
+        pages_max: source.pages_max,
+        retry: middle.retry()?,
+    };
+    let holdings = Holdings {
+        jobs: parts.jobs.clone(),
+        objects: parts.objects.clone(),
+    };
+    Ok((
+        Sweep::new(policy, pace(&source.schedule)),
+        SweepWorld { holdings },
+    ))
+}
+
 fn owned<T: Clone>(part: Option<&T>, what: &str) -> Result<T> {
     part.cloned()
         .ok_or_else(|| Error::config(format!("the role has no {what} for this pipeline")))
@@ -511,7 +548,13 @@ impl Needs {
             match (&pipeline.source, &pipeline.sink) {
                 (SourceSpec::Directory(_) | SourceSpec::Results(_), _) => needs.client = true,
                 (_, SinkSpec::Processor(_)) => needs.spool = true,
-                (SourceSpec::Jobs(_) | SourceSpec::Foreign(_) | SourceSpec::Lanes(_), _) => {}
+                (
+                    SourceSpec::Jobs(_)
+                    | SourceSpec::Foreign(_)
+                    | SourceSpec::Lanes(_)
+                    | SourceSpec::Objects(_),
+                    _,
+                ) => {}
             }
         }
         needs

@@ -67,7 +67,12 @@ impl State {
 
     /// Remembers the ports for the next start. Without them it only takes others, so a failure is no error.
     pub(super) fn remember_ports(&self, (s3, dynamodb): (u16, u16)) {
-        if let Err(error) = fs::write(self.folder.join(PORTS), format!("{s3} {dynamodb}\n")) {
+        let write = || {
+            let mut file = private_file(&self.folder.join(PORTS))?;
+            file.set_len(0)?;
+            writeln!(file, "{s3} {dynamodb}")
+        };
+        if let Err(error) = write() {
             tracing::debug!(%error, "the ports are not remembered");
         }
     }

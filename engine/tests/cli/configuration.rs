@@ -87,7 +87,7 @@ fn a_missing_sink() {
     3 | [pipelines.scans]
       |            ^^^^^
       |
-      = help: add one of [sink.jobs], [sink.processor], [sink.directory], [sink.delete], [sink.requeue], [sink.admit], [sink.metrics]
+      = help: add one of [sink.jobs], [sink.processor], [sink.directory], [sink.delete], [sink.requeue], [sink.admit], [sink.metrics], [sink.sweep]
     ");
 }
 
@@ -132,7 +132,7 @@ fn a_value_from_the_command_line() {
     assert_seen!(desk.seen(&set), @r"
     exit code 78
     Error: --set analise.claim.lease=1m: there is no pipeline `analise` here
-    Hint: set a value of upload, receive, analyse, cleanup, restart-stalled or admit, or of store or identity
+    Hint: set a value of upload, receive, analyse, cleanup, restart-stalled, admit or sweep, or of store or identity
     ");
 }
 

@@ -1,7 +1,7 @@
 //! What is shipped, and what the reference says.
 
 use roundtrip::dsl::check_file;
-use roundtrip::dsl::spec::SinkSpec;
+use roundtrip::dsl::spec::{SinkSpec, SourceSpec};
 
 use super::*;
 
@@ -18,6 +18,7 @@ fn what_is_shipped_is_sound() {
     ok  /pipelines/queue-length.toml
     ok  /pipelines/receive.toml  (left to the role or command line: `sink.directory.path` is not set)
     ok  /pipelines/restart-stalled.toml
+    ok  /pipelines/sweep.toml
     ok  /pipelines/upload.toml  (left to the role or command line: `source.directory.path` is not set)
     ok  /roles/client.toml
     ok  /roles/fetcher.toml  (left to the role or command line: `sink.processor` names no processor)
@@ -44,6 +45,7 @@ fn init_writes_what_is_shipped_and_keeps_what_is_there() {
     wrote  DIR/pipelines/cleanup.toml
     wrote  DIR/pipelines/restart-stalled.toml
     wrote  DIR/pipelines/admit.toml
+    wrote  DIR/pipelines/sweep.toml
     wrote  DIR/pipelines/queue-length.toml
     kept   DIR/roles/client.toml (it exists)
     wrote  DIR/roles/fetcher.toml
@@ -144,6 +146,33 @@ fn shipped_files_begin_with_their_schema() {
                 "{}",
                 file.display()
             );
+        }
+    }
+}
+
+#[test]
+fn what_may_still_be_uploading_is_too_young_to_be_swept() {
+    let profile = Layers {
+        profile: Some("local".to_owned()),
+        ..Layers::default()
+    };
+    for layers in [Layers::default(), profile] {
+        let spec = load_role("watcher", &layers).unwrap();
+        let SourceSpec::Objects(objects) = &spec.pipelines["sweep"].source else {
+            panic!("no objects")
+        };
+        for pipeline in spec.pipelines.values() {
+            let upload_max = match &pipeline.sink {
+                SinkSpec::Admit(sink) => sink.upload_max,
+                SinkSpec::Delete(sink) => sink.upload_max,
+                SinkSpec::Jobs(_)
+                | SinkSpec::Processor(_)
+                | SinkSpec::Directory(_)
+                | SinkSpec::Requeue
+                | SinkSpec::Metrics(_)
+                | SinkSpec::Sweep(_) => continue,
+            };
+            assert!(objects.age_min > upload_max, "{}", pipeline.name);
         }
     }
 }

@@ -51,6 +51,14 @@ pub(crate) fn all() -> Vec<Attempted> {
             lifecycle::admit(&foreign(), now, 3),
         ),
         attempted(
+            "watcher, who saw it queued and its upload late",
+            lifecycle::close(&queued(), lane(LaneKind::Done), now, MINE, "never complete"),
+        ),
+        attempted(
+            "watcher, who saw it without a lane and its upload late",
+            lifecycle::close(&foreign(), lane(LaneKind::Done), now, MINE, "never complete"),
+        ),
+        attempted(
             "watcher, who saw it held without a lane",
             lifecycle::adopt(&astray, lane(LaneKind::Leased), now),
         ),

@@ -11,6 +11,7 @@ mod roles;
 mod sealed;
 mod several;
 mod stream;
+mod sweep;
 mod tampered;
 mod watcher;
 mod world;

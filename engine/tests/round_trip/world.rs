@@ -42,6 +42,7 @@ const BRISK: &[&str] = &[
     "restart-stalled.source.jobs.every=\"100ms\"",
     "restart-stalled.retry.interval=\"20ms\"",
     "admit.source.foreign.every=\"100ms\"",
+    "sweep.source.objects.every=\"100ms\"",
 ];
 
 /// A record as it stands in the table.
@@ -92,7 +93,7 @@ impl World {
         let pipelines: &[&str] = match role {
             "client" => &["upload", "receive"],
             "fetcher" => &["analyse"],
-            "watcher" => &["cleanup", "restart-stalled", "admit"],
+            "watcher" => &["cleanup", "restart-stalled", "admit", "sweep"],
             _ => &[],
         };
         let is_ours = |set: &&&str| pipelines.contains(&set.split('.').next().unwrap());
@@ -149,7 +150,7 @@ impl World {
             set.iter().copied().filter(ours).collect()
         };
         let fetcher = self.role("fetcher", &of(&["analyse"]));
-        let watcher = self.role("watcher", &of(&["cleanup", "restart-stalled", "admit"]));
+        let watcher = self.role("watcher", &of(&["cleanup", "restart-stalled", "admit", "sweep"]));
         let client = self.role("client", &of(&["upload", "receive"]));
         let fetcher = self.start(&fetcher, "fetcher").await;
         let watcher = self.start(&watcher, "watcher").await;

@@ -9,9 +9,11 @@ use std::time::Duration;
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::caretaker::{self, Caretaker, Duty};
 use roundtrip_core::machine::{Decision, Machine, Reason};
+use roundtrip_core::names::JobKey;
 use roundtrip_core::pace::Pace;
 use roundtrip_core::queue::{self, Queue, QueuePolicy};
 use roundtrip_core::stream::{self, Reader, StreamPolicy};
+use roundtrip_core::sweep::{self, Sweep, SweepPolicy};
 
 use super::outbox::{Actor, Clock, Outbox, Task};
 use crate::model::network::{Reply, Request};
@@ -30,9 +32,23 @@ pub(crate) struct Settings {
     pub(crate) admit_every: Duration,
     pub(crate) stream: StreamPolicy,
     pub(crate) queue: Option<(QueuePolicy, Duration)>,
+    pub(crate) sweep: SweepPolicy,
+    pub(crate) sweep_every: Duration,
     pub(crate) shards: u32,
     pub(crate) batch_max: usize,
     pub(crate) pages_max: usize,
+}
+
+impl Settings {
+    /// Jobs created then or before should be complete.
+    fn old(&self, clock: &Clock) -> Timestamp {
+        let upload_max = match self.admit {
+            Duty::Admit { upload_max, .. } => upload_max,
+            Duty::Clean { .. } | Duty::Requeue(_) => Duration::MAX,
+        };
+        let ms = i64::try_from(upload_max.as_millis()).unwrap_or(i64::MAX);
+        Timestamp(clock.now.0.saturating_sub(ms))
+    }
 }
 
 /// Which of its caretakers.
@@ -50,6 +66,7 @@ enum Event {
     Care(Which, caretaker::Event),
     Stream(stream::Event),
     Queue(queue::Event),
+    Sweep(sweep::Event),
 }
 
 #[derive(Debug)]
@@ -60,6 +77,12 @@ enum Work {
     Stream(Asked),
     Telling(Box<Telling>),
     Count,
+    /// A page of the bucket is listed.
+    Holdings,
+    /// The records behind its objects are read.
+    Standings(Vec<JobKey>),
+    /// So many objects are deleted.
+    Strays(u64),
 }
 
 /// A watcher while it lives.
@@ -69,6 +92,7 @@ pub(crate) struct Watcher {
     care: [Caretaker; 3],
     reader: Reader,
     queue: Option<Queue>,
+    sweep: Sweep,
     /// Where the next scan for foreign jobs goes on.
     cursor: Cursor,
     events: VecDeque<Event>,
@@ -88,6 +112,10 @@ impl Watcher {
                 care(&settings.admit, settings.admit_every),
             ],
             reader: Reader::new(settings.stream.clone()),
+            sweep: Sweep::new(
+                settings.sweep.clone(),
+                Pace::new(settings.sweep_every, settings.sweep_every),
+            ),
             queue: settings
                 .queue
                 .clone()
@@ -119,10 +147,14 @@ impl Watcher {
             while let Some(decision) = self.queue.as_mut().and_then(Machine::poll_action) {
                 self.count(out, &decision);
             }
+            while let Some(decision) = self.sweep.poll_action() {
+                self.sweep_on(out, decision);
+            }
             let Some(event) = self.events.pop_front() else {
                 return;
             };
             match event {
+                Event::Sweep(event) => self.sweep.handle(clock.at(), event),
                 Event::Care(which, event) => self.care[which as usize].handle(clock.at(), event),
                 Event::Stream(event) => self.reader.handle(clock.at(), event),
                 Event::Queue(event) => {
@@ -186,6 +218,27 @@ impl Watcher {
         }
     }
 
+    fn sweep_on(&mut self, out: &mut Outbox, decision: Decision<sweep::Action>) {
+        let Decision { action, reason } = decision;
+        match action {
+            sweep::Action::List { after } => {
+                let task = self.begin(Work::Holdings);
+                out.ask(task, Request::Holdings(after));
+            }
+            sweep::Action::Ask(jobs) => {
+                let task = self.begin(Work::Standings(jobs.clone()));
+                out.ask(task, Request::Get(jobs));
+            }
+            sweep::Action::Delete(objects) => {
+                out.decided(&reason, || format!("sweep {} objects", objects.len()));
+                let task = self.begin(Work::Strays(objects.len() as u64));
+                let keys = objects.into_iter().map(|object| object.key);
+                out.ask(task, Request::Delete(keys.collect()));
+            }
+            sweep::Action::Report(_) => {}
+        }
+    }
+
     /// Lets a task go on with a reply.
     fn go_on(&mut self, clock: &Clock, out: &mut Outbox, task: Task, reply: Option<Reply>) {
         let Some(work) = self.work.remove(&task) else {
@@ -227,6 +280,24 @@ impl Watcher {
                 Some(event) => self.told(*telling, event),
                 None => drop(self.work.insert(task, Work::Telling(telling))),
             },
+            Work::Holdings => {
+                let event = match reply {
+                    Some(Reply::Holdings(objects, next)) => sweep::Event::Listed { objects, next },
+                    _ => sweep::Event::ListFailed("the service did not answer".to_owned()),
+                };
+                self.events.push_back(Event::Sweep(event));
+            }
+            Work::Standings(keys) => {
+                let event = caring::standings(keys, reply);
+                self.events.push_back(Event::Sweep(event));
+            }
+            Work::Strays(count) => {
+                let event = match reply {
+                    Some(Reply::Done) => sweep::Event::Deleted(count),
+                    _ => sweep::Event::DeleteFailed(count, "the service did not answer".to_owned()),
+                };
+                self.events.push_back(Event::Sweep(event));
+            }
             Work::Count => {
                 let event = match reply {
                     Some(Reply::Counted(counts)) => queue::Event::Counted {
@@ -267,6 +338,7 @@ impl Actor for Watcher {
             care.tick(clock.at());
         }
         self.reader.tick(clock.at());
+        self.sweep.tick(clock.at());
         if let Some(queue) = &mut self.queue {
             queue.tick(clock.at());
         }
@@ -283,6 +355,7 @@ impl Actor for Watcher {
             care.drain(clock.at());
         }
         self.reader.drain(clock.at());
+        self.sweep.drain(clock.at());
         if let Some(queue) = &mut self.queue {
             queue.drain(clock.at());
         }
@@ -292,12 +365,16 @@ impl Actor for Watcher {
     fn wake_at(&self) -> Option<Timestamp> {
         let care = self.care.iter().filter_map(Machine::wake_at);
         let queue = self.queue.as_ref().and_then(Machine::wake_at);
-        care.chain(self.reader.wake_at()).chain(queue).min()
+        care.chain(self.reader.wake_at())
+            .chain(self.sweep.wake_at())
+            .chain(queue)
+            .min()
     }
 
     fn is_idle(&self) -> bool {
         self.care.iter().all(Machine::is_idle)
             && self.reader.is_idle()
+            && self.sweep.is_idle()
             && self.queue.as_ref().is_none_or(Machine::is_idle)
     }
 

@@ -9,6 +9,7 @@ use roundtrip_core::lifecycle::Change;
 use roundtrip_core::names::JobKey;
 use roundtrip_core::queue::Counts;
 use roundtrip_core::stream::{From, Lease, Place, Shard};
+use roundtrip_core::sweep;
 
 use super::bucket::Object;
 use super::record::Record;
@@ -29,8 +30,8 @@ pub(crate) enum Request {
     },
     /// A page of the whole table: records without a lane.
     Scan(Option<Key>),
-    /// Records of a lane with another status than belongs there.
-    Moved(Lane, Status),
+    /// Records of a lane with another status than belongs there, or as old as this.
+    Astray(Lane, Status, Option<Timestamp>),
     /// Records, read consistently.
     Get(Vec<JobKey>),
     /// A fetcher's row.
@@ -42,6 +43,8 @@ pub(crate) enum Request {
     Put(String, Object),
     GetObject(String),
     List(String),
+    /// A page of the whole bucket behind a key.
+    Holdings(Option<String>),
     Delete(Vec<String>),
     Shards,
     Rows,
@@ -77,12 +80,13 @@ impl Request {
             | Self::Hold { .. } => true,
             Self::Due { .. }
             | Self::Scan(_)
-            | Self::Moved(..)
+            | Self::Astray(..)
             | Self::Get(_)
             | Self::Others
             | Self::Count
             | Self::GetObject(_)
             | Self::List(_)
+            | Self::Holdings(_)
             | Self::Shards
             | Self::Rows
             | Self::Locate(..)
@@ -97,14 +101,14 @@ impl Request {
             Self::Apply(change) => change.write.as_str(),
             Self::Due { .. } => "query",
             Self::Scan(_) => "scan",
-            Self::Moved(..) => "query-moved",
+            Self::Astray(..) => "query-astray",
             Self::Get(_) => "get",
             Self::Report(_) => "report",
             Self::Others => "query-fleet",
             Self::Count => "count",
             Self::Put(..) => "put-object",
             Self::GetObject(_) => "get-object",
-            Self::List(_) => "list-objects",
+            Self::List(_) | Self::Holdings(_) => "list-objects",
             Self::Delete(_) => "delete-objects",
             Self::Shards => "describe-stream",
             Self::Rows => "list-leases",
@@ -138,6 +142,7 @@ pub(crate) enum Reply {
     Done,
     Object(Option<Object>),
     Keys(Vec<String>),
+    Holdings(Vec<sweep::Object>, Option<String>),
     Shards(Vec<Shard>),
     Rows(Vec<Lease>),
     Taken(Option<Place>),

@@ -100,10 +100,12 @@ impl Services {
                 let (page, next) = self.table.without_lane(SCAN_PAGE, from.as_ref());
                 read_only(Reply::Scanned(page, next))
             }
-            Request::Moved(lane, belongs) => read_only(match self.table.moved(now, lane, belongs) {
-                Some(records) => Reply::Records(records),
-                None => Reply::Throttled,
-            }),
+            Request::Astray(lane, belongs, old) => {
+                read_only(match self.table.astray(now, lane, belongs, old) {
+                    Some(records) => Reply::Records(records),
+                    None => Reply::Throttled,
+                })
+            }
             Request::Get(keys) => {
                 let mut records = Vec::new();
                 for key in &keys {
@@ -125,10 +127,14 @@ impl Services {
             Request::Others => read_only(Reply::Others(self.has_others(caller))),
             Request::Count => read_only(Reply::Counted(self.count(now, caller.now))),
             Request::Put(key, object) => {
-                self.bucket.put(key.clone(), object);
+                self.bucket.put(now, key.clone(), object);
                 (Reply::Done, Some(Effect::Put(key)))
             }
             Request::GetObject(key) => read_only(Reply::Object(self.bucket.get(&key).cloned())),
+            Request::Holdings(after) => {
+                let (page, next) = self.bucket.page(after, SCAN_PAGE);
+                read_only(Reply::Holdings(page, next))
+            }
             Request::List(prefix) => read_only(Reply::Keys(self.bucket.list(&prefix))),
             Request::Delete(mut keys) => {
                 keys.retain(|key| self.bucket.delete(key));

@@ -181,14 +181,21 @@ impl Table {
         fits.then_some((page, next))
     }
 
-    /// Entries of a lane whose status is another than belongs there.
-    pub(crate) fn moved(&mut self, now: i64, lane: Lane, belongs: Status) -> Option<Vec<Rc<Record>>> {
+    /// Entries of a lane whose status is another than belongs there, or that were created at `old` or before.
+    pub(crate) fn astray(
+        &mut self,
+        now: i64,
+        lane: Lane,
+        belongs: Status,
+        old: Option<Timestamp>,
+    ) -> Option<Vec<Rc<Record>>> {
         let (page, _) = self.due(now, lane, Timestamp(i64::MAX), usize::MAX, None)?;
-        Some(
-            page.into_iter()
-                .filter(|record| record.status() != Some(belongs))
-                .collect(),
-        )
+        let is_old = |record: &Record| {
+            let created = record.text(a::CREATED).and_then(names::moment);
+            old.zip(created).is_some_and(|(old, created)| created <= old)
+        };
+        let astray = |record: &Rc<Record>| record.status() != Some(belongs) || is_old(record);
+        Some(page.into_iter().filter(astray).collect())
     }
 
     /// Records without a lane that were never cleaned, over one page of the whole table.

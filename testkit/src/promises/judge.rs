@@ -58,8 +58,8 @@ pub(crate) struct Judge {
     /// Under which claim a process works on a job, and whether that work ended in a failure of the job.
     work: BTreeMap<(usize, u32, RecordKey), Work>,
     forged: BTreeSet<RecordKey>,
-    /// Objects that came after their job was cleaned, which nothing deletes.
-    strays: BTreeSet<String>,
+    /// Objects that came after their job was swept: puts that were repeated, or came late.
+    pub(crate) strays: u64,
     /// Jobs that were created and not cleaned yet.
     open: usize,
     pub(crate) breaches: Vec<Breach>,
@@ -84,7 +84,7 @@ impl Judge {
             jobs: BTreeMap::new(),
             work: BTreeMap::new(),
             forged: BTreeSet::new(),
-            strays: BTreeSet::new(),
+            strays: 0,
             open: 0,
             breaches: Vec::new(),
             claim_waits: Vec::new(),
@@ -98,11 +98,6 @@ impl Judge {
     /// Whether every job that was created is cleaned.
     pub(crate) fn is_quiet(&self) -> bool {
         self.open == 0
-    }
-
-    /// Objects that came after their job was cleaned.
-    pub(crate) fn strays(&self) -> usize {
-        self.strays.len()
     }
 
     /// A record that nobody signed lies in the table.
@@ -363,14 +358,13 @@ impl Judge {
         let status = services.table.get(&job).and_then(|record| record.status());
         let known = self.jobs.get(&job);
         if status == Some(Status::Completed) || known.is_some_and(|known| known.cleaned || known.swept) {
-            self.strays.insert(key.to_owned());
+            self.strays += 1;
         }
     }
 
     /// Objects were deleted, by a client or a watcher.
     pub(crate) fn deleted(&mut self, now: i64, by_client: bool, keys: &[String], services: &Services) {
         for key in keys {
-            self.strays.remove(key);
             let Some(job) = job_of(key) else { continue };
             if let Some(known) = self.jobs.get_mut(&job) {
                 known.swept |= !by_client;
@@ -422,7 +416,6 @@ impl Judge {
         let left: Vec<String> = services
             .bucket
             .keys()
-            .filter(|key| !self.strays.contains(*key))
             .filter(|key| {
                 let record = job_of(key).and_then(|job| services.table.get(&job));
                 record.is_none_or(|record| record.get(a::CLEANED).is_some())

@@ -28,8 +28,8 @@ pub struct Statistics {
     pub requeues: u64,
     /// Faults that struck, by kind.
     pub faults: BTreeMap<Fault, u32>,
-    /// Objects that came after their job was cleaned: a known limit, swept by nobody.
-    pub strays: usize,
+    /// Objects that came after their job was done with: puts that were repeated, or came late.
+    pub strays: u64,
     /// The most write units a partition was asked for in one second.
     pub writes_peak: u32,
     /// The most read units a partition was asked for in one second.

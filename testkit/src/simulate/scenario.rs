@@ -9,6 +9,7 @@ use roundtrip_core::health::HealthPolicy;
 use roundtrip_core::intake::IntakePolicy;
 use roundtrip_core::retry::{Jitter, Retry};
 use roundtrip_core::stream::{Start as StreamStart, StreamPolicy};
+use roundtrip_core::sweep::SweepPolicy;
 use roundtrip_core::upload::{Announce, UploadPolicy};
 
 use super::Faults;
@@ -52,6 +53,10 @@ pub struct Policies {
     pub admit_every: Duration,
     /// `source.foreign.pages-max`
     pub pages_max: usize,
+    /// `[sink.sweep]` and `[source.objects]`.
+    pub sweep: SweepPolicy,
+    /// `source.objects.every`
+    pub sweep_every: Duration,
     /// `[stream]`; the reader's name is set for each process.
     pub stream: StreamPolicy,
 }
@@ -119,9 +124,17 @@ impl Policies {
             admit: Duty::Admit {
                 shards,
                 lease: seconds(3_600),
+                upload_max,
             },
             admit_every: seconds(60),
             pages_max: 10,
+            sweep: SweepPolicy {
+                age_min: Duration::from_hours(48),
+                results_keep: Duration::from_hours(7 * 24),
+                pages_max: 1_000,
+                retry: retry(5, seconds(5), seconds(300)),
+            },
+            sweep_every: Duration::from_hours(6),
             stream: StreamPolicy {
                 reader: String::new(),
                 lease: seconds(30),
@@ -142,6 +155,7 @@ impl Policies {
         brisk.admit = Duty::Admit {
             shards: 2,
             lease: seconds(120),
+            upload_max,
         };
         brisk.upload.retry.interval_max = seconds(20);
         brisk.collect = (seconds(2), seconds(15));
@@ -159,6 +173,10 @@ impl Policies {
             retention: Duration::from_hours(24),
             upload_max,
         };
+        brisk.sweep.age_min = seconds(300);
+        brisk.sweep.results_keep = seconds(300);
+        brisk.sweep.retry.interval_max = seconds(20);
+        brisk.sweep_every = seconds(60);
         brisk.requeue_every = seconds(10);
         brisk.requeue = Duty::Requeue(Retry {
             attempts_max: 5,

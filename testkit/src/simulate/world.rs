@@ -128,7 +128,12 @@ impl World<'_> {
             self.now = when;
             self.events += 1;
             self.step(step);
-            if when > faults_end && self.coming == 0 && self.judge.is_quiet() && self.is_settled() {
+            if when > faults_end
+                && self.coming == 0
+                && self.judge.is_quiet()
+                && self.services.bucket.is_empty()
+                && self.is_settled()
+            {
                 break;
             }
         }
@@ -400,7 +405,7 @@ impl World<'_> {
             deliveries: self.judge.deliveries,
             requeues: self.judge.requeues,
             faults: faults.filter(|(_, count)| *count > 0).collect(),
-            strays: self.judge.strays(),
+            strays: self.judge.strays,
             writes_peak: load.writes_peak,
             reads_peak: load.reads_peak,
         };

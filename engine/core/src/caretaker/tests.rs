@@ -35,6 +35,7 @@ fn admitter() -> Caretaker {
     with(Duty::Admit {
         shards: 8,
         lease: LEASE,
+        upload_max: UPLOAD_MAX,
     })
 }
 

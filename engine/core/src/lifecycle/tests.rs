@@ -93,6 +93,17 @@ fn every_write_and_its_condition() {
         release(&held, PROCESSOR, NOW, DUE, 2, "out of memory"),
         requeue(&held, NOW, DUE, "no heartbeat"),
         give_up(&held, NOW, "too many were lost"),
+        close(&queued, lane, NOW, PROCESSOR, "never complete"),
+        close(
+            &foreign,
+            Lane {
+                kind: LaneKind::Done,
+                shard: 5,
+            },
+            NOW,
+            PROCESSOR,
+            "never complete",
+        ),
         cleaned(&done, NOW, seconds(100)),
         keep(&done, DUE),
         admit(&foreign, NOW, 5),

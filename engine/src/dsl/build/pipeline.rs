@@ -208,6 +208,7 @@ fn source_spec(bench: &mut Bench<'_>, path: &[String], raw: Option<raw::Source>)
         results,
         foreign,
         lanes,
+        objects,
     } = raw.unwrap_or_default();
     let kinds = [
         ("directory", directory.is_some()),
@@ -215,6 +216,7 @@ fn source_spec(bench: &mut Bench<'_>, path: &[String], raw: Option<raw::Source>)
         ("results", results.is_some()),
         ("foreign", foreign.is_some()),
         ("lanes", lanes.is_some()),
+        ("objects", objects.is_some()),
     ];
     one_kind(bench, path, "source", &kinds);
     let at = |kind| below(path, &["source", kind]);
@@ -226,7 +228,8 @@ fn source_spec(bench: &mut Bench<'_>, path: &[String], raw: Option<raw::Source>)
     let results = results.map(|raw| SourceSpec::Results(source::results(At::new(bench, at("results")), raw)));
     let foreign = foreign.map(|raw| SourceSpec::Foreign(source::foreign(At::new(bench, at("foreign")), raw)));
     let lanes = lanes.map(|raw| SourceSpec::Lanes(source::lanes(At::new(bench, at("lanes")), raw)));
-    only([directory, jobs, results, foreign, lanes])
+    let objects = objects.map(|raw| SourceSpec::Objects(source::objects(At::new(bench, at("objects")), raw)));
+    only([directory, jobs, results, foreign, lanes, objects])
 }
 
 fn sink_spec(bench: &mut Bench<'_>, path: &[String], raw: Option<raw::Sink>) -> Option<SinkSpec> {
@@ -238,6 +241,7 @@ fn sink_spec(bench: &mut Bench<'_>, path: &[String], raw: Option<raw::Sink>) -> 
         requeue,
         admit,
         metrics,
+        sweep,
     } = raw.unwrap_or_default();
     let kinds = [
         ("jobs", jobs.is_some()),
@@ -247,6 +251,7 @@ fn sink_spec(bench: &mut Bench<'_>, path: &[String], raw: Option<raw::Sink>) -> 
         ("requeue", requeue.is_some()),
         ("admit", admit.is_some()),
         ("metrics", metrics.is_some()),
+        ("sweep", sweep.is_some()),
     ];
     one_kind(bench, path, "sink", &kinds);
     let at = |kind| below(path, &["sink", kind]);
@@ -259,7 +264,8 @@ fn sink_spec(bench: &mut Bench<'_>, path: &[String], raw: Option<raw::Sink>) -> 
     let requeue = requeue.map(|raw::RequeueSink {}| SinkSpec::Requeue);
     let admit = admit.map(|raw| SinkSpec::Admit(sink::admit(At::new(bench, at("admit")), &raw)));
     let metrics = metrics.map(|raw| SinkSpec::Metrics(sink::metrics(At::new(bench, at("metrics")), raw)));
-    only([jobs, processor, directory, delete, requeue, admit, metrics])
+    let sweep = sweep.map(|raw| SinkSpec::Sweep(sink::sweep(At::new(bench, at("sweep")), &raw)));
+    only([jobs, processor, directory, delete, requeue, admit, metrics, sweep])
 }
 
 /// The only one; none where there are more.

@@ -7,7 +7,7 @@ use super::value::{At, TICK};
 use crate::dsl::raw;
 use crate::dsl::spec::{
     AdmitSink, Announce, DeleteSink, DirectorySink, JobsSink, MetricsSink, MetricsTo, ProcessorKind,
-    ProcessorSink,
+    ProcessorSink, SweepSink,
 };
 use crate::dsl::units::Words;
 
@@ -143,6 +143,7 @@ pub(super) fn delete(mut at: At<'_, '_>, raw: &raw::DeleteSink) -> DeleteSink {
 pub(super) fn admit(mut at: At<'_, '_>, raw: &raw::AdmitSink) -> AdmitSink {
     AdmitSink {
         lease: at.span("lease", raw.lease, TICK),
+        upload_max: at.span("upload-max", raw.upload_max, TICK),
     }
 }
 
@@ -150,5 +151,11 @@ pub(super) fn metrics(mut at: At<'_, '_>, raw: raw::MetricsSink) -> MetricsSink 
     let places = [("cloudwatch", MetricsTo::CloudWatch), ("log", MetricsTo::Log)];
     MetricsSink {
         to: at.word("to", raw.to, &places).unwrap_or(MetricsTo::Log),
+    }
+}
+
+pub(super) fn sweep(mut at: At<'_, '_>, raw: &raw::SweepSink) -> SweepSink {
+    SweepSink {
+        results_keep: at.span("results-keep", raw.results_keep, Duration::ZERO),
     }
 }

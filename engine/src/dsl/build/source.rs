@@ -12,7 +12,7 @@ use crate::dsl::document::Part;
 use crate::dsl::raw;
 use crate::dsl::read::shown;
 use crate::dsl::spec::{
-    DirectorySource, ForeignSource, JobsSource, LanesSource, ResultsSource, Schedule, Watch,
+    DirectorySource, ForeignSource, JobsSource, LanesSource, ObjectsSource, ResultsSource, Schedule, Watch,
 };
 use crate::dsl::units::{List, Span};
 use crate::schedule::{Cron, ScheduleError};
@@ -149,6 +149,14 @@ pub(super) fn lanes(mut at: At<'_, '_>, raw: raw::LanesSource) -> LanesSource {
     LanesSource {
         schedule: schedule(&mut at, raw.every, raw.cron, raw.timezone),
         pages_max: at.number32("pages-max", raw.pages_max, 1..=10_000),
+    }
+}
+
+pub(super) fn objects(mut at: At<'_, '_>, raw: raw::ObjectsSource) -> ObjectsSource {
+    ObjectsSource {
+        schedule: schedule(&mut at, raw.every, raw.cron, raw.timezone),
+        age_min: at.span("age-min", raw.age_min, Duration::ZERO),
+        pages_max: at.number32("pages-max", raw.pages_max, 1..=100_000),
     }
 }
 

@@ -37,6 +37,10 @@ pub enum Thing {
     Result,
     /// How many jobs lie in each lane.
     Counts,
+    /// A list of what lies in the bucket.
+    Listing,
+    /// Listed objects at hand.
+    ListedObjects,
 }
 
 impl fmt::Display for Thing {
@@ -55,6 +59,8 @@ impl fmt::Display for Thing {
             Self::StoredResult => "a finished job of this client",
             Self::Result => "a result",
             Self::Counts => "the lengths of the lanes",
+            Self::Listing => "a list of the bucket",
+            Self::ListedObjects => "objects of the bucket",
         })
     }
 }
@@ -78,7 +84,9 @@ impl Thing {
             | Self::ForeignJob
             | Self::StoredResult
             | Self::Result
-            | Self::Counts => self.to_string(),
+            | Self::Counts
+            | Self::Listing
+            | Self::ListedObjects => self.to_string(),
         }
     }
 }

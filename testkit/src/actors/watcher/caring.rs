@@ -1,5 +1,6 @@
 //! Looks and deletions of a watcher, request by request.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use roundtrip_core::caretaker::{Event, Extent, Swept};
@@ -7,6 +8,7 @@ use roundtrip_core::claim::{Malformed, Offer};
 use roundtrip_core::job::{Job, Lane, LaneKind, Status};
 use roundtrip_core::lifecycle::{RecordKey, attribute as a};
 use roundtrip_core::names::JobKey;
+use roundtrip_core::sweep::{self, Standing};
 
 use super::{Settings, Which};
 use crate::actors::outbox::{Clock, Outbox, Task};
@@ -74,6 +76,9 @@ pub(super) struct Look {
     offers: Vec<Offer>,
     malformed: Vec<Malformed>,
     more: bool,
+    /// Old jobs of which it is still to be asked whether everything of them is there.
+    unasked: Vec<Job>,
+    asking: Option<Job>,
 }
 
 impl Look {
@@ -87,6 +92,8 @@ impl Look {
             offers: Vec::new(),
             malformed: Vec::new(),
             more: false,
+            unasked: Vec::new(),
+            asking: None,
         }
     }
 
@@ -102,24 +109,41 @@ impl Look {
             None => {}
             Some(Reply::Page(records, next)) => {
                 self.more |= next.is_some();
-                self.take(&records);
+                self.take(settings, clock, &records);
                 self.step += 1;
             }
             Some(Reply::Scanned(records, next)) => {
-                self.take(&records);
+                self.take(settings, clock, &records);
                 self.scanned += 1;
                 self.scanning = next.is_some() && self.scanned < settings.pages_max;
                 self.more = next.is_some();
                 self.cursor = next;
             }
             Some(Reply::Records(records)) => {
-                self.take(&records);
+                self.take(settings, clock, &records);
                 self.step += 1;
+            }
+            Some(Reply::Keys(keys)) => {
+                if let Some(job) = self.asking.take() {
+                    let uploaded = has_all_of(&job, &keys);
+                    // One that waits in its lane and has everything is in good hands.
+                    if !uploaded || job.lane.is_none() {
+                        self.offers.push(Offer {
+                            uploaded,
+                            ..Interest::Foreign.offer(job)
+                        });
+                    }
+                }
             }
             Some(_) => {
                 let event = Event::LookFailed("the service did not answer".to_owned());
                 return Some((event, None));
             }
+        }
+        if let Some(job) = self.unasked.pop() {
+            out.ask(task, Request::List(job.key.prefix()));
+            self.asking = Some(job);
+            return None;
         }
         if let Some(request) = self.request(settings, clock) {
             out.ask(task, request);
@@ -151,20 +175,26 @@ impl Look {
             Which::Clean => due(LaneKind::Done),
             Which::Requeue => due(LaneKind::Leased),
             Which::Admit if self.scanning => Some(Request::Scan(self.cursor.clone())),
-            Which::Admit if self.step < shards => {
-                Some(Request::Moved(lane(LaneKind::Ready, self.step), Status::Queued))
-            }
-            Which::Admit if self.step < 2 * shards => Some(Request::Moved(
+            Which::Admit if self.step < shards => Some(Request::Astray(
+                lane(LaneKind::Ready, self.step),
+                Status::Queued,
+                Some(settings.old(clock)),
+            )),
+            Which::Admit if self.step < 2 * shards => Some(Request::Astray(
                 lane(LaneKind::Leased, self.step - shards),
                 Status::Processing,
+                None,
             )),
             Which::Admit => None,
         }
     }
 
-    fn take(&mut self, records: &[Rc<Record>]) {
+    fn take(&mut self, settings: &Settings, clock: &Clock, records: &[Rc<Record>]) {
         for record in records {
             match record.job() {
+                Ok(job) if self.which == Which::Admit && is_old(settings, clock, &job) => {
+                    self.unasked.push(job)
+                }
                 Ok(job) => {
                     let interest = if self.which == Which::Admit {
                         Interest::Foreign
@@ -177,6 +207,20 @@ impl Look {
             }
         }
     }
+}
+
+/// Whether a waiting job is so old that its upload should be complete.
+fn is_old(settings: &Settings, clock: &Clock, job: &Job) -> bool {
+    let old = job
+        .created_at
+        .is_some_and(|created| created <= settings.old(clock));
+    job.status == Status::Queued && old
+}
+
+/// Its manifest, which our clients put last, or every chunk.
+fn has_all_of(job: &Job, keys: &[String]) -> bool {
+    let chunks = || (0..job.chunks).all(|index| keys.contains(&job.key.chunk(index)));
+    keys.contains(&job.key.manifest()) || (job.outline.is_none() && chunks())
 }
 
 /// A deletion under way: listed, then deleted.
@@ -212,4 +256,21 @@ impl Deletion {
             _ => Some(Event::Failed(key, "the service did not answer".to_owned())),
         }
     }
+}
+
+/// What the table says of the jobs behind objects of the bucket.
+pub(super) fn standings(keys: Vec<JobKey>, reply: Option<Reply>) -> sweep::Event {
+    let Some(Reply::Records(records)) = reply else {
+        return sweep::Event::AskFailed("the service did not answer".to_owned());
+    };
+    let known = |record: &Rc<Record>| match record.job() {
+        Ok(job) => (RecordKey::from(&job.key), Standing::Known(Box::new(job))),
+        Err(malformed) => (malformed.key, Standing::Unreadable),
+    };
+    let mut answers: BTreeMap<RecordKey, Standing> = records.iter().map(known).collect();
+    let standing = |key: JobKey| {
+        let standing = answers.remove(&RecordKey::from(&key));
+        (key, standing.unwrap_or(Standing::Missing))
+    };
+    sweep::Event::Answered(keys.into_iter().map(standing).collect())
 }

@@ -159,6 +159,8 @@ impl<'a> World<'a> {
             admit_every: policies.admit_every,
             stream: policies.stream.clone(),
             queue: None,
+            sweep: policies.sweep.clone(),
+            sweep_every: policies.sweep_every,
             shards: policies.shards,
             batch_max: policies.batch_max,
             pages_max: policies.pages_max,

@@ -294,3 +294,96 @@ fn jobs_that_wait_for_late_objects_do_not_bring_themselves_again_at_once() {
     assert_eq!(short(&mut caretaker), NOTHING);
     assert!(caretaker.is_idle(), "the round is over");
 }
+
+/// What admit does about a waiting job, so long after its creation.
+fn about_upload(ms: i64, job: Job, uploaded: bool, signature: Result<(), String>) -> Vec<String> {
+    let mut caretaker = admitter();
+    caretaker.tick(at(ms));
+    let offers = vec![Offer {
+        job,
+        signature,
+        uploaded,
+    }];
+    let found = Event::Found {
+        offers,
+        malformed: Vec::new(),
+        more: false,
+    };
+    caretaker.handle(at(ms), found);
+    short(&mut caretaker)
+}
+
+#[test]
+fn an_upload_that_is_not_complete_at_its_time_is_left_and_a_millisecond_later_closed() {
+    let limit = i64::try_from(UPLOAD_MAX.as_millis()).unwrap();
+    let foreign = Job {
+        lane: None,
+        due: None,
+        ..job(1)
+    };
+    assert_eq!(about_upload(limit, job(1), false, Ok(())), ["look"]);
+    assert_eq!(
+        about_upload(limit + 1, job(1), false, Ok(())),
+        ["look", "give-up 1"]
+    );
+    assert_eq!(
+        about_upload(limit + 1, job(1), true, Ok(())),
+        ["look"],
+        "it is whole"
+    );
+    assert_eq!(
+        about_upload(limit, foreign.clone(), false, Ok(())),
+        ["look", "admit 1"]
+    );
+    assert_eq!(
+        about_upload(limit + 1, foreign.clone(), false, Ok(())),
+        ["look", "give-up 1"]
+    );
+    assert_eq!(
+        about_upload(limit + 1, foreign.clone(), true, Ok(())),
+        ["look", "admit 1"]
+    );
+    let forged = || Err("forged".to_owned());
+    assert_eq!(
+        about_upload(limit + 1, foreign, false, forged()),
+        ["look", "refuse 1"]
+    );
+    assert_eq!(
+        about_upload(limit + 1, job(1), false, forged()),
+        ["look"],
+        "fetchers refuse it"
+    );
+    for status in [Status::Processing, Status::Completed, Status::Error] {
+        let held = Job {
+            status,
+            ..claimed(1, PROCESSOR, LEASE)
+        };
+        let done = about_upload(limit + 1, held, false, Ok(()));
+        assert!(!done.contains(&"give-up 1".to_owned()), "{done:?}");
+    }
+}
+
+#[test]
+fn closing_an_upload_names_the_key_and_hands_the_job_to_cleanup() {
+    let mut caretaker = admitter();
+    caretaker.tick(at(600_000));
+    actions(&mut caretaker);
+    let offers = vec![Offer {
+        job: job(1),
+        signature: Ok(()),
+        uploaded: false,
+    }];
+    let found = Event::Found {
+        offers,
+        malformed: Vec::new(),
+        more: false,
+    };
+    caretaker.handle(at(600_000), found);
+    let decision = decisions(&mut caretaker).pop().unwrap();
+    assert_eq!(decision.reason.key, "sink.admit.upload-max");
+    let Action::Write(change) = decision.action else {
+        panic!("{decision:?}")
+    };
+    let done = Value::Text(lane(LaneKind::Done).to_string());
+    assert!(change.set.contains(&(attribute::LANE, done)), "{change:?}");
+}

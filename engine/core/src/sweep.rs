@@ -1,0 +1,421 @@
+//! What becomes of objects that no open job knows: the bucket is gone through a page at a time, and what is old is held
+//! against the records of the jobs it belongs to.
+//!
+//! Records are read after the listing: a job that finished meanwhile is only left for the next sweep, and a job that
+//! is open by then keeps what it has. What the table cannot tell is that a job is still to be created for objects that
+//! lie there (`announce = "last"`, or a client that goes on where it stopped): therefore no object that is younger than
+//! `age-min` is touched. A client that goes on sends every chunk again, so that its objects are young again.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::at::{At, Timestamp};
+use crate::job::{Job, Status};
+use crate::machine::{Decision, Machine, Reason};
+use crate::names::{JobKey, ObjectPart};
+use crate::pace::Pace;
+use crate::retry::Retry;
+
+/// What is swept, and how fast.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SweepPolicy {
+    /// Objects up to this age are left alone.
+    pub age_min: Duration,
+    /// How long the result of a completed job is kept, from its completion on.
+    pub results_keep: Duration,
+    /// Pages one look lists, at most; at least 1. The next look goes on behind them.
+    pub pages_max: u32,
+    /// How often a page that could not be read is tried again before the sweep is broken off.
+    pub retry: Retry,
+}
+
+/// An object of the bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Its key.
+    pub key: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was written last.
+    pub modified: Timestamp,
+}
+
+/// What the table says of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// There is no record.
+    Missing,
+    /// There is this one.
+    Known(Box<Job>),
+    /// There is one that is no job: nothing under its name is touched.
+    Unreadable,
+}
+
+/// What one sweep came to, in objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Those that lie in the bucket.
+    pub listed: u64,
+    /// Those of them that are no job's by their keys: they are left alone.
+    pub foreign: u64,
+    /// Those that were deleted.
+    pub deleted: u64,
+    /// Those that could not be deleted: the next sweep finds them again.
+    pub failed: u64,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A page was listed.
+    Listed {
+        /// Its objects.
+        objects: Vec<Object>,
+        /// Behind which key the next page begins; none at the end.
+        next: Option<String>,
+    },
+    /// Listing failed.
+    ListFailed(String),
+    /// The records were read, consistently and after the listing. A job that is not named here is left alone.
+    Answered(BTreeMap<JobKey, Standing>),
+    /// Reading the records failed.
+    AskFailed(String),
+    /// So many objects were deleted.
+    Deleted(u64),
+    /// So many objects could not be deleted.
+    DeleteFailed(u64, String),
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// List a page of the bucket.
+    List {
+        /// Behind this key; from the beginning where there is none.
+        after: Option<String>,
+    },
+    /// Read the records of these jobs.
+    Ask(Vec<JobKey>),
+    /// Delete these objects.
+    Delete(Vec<Object>),
+    /// Tell what the sweep came to.
+    Report(Tally),
+}
+
+/// Why an object goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Cause {
+    NoRecord,
+    Cleaned,
+    ResultsKept,
+}
+
+impl Cause {
+    fn reason(self) -> Reason {
+        match self {
+            Self::NoRecord => Reason::key("no job knows it, and it is old", "source.objects.age-min"),
+            Self::Cleaned => Reason::key(
+                "its job was cleaned up without it, and it is old",
+                "source.objects.age-min",
+            ),
+            Self::ResultsKept => Reason::key(
+                "its job was cleaned up, and it was kept for the client long enough",
+                "sink.sweep.results-keep",
+            ),
+        }
+    }
+}
+
+/// What is done about the page.
+#[derive(Debug)]
+enum Step {
+    /// Nothing: the next page waits for its time.
+    Resting,
+    /// It is listed.
+    Listing,
+    /// The records behind its old objects are read.
+    Asking(BTreeMap<JobKey, Vec<(ObjectPart, Object)>>),
+    /// So many deletions are under way.
+    Deleting(usize),
+    /// It could not be read, and is listed again then.
+    Waiting(Timestamp),
+}
+
+/// Where the one full sweep stands that [`Machine::finish`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    Endless,
+    ToBegin,
+    Running,
+    Ended,
+}
+
+/// The decisions of a pipeline that sweeps the bucket.
+#[derive(Debug)]
+pub struct Sweep {
+    policy: SweepPolicy,
+    pace: Pace,
+    step: Step,
+    /// Behind which key the next page begins; none where the next page is the first.
+    after: Option<String>,
+    /// Where the page that is dealt with ends.
+    next: Option<String>,
+    /// Pages of this look.
+    pages: u32,
+    /// Failures in a row.
+    failures: u32,
+    tally: Tally,
+    /// Objects of the page, and those of them that are no job's.
+    seen: (u64, u64),
+    round: Round,
+    draining: bool,
+    actions: VecDeque<Decision<Action>>,
+}
+
+impl Sweep {
+    /// Sweeps at this pace, from the beginning of the bucket.
+    pub fn new(policy: SweepPolicy, pace: Pace) -> Self {
+        Self {
+            policy,
+            pace,
+            step: Step::Resting,
+            after: None,
+            next: None,
+            pages: 0,
+            failures: 0,
+            tally: Tally::default(),
+            seen: (0, 0),
+            round: Round::Endless,
+            draining: false,
+            actions: VecDeque::new(),
+        }
+    }
+
+    fn decide(&mut self, action: Action, reason: Reason) {
+        self.actions.push_back(Decision { action, reason });
+    }
+
+    fn list(&mut self) {
+        if self.round == Round::ToBegin {
+            self.round = Round::Running;
+            self.begin_anew();
+        }
+        self.step = Step::Listing;
+        let after = self.after.clone();
+        let reason = if after.is_some() {
+            Reason::key("the sweep goes on", "source.objects.pages-max")
+        } else {
+            Reason::key("a sweep is due", "source.objects.every")
+        };
+        self.decide(Action::List { after }, reason);
+    }
+
+    fn begin_anew(&mut self) {
+        (self.after, self.next) = (None, None);
+        (self.pages, self.failures) = (0, 0);
+        self.tally = Tally::default();
+    }
+
+    fn listed(&mut self, at: At, objects: Vec<Object>, next: Option<String>) {
+        if !matches!(self.step, Step::Listing) {
+            return;
+        }
+        self.next = next;
+        self.seen = (objects.len() as u64, 0);
+        let mut page = BTreeMap::<_, Vec<_>>::new();
+        for object in objects {
+            match JobKey::of_object(&object.key) {
+                None => self.seen.1 += 1,
+                Some((job, part)) if at.now.since(object.modified) > self.policy.age_min => {
+                    page.entry(job).or_default().push((part, object));
+                }
+                Some(_) => {}
+            }
+        }
+        if page.is_empty() || self.draining {
+            self.turn_page(at);
+        } else {
+            let jobs = page.keys().cloned().collect();
+            self.step = Step::Asking(page);
+            let reason = Reason::key("these have old objects", "source.objects.age-min");
+            self.decide(Action::Ask(jobs), reason);
+        }
+    }
+
+    fn answered(&mut self, at: At, standings: &BTreeMap<JobKey, Standing>) {
+        let step = std::mem::replace(&mut self.step, Step::Resting);
+        let Step::Asking(page) = step else {
+            self.step = step;
+            return;
+        };
+        let mut strays = BTreeMap::<Cause, Vec<Object>>::new();
+        for (job, objects) in page {
+            let standing = standings.get(&job).unwrap_or(&Standing::Unreadable);
+            for (part, object) in objects {
+                if let Some(cause) = self.cause(at.now, standing, part) {
+                    strays.entry(cause).or_default().push(object);
+                }
+            }
+        }
+        if strays.is_empty() || self.draining {
+            return self.turn_page(at);
+        }
+        self.step = Step::Deleting(strays.len());
+        for (cause, objects) in strays {
+            self.decide(Action::Delete(objects), cause.reason());
+        }
+    }
+
+    /// Why an old object of a job goes; none where it stays.
+    fn cause(&self, now: Timestamp, standing: &Standing, part: ObjectPart) -> Option<Cause> {
+        let job = match standing {
+            Standing::Missing => return Some(Cause::NoRecord),
+            Standing::Unreadable => return None,
+            Standing::Known(job) => job,
+        };
+        // A finished job that is still in a lane, or not yet in one, is another duty's.
+        let cleaned = job.cleaned.filter(|_| job.lane.is_none())?;
+        match (job.status, part) {
+            (Status::Queued | Status::Processing, _) => None,
+            (Status::Completed, ObjectPart::Results) => {
+                let completed = job.processed.unwrap_or(cleaned);
+                (now.since(completed) > self.policy.results_keep).then_some(Cause::ResultsKept)
+            }
+            (Status::Completed | Status::Error, _) => Some(Cause::Cleaned),
+        }
+    }
+
+    fn deleted(&mut self, at: At, deleted: u64, failed: u64) {
+        let Step::Deleting(left) = &mut self.step else {
+            return;
+        };
+        *left -= 1;
+        let is_last = *left == 0;
+        self.tally.deleted += deleted;
+        self.tally.failed += failed;
+        if is_last {
+            self.turn_page(at);
+        }
+    }
+
+    /// The page is dealt with.
+    fn turn_page(&mut self, at: At) {
+        self.step = Step::Resting;
+        self.failures = 0;
+        self.tally.listed += self.seen.0;
+        self.tally.foreign += self.seen.1;
+        self.after = self.next.take();
+        if self.after.is_none() {
+            return self.end(at, Reason::rule("the whole bucket was looked through"));
+        }
+        self.pages += 1;
+        if self.pages < self.policy.pages_max || self.round != Round::Endless {
+            self.pace.hurry();
+        } else {
+            self.pages = 0;
+            self.pace.looked(at, true);
+        }
+    }
+
+    /// The sweep is over; the next one begins anew.
+    fn end(&mut self, at: At, reason: Reason) {
+        self.decide(Action::Report(self.tally), reason);
+        self.begin_anew();
+        self.step = Step::Resting;
+        self.pace.looked(at, false);
+        if self.round == Round::Running {
+            self.round = Round::Ended;
+        } else if self.round == Round::ToBegin {
+            self.pace.hurry();
+        }
+    }
+
+    fn failed(&mut self, at: At) {
+        self.failures = self.failures.saturating_add(1);
+        if self.draining {
+            self.step = Step::Resting;
+        } else if self.policy.retry.allows_after(self.failures) {
+            let wait = self.policy.retry.delay_after(self.failures, at.jitter);
+            self.step = Step::Waiting(at.now + wait);
+        } else {
+            let reason = Reason::key("the sweep is broken off: a service is away", "retry.attempts-max");
+            self.end(at, reason);
+        }
+    }
+
+    fn may_list(&self) -> bool {
+        !self.draining && self.round != Round::Ended
+    }
+}
+
+impl Machine for Sweep {
+    type Event = Event;
+    type Action = Action;
+
+    fn handle(&mut self, at: At, event: Event) {
+        match event {
+            Event::Listed { objects, next } => self.listed(at, objects, next),
+            Event::ListFailed(_) => {
+                if matches!(self.step, Step::Listing) {
+                    self.failed(at);
+                }
+            }
+            Event::Answered(standings) => self.answered(at, &standings),
+            Event::AskFailed(_) => {
+                if matches!(self.step, Step::Asking(_)) {
+                    self.failed(at);
+                }
+            }
+            Event::Deleted(objects) => self.deleted(at, objects, 0),
+            Event::DeleteFailed(objects, _) => self.deleted(at, 0, objects),
+        }
+        self.tick(at);
+    }
+
+    fn tick(&mut self, at: At) {
+        let is_due = match self.step {
+            Step::Resting => self.pace.is_due(at.now),
+            Step::Waiting(until) => until <= at.now,
+            Step::Listing | Step::Asking(_) | Step::Deleting(_) => false,
+        };
+        if is_due && self.may_list() {
+            self.list();
+        }
+    }
+
+    fn finish(&mut self, at: At) {
+        self.round = Round::ToBegin;
+        if matches!(self.step, Step::Waiting(_)) {
+            self.step = Step::Resting;
+        }
+        self.pace.hurry();
+        self.tick(at);
+    }
+
+    fn drain(&mut self, _at: At) {
+        self.draining = true;
+        if matches!(self.step, Step::Waiting(_)) {
+            self.step = Step::Resting;
+        }
+    }
+
+    fn poll_action(&mut self) -> Option<Decision<Action>> {
+        self.actions.pop_front()
+    }
+
+    fn wake_at(&self) -> Option<Timestamp> {
+        match self.step {
+            Step::Resting => self.may_list().then(|| self.pace.next()),
+            Step::Waiting(until) => Some(until),
+            Step::Listing | Step::Asking(_) | Step::Deleting(_) => None,
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        let nothing_more = self.draining || self.round == Round::Ended;
+        nothing_more && matches!(self.step, Step::Resting) && self.actions.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;
