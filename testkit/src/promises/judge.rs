@@ -311,7 +311,9 @@ impl Judge {
         let kept_until = self.jobs.get(key).map_or(0, |known| known.kept_until);
         let due = before.due().map_or(0, |due| due.0);
         let early = kept_until.max(due) - self.skew * 2 - now;
-        if early > 0 {
+        // One that waits and whose upload never became complete is closed; nobody holds it.
+        let held = before.status() == Some(Status::Processing);
+        if held && early > 0 {
             self.breach(
                 now,
                 Promise::LeaseKept,

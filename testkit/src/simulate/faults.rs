@@ -44,6 +44,14 @@ pub enum Fault {
     NoticeLost,
     /// A record that its client did not sign.
     Forged,
+    /// A client that knows no lanes, outlines and manifests; sometimes it stops in the middle.
+    ForeignClient,
+    /// A fetcher that knows no lanes and sends no heartbeats; sometimes it never comes back.
+    ForeignFetcher,
+    /// An operator ends a job.
+    Cancelled,
+    /// An operator has a job taken again.
+    Requeued,
     /// A shard of the stream splits, or is followed by another.
     Split,
     /// Records of the stream come again.
@@ -56,7 +64,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::Crash,
         Self::Pause,
         Self::Drain,
@@ -74,6 +82,10 @@ impl Fault {
         Self::Gone,
         Self::NoticeLost,
         Self::Forged,
+        Self::ForeignClient,
+        Self::ForeignFetcher,
+        Self::Cancelled,
+        Self::Requeued,
         Self::Split,
         Self::Again,
         Self::Skew,
@@ -92,10 +104,15 @@ impl Fault {
             | Self::Throttled
             | Self::IndexLag
             | Self::Hangs => 0.02,
-            Self::Broken | Self::Unprocessable | Self::Away | Self::Changed | Self::Gone | Self::Forged => {
-                0.1
-            }
-            Self::NoticeLost => 0.2,
+            Self::Broken
+            | Self::Unprocessable
+            | Self::Away
+            | Self::Changed
+            | Self::Gone
+            | Self::Forged
+            | Self::Cancelled
+            | Self::Requeued => 0.1,
+            Self::NoticeLost | Self::ForeignClient | Self::ForeignFetcher => 0.2,
             Self::Split => 0.005,
             Self::Again => 0.05,
             Self::Skew => 1.0,

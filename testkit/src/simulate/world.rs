@@ -1,6 +1,7 @@
 //! One history: processes, services and what happens between them, in virtual time.
 
 mod beginning;
+mod others;
 mod process;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::model::chance::Chance;
 use crate::model::network::{Reply, Request, Verdict};
 use crate::model::services::{Caller, Effect, Services};
 use crate::promises::{Judge, Promise, Writer};
+use others::Other;
 use process::{Living, Process};
 
 /// When every history begins: 2026-01-05T08:00:00Z, a Monday.
@@ -52,7 +54,8 @@ enum Step {
         client: usize,
         path: PathBuf,
     },
-    Forge,
+    /// Somebody else writes to the table.
+    Other(Box<Other>),
     /// The services tidy up, and the stream may split.
     Service,
 }
@@ -162,7 +165,7 @@ impl World<'_> {
             Step::Start(process) => self.start(process),
             Step::File { client, path } => self.file(client, path),
             Step::Gone { client, path } => self.gone(client, path),
-            Step::Forge => self.forge(),
+            Step::Other(other) => self.other(*other),
             Step::Service => self.service(),
         }
     }

@@ -193,7 +193,7 @@ impl Look {
         for record in records {
             match record.job() {
                 Ok(job) if self.which == Which::Admit && is_old(settings, clock, &job) => {
-                    self.unasked.push(job)
+                    self.unasked.push(job);
                 }
                 Ok(job) => {
                     let interest = if self.which == Which::Admit {

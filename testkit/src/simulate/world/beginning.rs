@@ -5,12 +5,9 @@ use std::path::PathBuf;
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::caretaker::Duty;
-use roundtrip_core::job::Status;
-use roundtrip_core::lifecycle::{RecordKey, Value, attribute as a};
-use roundtrip_core::names::JobKey;
-use roundtrip_core::shard;
 use roundtrip_core::worker::WorkerPolicy;
 
+use super::others::Other;
 use super::process::{Kind, Living, Process};
 use super::{SKEW_MAX, START, Step, World};
 use crate::actors::client::{self, Disk};
@@ -26,10 +23,10 @@ use crate::simulate::faults::Striking;
 use crate::simulate::{Fault, Scenario};
 
 /// The bucket of every history.
-const BUCKET: &str = "lab";
+pub(super) const BUCKET: &str = "lab";
 
 /// The version every client states.
-const VERSION: &str = "2.5.21";
+pub(super) const VERSION: &str = "2.5.21";
 
 impl<'a> World<'a> {
     pub(super) fn new(scenario: &'a Scenario, seed: u64, trace: bool) -> Self {
@@ -190,10 +187,20 @@ impl<'a> World<'a> {
                 }
             }
         }
-        if self.strikes(Fault::Forged) {
-            self.coming += 1;
-            let when = START + self.chance.between(0, load);
-            self.agenda.plan(when, Step::Forge);
+        let others = [
+            (Fault::Forged, Other::Forge),
+            (Fault::ForeignClient, Other::Create),
+            (Fault::ForeignFetcher, Other::Take),
+            (Fault::ForeignFetcher, Other::Take),
+            (Fault::Cancelled, Other::Cancel),
+            (Fault::Requeued, Other::Requeue),
+        ];
+        for (fault, other) in others {
+            if self.strikes(fault) {
+                self.coming += 1;
+                let when = START + self.chance.between(0, load);
+                self.agenda.plan(when, Step::Other(Box::new(other)));
+            }
         }
     }
 
@@ -244,38 +251,5 @@ impl<'a> World<'a> {
             Some(Living::Fetcher(_) | Living::Watcher(_)) => None,
             None => process.disk.as_mut(),
         }
-    }
-
-    /// Somebody who may write to the table but has no key makes a job in a client's name.
-    pub(super) fn forge(&mut self) {
-        self.coming -= 1;
-        let key = JobKey {
-            client: names::client(0),
-            file: names::file(self.chance.bits(), self.chance.bits()),
-        };
-        let text = |text: &str| Value::Text(text.to_owned());
-        let mut attributes = vec![
-            (a::STATUS, text(Status::Queued.as_str())),
-            (a::VERSION, text(VERSION)),
-            (a::CREATED, Value::Text(names::iso(Timestamp(self.now)))),
-            (a::BUCKET, text(BUCKET)),
-            (a::CHUNKS, Value::Number(1)),
-            (a::SIGNATURE, text("30ff")),
-        ];
-        if self.chance.hits(0.5) {
-            let shard = shard::of(&key, self.scenario.policies.shards);
-            attributes.push((a::LANE, Value::Text(format!("ready#{shard}"))));
-            attributes.push((a::DUE, Value::Time(Timestamp(self.now))));
-        }
-        let record = RecordKey::from(&key);
-        self.judge.forged(record.clone());
-        let (before, after) = self
-            .services
-            .table
-            .overwrite(self.now, record.clone(), attributes);
-        self.services
-            .stream
-            .tell(self.now, std::rc::Rc::new(record), before, Some(after));
-        self.say(|| format!("somebody forges {key}"));
     }
 }
