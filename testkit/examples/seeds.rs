@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use roundtrip_testkit::simulate::{Faults, Scenario, run, seeds};
+use roundtrip_testkit::simulate::{Faults, Scenario, run, seeds, shrink};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,8 +41,8 @@ fn main() {
     );
     if let Some(failed) = found.failed {
         println!("seed {} breaks a promise", failed.seed);
-        for breach in &failed.breaches {
-            println!("{breach}");
+        if let Some(story) = shrink(&scenario, failed.seed) {
+            print!("{}", story.text());
         }
         std::process::exit(1);
     }

@@ -4,10 +4,12 @@ mod faults;
 mod outcome;
 mod scenario;
 mod seeds;
+mod shrink;
 mod world;
 
 pub use faults::{Fault, Faults};
 pub use outcome::{Outcome, Statistics};
 pub use scenario::{Policies, Scenario};
 pub use seeds::{Found, seeds};
+pub use shrink::{Story, shrink};
 pub use world::run;

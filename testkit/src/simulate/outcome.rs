@@ -45,6 +45,9 @@ pub struct Outcome {
     pub breaches: Vec<Breach>,
     /// Numbers.
     pub statistics: Statistics,
+    /// How many faults struck, those left out included.
+    #[serde(skip)]
+    pub(crate) struck: u32,
     /// What happened, line by line, where it was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub trace: Vec<String>,

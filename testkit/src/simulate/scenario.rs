@@ -57,6 +57,8 @@ pub struct Policies {
     pub sweep: SweepPolicy,
     /// `source.objects.every`
     pub sweep_every: Duration,
+    /// `source.lanes.every`
+    pub queue_every: Duration,
     /// `[stream]`; the reader's name is set for each process.
     pub stream: StreamPolicy,
 }
@@ -135,6 +137,7 @@ impl Policies {
                 retry: retry(5, seconds(5), seconds(300)),
             },
             sweep_every: Duration::from_hours(6),
+            queue_every: seconds(60),
             stream: StreamPolicy {
                 reader: String::new(),
                 lease: seconds(30),

@@ -96,6 +96,7 @@ struct World<'a> {
     natures: BTreeMap<u64, Verdict>,
     /// Files still to come or to change.
     coming: usize,
+    seed: u64,
 }
 
 /// Runs one history. With `trace` it tells what happened, line by line; without, it is faster.
@@ -416,6 +417,7 @@ impl World<'_> {
             seed,
             breaches: std::mem::take(&mut self.judge.breaches),
             statistics,
+            struck: self.striking.struck(),
             trace: self.trace.take().unwrap_or_default(),
         }
     }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::caretaker::Duty;
+use roundtrip_core::queue::QueuePolicy;
 use roundtrip_core::worker::WorkerPolicy;
 
 use super::others::Other;
@@ -22,6 +24,9 @@ use crate::promises::Judge;
 use crate::simulate::faults::Striking;
 use crate::simulate::{Fault, Scenario};
 
+/// More than there are of anything, and divisible by the small numbers.
+const HOW_MANY: usize = 5_040;
+
 /// The bucket of every history.
 pub(super) const BUCKET: &str = "lab";
 
@@ -38,8 +43,9 @@ impl<'a> World<'a> {
         };
         let policies = &scenario.policies;
         let load = i64::try_from(scenario.load.as_millis()).unwrap_or(i64::MAX);
-        let Duty::Clean { results_keep, .. } = policies.clean else {
-            unreachable!("the policy of cleaning is one of cleaning");
+        let results_keep = match policies.clean {
+            Duty::Clean { results_keep, .. } => results_keep,
+            Duty::Requeue(_) | Duty::Admit { .. } => Duration::ZERO,
         };
         let skew = if faults.rate(Fault::Skew) > 0.0 {
             SKEW_MAX
@@ -65,6 +71,7 @@ impl<'a> World<'a> {
             natures: BTreeMap::new(),
             coming: 0,
             chance,
+            seed,
         };
         world.people(skew);
         world.files(load);
@@ -73,11 +80,8 @@ impl<'a> World<'a> {
     }
 
     fn how_many(&mut self, most: usize) -> usize {
-        if self.scenario.vary && most > 1 {
-            1 + self.chance.below(most)
-        } else {
-            most
-        }
+        let chosen = 1 + self.chance.below(HOW_MANY) % most.max(1);
+        if self.scenario.vary { chosen } else { most }
     }
 
     /// Every process starts within the first second.
@@ -104,11 +108,25 @@ impl<'a> World<'a> {
 
     fn person(&mut self, kind: Kind, disk: Option<Disk>, skew: i64) {
         let number = self.processes.len();
-        let (skew, chance) = (self.chance.between(-skew, skew), self.chance.fork());
+        let role = match &kind {
+            Kind::Client(_) => 1,
+            Kind::Fetcher(_) => 2,
+            Kind::Watcher(_) => 3,
+        };
+        let same =
+            |process: &&Process| std::mem::discriminant(&process.kind) == std::mem::discriminant(&kind);
+        let place = self.processes.iter().filter(same).count();
+        let mut chance = self.own(role, place);
+        let (skew, when) = (chance.between(-skew, skew), START + chance.between(0, 1_000));
         self.processes
             .push(Process::new(kind, number, disk, skew, chance));
-        let when = START + self.chance.between(0, 1_000);
         self.agenda.plan(when, Step::Start(number));
+    }
+
+    /// The chance of one of a kind: a smaller scenario keeps that of the others.
+    fn own(&self, kind: u64, place: usize) -> Chance {
+        let mixed = (kind << 32 | place as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Chance::new(self.seed ^ mixed)
     }
 
     fn client(&self, number: usize) -> client::Settings {
@@ -146,6 +164,11 @@ impl<'a> World<'a> {
 
     fn watcher(&self) -> watcher::Settings {
         let policies = &self.scenario.policies;
+        let queue = QueuePolicy {
+            thresholds: BTreeMap::new(),
+            retry: policies.work.clone(),
+            attempt_max: Duration::ZERO,
+        };
         watcher::Settings {
             name: String::new(),
             clean: policies.clean.clone(),
@@ -155,7 +178,7 @@ impl<'a> World<'a> {
             admit: policies.admit.clone(),
             admit_every: policies.admit_every,
             stream: policies.stream.clone(),
-            queue: None,
+            queue: Some((queue, policies.queue_every)),
             sweep: policies.sweep.clone(),
             sweep_every: policies.sweep_every,
             shards: policies.shards,
@@ -172,16 +195,17 @@ impl<'a> World<'a> {
             .filter(|process| matches!(process.kind, Kind::Client(_)))
             .count();
         for client in 0..clients {
+            let mut chance = self.own(4, client);
             for file in 0..self.how_many(self.scenario.files) {
                 let path = PathBuf::from(format!("{file}.tif"));
-                let when = START + self.chance.between(0, load / 2);
+                let when = START + chance.between(0, load / 2);
                 self.plan_file(when, client, path.clone());
                 if self.strikes(Fault::Changed) {
-                    let when = START + self.chance.between(0, load);
+                    let when = START + chance.between(0, load);
                     self.plan_file(when, client, path.clone());
                 }
                 if self.strikes(Fault::Gone) {
-                    let when = START + self.chance.between(0, load);
+                    let when = START + chance.between(0, load);
                     self.coming += 1;
                     self.agenda.plan(when, Step::Gone { client, path });
                 }
