@@ -19,6 +19,7 @@ mod progress;
 pub mod results;
 pub mod role;
 pub mod setup;
+pub mod simulate;
 pub mod stack;
 
 /// The folder for what must survive a restart, where none is named.
@@ -62,6 +63,8 @@ enum Command {
     Check(check::Arguments),
     /// Writes the shipped pipelines and roles into a folder for editing
     Init(init::Arguments),
+    /// The core against a model of the services, with faults
+    Simulate(simulate::Arguments),
     /// Looks at jobs and steers them
     #[command(subcommand)]
     Jobs(jobs::Command),
@@ -110,6 +113,7 @@ fn run(command: Command) -> Result<Exit> {
         Command::Run(arguments) => role::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Init(arguments) => init::run(arguments),
+        Command::Simulate(arguments) => simulate::simulate(&arguments),
         Command::Jobs(command) => jobs::run(command),
         Command::Fleet(arguments) => fleet::run(&arguments),
         Command::Job(command) => job::run(command),

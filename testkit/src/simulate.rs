@@ -2,6 +2,7 @@
 
 mod faults;
 mod outcome;
+mod recording;
 mod scenario;
 mod seeds;
 mod shrink;

@@ -18,7 +18,7 @@ const RECORDS_MAX: usize = 1_000;
 /// A change of a record.
 #[derive(Clone, Debug)]
 pub(crate) struct News {
-    when: i64,
+    pub(crate) when: Timestamp,
     pub(crate) key: Key,
     pub(crate) before: Option<Rc<Record>>,
     /// None where the record was deleted.
@@ -87,12 +87,24 @@ impl Stream {
         });
         if let Some(source) = open {
             source.records.push(News {
-                when: now,
+                when: Timestamp(now),
                 key,
                 before,
                 after,
             });
         }
+    }
+
+    /// Every record there ever was with its shard, by time.
+    pub(crate) fn all(&self) -> Vec<(&str, &News)> {
+        let of = |source: &'_ Source| source.records.len();
+        let mut all: Vec<(&str, &News)> = Vec::with_capacity(self.sources.iter().map(of).sum());
+        for source in &self.sources {
+            all.extend(source.records.iter().map(|news| (source.id.as_str(), news)));
+        }
+        // Stable: within a shard the order stays.
+        all.sort_by_key(|(_, news)| news.when);
+        all
     }
 
     /// Closes an open shard; one or two follow it.
@@ -152,7 +164,7 @@ impl Stream {
 
     /// The first record that is still kept.
     fn oldest(source: &Source, now: i64) -> usize {
-        source.records.partition_point(|news| news.when + KEPT_MS < now)
+        source.records.partition_point(|news| news.when.0 + KEPT_MS < now)
     }
 
     pub(crate) fn locate(&self, now: i64, shard: &str, from: &From) -> Result<String, Missing> {

@@ -51,6 +51,9 @@ pub struct Outcome {
     /// What happened, line by line, where it was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub trace: Vec<String>,
+    /// The table's stream as a recording, JSON Lines, where a trace was asked for.
+    #[serde(skip)]
+    pub recording: Vec<String>,
 }
 
 impl Outcome {

@@ -11,6 +11,7 @@ use roundtrip_core::at::Timestamp;
 use roundtrip_core::lifecycle::RecordKey;
 
 use super::faults::Striking;
+use super::recording;
 use super::{Fault, Outcome, Scenario, Statistics};
 use crate::actors::outbox::{Outbox, Task};
 use crate::model::agenda::Agenda;
@@ -418,6 +419,13 @@ impl World<'_> {
             breaches: std::mem::take(&mut self.judge.breaches),
             statistics,
             struck: self.striking.struck(),
+            recording: match &self.trace {
+                Some(_) => recording::lines(
+                    &self.services.stream,
+                    &format!("the simulated history of seed {seed}"),
+                ),
+                None => Vec::new(),
+            },
             trace: self.trace.take().unwrap_or_default(),
         }
     }
