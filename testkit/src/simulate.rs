@@ -3,6 +3,7 @@
 mod faults;
 mod outcome;
 mod recording;
+mod scale;
 mod scenario;
 mod seeds;
 mod shrink;
@@ -10,6 +11,7 @@ mod world;
 
 pub use faults::{Fault, Faults};
 pub use outcome::{Outcome, Statistics};
+pub use scale::{Measured, Prices, Scale, scale};
 pub use scenario::{Policies, Scenario};
 pub use seeds::{Found, seeds};
 pub use shrink::{Story, shrink};

@@ -1,6 +1,7 @@
 //! What requests cost a partition: the limits DynamoDB publishes, second by second.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Write units one partition key value serves in a second.
 pub(crate) const WRITES_MAX: u32 = 1_000;
@@ -21,6 +22,18 @@ pub(crate) enum Partition {
     Table(u64),
     /// Of the index: a lane, by kind and shard.
     Index(roundtrip_core::job::Lane),
+    /// Of the table: the fetchers' rows.
+    Fleet,
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table(_) => f.write_str("table, a client"),
+            Self::Index(lane) => write!(f, "index, {lane}"),
+            Self::Fleet => f.write_str("table, roundtrip#fleet"),
+        }
+    }
 }
 
 /// Units used in one second.
@@ -44,6 +57,8 @@ pub(crate) struct Load {
     pub(crate) writes_peak: u32,
     /// The most read units a partition was asked for in one second.
     pub(crate) reads_peak: u32,
+    pub(crate) writes_hottest: Option<Partition>,
+    pub(crate) reads_hottest: Option<Partition>,
     /// Write units in all, those of the index included.
     pub(crate) writes: u64,
     /// Read units in all, halves counted as halves.
@@ -77,7 +92,9 @@ impl Load {
     pub(crate) fn write(&mut self, now: i64, partition: Partition, units: u32) -> bool {
         let meter = self.meters.entry(partition).or_default();
         let (fits, asked) = meter.writes.take(now, units, WRITES_MAX);
-        self.writes_peak = self.writes_peak.max(asked);
+        if asked > self.writes_peak {
+            (self.writes_peak, self.writes_hottest) = (asked, Some(partition));
+        }
         if fits {
             self.writes += u64::from(units);
         } else {
@@ -96,7 +113,9 @@ impl Load {
         };
         let meter = self.meters.entry(partition).or_default();
         let (fits, asked) = meter.reads.take(now, halves, READS_MAX * 2);
-        self.reads_peak = self.reads_peak.max(asked.div_ceil(2));
+        if asked.div_ceil(2) > self.reads_peak {
+            (self.reads_peak, self.reads_hottest) = (asked.div_ceil(2), Some(partition));
+        }
         if fits {
             self.reads_halves += u64::from(halves);
         } else {

@@ -7,10 +7,11 @@ use std::time::Duration;
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::fleet;
 use roundtrip_core::job::{Lane, LaneKind, Status};
-use roundtrip_core::lifecycle::{Change, RecordKey};
+use roundtrip_core::lifecycle::{Change, RecordKey, Write};
 use roundtrip_core::queue::{Counts, LaneCount};
 
 use super::bucket::Bucket;
+use super::load::Partition;
 use super::network::{Reply, Request};
 use super::record::Record;
 use super::stream::{Stream, Taken};
@@ -18,6 +19,9 @@ use super::table::{Applied, Key, Table, Throttled};
 
 /// Records one page of a scan reads.
 const SCAN_PAGE: usize = 1_000;
+
+/// Bytes of the page of rows a fetcher reads to find another: 25 of about 400 bytes.
+const NEIGHBOURS_BYTES: usize = 10_000;
 
 /// A fetcher's row.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +64,8 @@ pub(crate) struct Services {
     /// Time between a fetcher's reports.
     report: Duration,
     shards: u32,
+    /// What is done with is dropped.
+    forgets: bool,
 }
 
 impl Services {
@@ -71,7 +77,14 @@ impl Services {
             fleet: BTreeMap::new(),
             report,
             shards,
+            forgets: false,
         }
+    }
+
+    /// From now on a record goes when its job is cleaned, and the stream keeps a minute.
+    pub(crate) fn forgets(&mut self) {
+        self.forgets = true;
+        self.stream.forgets();
     }
 
     /// Performs a request at true time `now`; the index follows a write after `lag` ms, and a read of the stream
@@ -117,12 +130,23 @@ impl Services {
                 read_only(Reply::Records(records))
             }
             Request::Report(report) => {
+                if !self.table.load.write(now, Partition::Fleet, 1) {
+                    return read_only(Reply::Throttled);
+                }
                 let row = Row {
                     seen: caller.now,
                     resting_until: report.resting_until,
                 };
                 self.fleet.insert(caller.name.to_owned(), row);
                 read_only(Reply::Done)
+            }
+            Request::Others
+                if !self
+                    .table
+                    .load
+                    .read(now, Partition::Fleet, NEIGHBOURS_BYTES, false) =>
+            {
+                read_only(Reply::Throttled)
             }
             Request::Others => read_only(Reply::Others(self.has_others(caller))),
             Request::Count => read_only(Reply::Counted(self.count(now, caller.now))),
@@ -173,6 +197,9 @@ impl Services {
                 let key = Rc::new(change.key.clone());
                 self.stream
                     .tell(now, key, before.clone(), Some(Rc::clone(&after)));
+                if self.forgets && change.write == Write::Cleaned {
+                    self.table.drop_record(&change.key);
+                }
                 let reply = Reply::Made(Rc::clone(&after));
                 (
                     reply,

@@ -1,6 +1,6 @@
 //! The table's stream: shards that split, records that live a day, and the rows that say who reads what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use roundtrip_core::at::Timestamp;
@@ -11,6 +11,9 @@ use super::table::Key;
 
 /// How long records are kept.
 const KEPT_MS: i64 = 24 * 3_600_000;
+
+/// Shards of a large table's stream.
+const SHARDS_LARGE: usize = 15;
 
 /// Records one read brings, at most.
 const RECORDS_MAX: usize = 1_000;
@@ -31,8 +34,17 @@ struct Source {
     parent: Option<usize>,
     /// Which partitions it takes: from this hash on, to that, exclusive.
     range: (u64, u64),
-    records: Vec<News>,
+    /// The records that are in memory; `dropped` came before them.
+    records: VecDeque<News>,
+    dropped: usize,
     closed: Option<i64>,
+}
+
+impl Source {
+    /// How many records there ever were.
+    fn len(&self) -> usize {
+        self.dropped + self.records.len()
+    }
 }
 
 /// Where a read found nothing to read.
@@ -60,6 +72,8 @@ pub(crate) struct Read {
 #[derive(Debug)]
 pub(crate) struct Stream {
     sources: Vec<Source>,
+    /// Milliseconds that records stay in memory.
+    kept_ms: i64,
     rows: BTreeMap<String, Lease>,
 }
 
@@ -71,10 +85,20 @@ impl Stream {
                 id: id(0),
                 parent: None,
                 range: (0, u64::MAX),
-                records: Vec::new(),
+                records: VecDeque::new(),
+                dropped: 0,
                 closed: None,
             }],
             rows: BTreeMap::new(),
+            kept_ms: KEPT_MS,
+        }
+    }
+
+    /// From now on records go after a minute, and there are as many shards as a large table has.
+    pub(crate) fn forgets(&mut self) {
+        self.kept_ms = 60_000;
+        for open in 0..SHARDS_LARGE {
+            self.split(0, open / 2, 2);
         }
     }
 
@@ -86,12 +110,21 @@ impl Stream {
                 && (hash < source.range.1 || source.range.1 == u64::MAX)
         });
         if let Some(source) = open {
-            source.records.push(News {
+            source.records.push_back(News {
                 when: Timestamp(now),
                 key,
                 before,
                 after,
             });
+            let kept_ms = self.kept_ms;
+            while source
+                .records
+                .front()
+                .is_some_and(|first| first.when.0 + kept_ms < now)
+            {
+                source.records.pop_front();
+                source.dropped += 1;
+            }
         }
     }
 
@@ -128,7 +161,8 @@ impl Stream {
                 id: id(self.sources.len()),
                 parent: Some(parent),
                 range,
-                records: Vec::new(),
+                records: VecDeque::new(),
+                dropped: 0,
                 closed: None,
             });
         }
@@ -164,7 +198,7 @@ impl Stream {
 
     /// The first record that is still kept.
     fn oldest(source: &Source, now: i64) -> usize {
-        source.records.partition_point(|news| news.when.0 + KEPT_MS < now)
+        source.dropped + source.records.partition_point(|news| news.when.0 + KEPT_MS < now)
     }
 
     pub(crate) fn locate(&self, now: i64, shard: &str, from: &From) -> Result<String, Missing> {
@@ -172,7 +206,7 @@ impl Stream {
         let oldest = Self::oldest(source, now);
         let begin = match from {
             From::Oldest => oldest,
-            From::Newest => source.records.len(),
+            From::Newest => source.len(),
             From::After(sequence) => {
                 let next = sequence.parse::<usize>().map_err(|_| Missing::Trimmed)? + 1;
                 if next < oldest {
@@ -192,11 +226,15 @@ impl Stream {
         if begin < oldest {
             return Err(Missing::Trimmed);
         }
-        let end = source.records.len().min(begin + RECORDS_MAX);
+        let end = source.len().min(begin + RECORDS_MAX);
         let from = begin.saturating_sub(again).max(oldest).min(end);
-        let news = source.records[from..end].to_vec();
+        let news = source
+            .records
+            .range(from - source.dropped..end - source.dropped)
+            .cloned()
+            .collect();
         let last = (end > begin).then(|| (end - 1).to_string());
-        let next = (source.closed.is_none() || end < source.records.len()).then(|| end.to_string());
+        let next = (source.closed.is_none() || end < source.len()).then(|| end.to_string());
         Ok(Read { news, last, next })
     }
 

@@ -62,6 +62,8 @@ pub(crate) struct Judge {
     pub(crate) strays: u64,
     /// Jobs that were created and not cleaned yet.
     open: usize,
+    /// What is done with is forgotten, since there is too much of it.
+    forgets: bool,
     pub(crate) breaches: Vec<Breach>,
     pub(crate) claim_waits: Vec<i64>,
     pub(crate) created: u64,
@@ -86,6 +88,7 @@ impl Judge {
             forged: BTreeSet::new(),
             strays: 0,
             open: 0,
+            forgets: false,
             breaches: Vec::new(),
             claim_waits: Vec::new(),
             created: 0,
@@ -98,6 +101,11 @@ impl Judge {
     /// Whether every job that was created is cleaned.
     pub(crate) fn is_quiet(&self) -> bool {
         self.open == 0
+    }
+
+    /// From now on jobs are forgotten when they are cleaned: memory follows those that are open.
+    pub(crate) fn forgets(&mut self) {
+        self.forgets = true;
     }
 
     /// A record that nobody signed lies in the table.
@@ -225,6 +233,9 @@ impl Judge {
         if !std::mem::replace(&mut known.cleaned, true) {
             self.open = self.open.saturating_sub(1);
         }
+        if self.forgets {
+            self.jobs.remove(key);
+        }
     }
 
     fn claimed(&mut self, now: i64, writer: Writer<'_>, key: &RecordKey, before: &Record, after: &Record) {
@@ -290,6 +301,10 @@ impl Judge {
         let failed = work.and_then(|work| work.failed).unwrap_or_default();
         let counted = after.number(a::FAILURES).wrapping_sub(before.number(a::FAILURES));
         let retries_same = after.number(a::RETRIES) == before.number(a::RETRIES);
+        if self.forgets {
+            self.work
+                .remove(&(writer.process, writer.incarnation, key.clone()));
+        }
         if is_holder && (counted != u64::from(failed) || !retries_same) {
             self.breach(
                 now,

@@ -1,6 +1,7 @@
 //! One history: processes, services and what happens between them, in virtual time.
 
 mod beginning;
+mod bulk;
 mod others;
 mod process;
 
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use roundtrip_core::at::Timestamp;
-use roundtrip_core::lifecycle::RecordKey;
+use roundtrip_core::lifecycle::{RecordKey, Write};
 
 use super::faults::Striking;
 use super::recording;
@@ -19,6 +20,8 @@ use crate::model::chance::Chance;
 use crate::model::network::{Reply, Request, Verdict};
 use crate::model::services::{Caller, Effect, Services};
 use crate::promises::{Judge, Promise, Writer};
+use bulk::Bulk;
+pub(super) use bulk::measure;
 use others::Other;
 use process::{Living, Process};
 
@@ -55,6 +58,8 @@ enum Step {
         client: usize,
         path: PathBuf,
     },
+    /// Jobs by the thousand.
+    Bulk,
     /// Somebody else writes to the table.
     Other(Box<Other>),
     /// The services tidy up, and the stream may split.
@@ -98,6 +103,8 @@ struct World<'a> {
     /// Files still to come or to change.
     coming: usize,
     seed: u64,
+    events_max: u64,
+    bulk: Option<Bulk>,
 }
 
 /// Runs one history. With `trace` it tells what happened, line by line; without, it is faster.
@@ -127,7 +134,7 @@ impl World<'_> {
         let faults_end = self.striking.until;
         let end = faults_end + i64::try_from(self.scenario.settle_max.as_millis()).unwrap_or(i64::MAX);
         while let Some((when, step)) = self.agenda.next() {
-            if when > end || self.events >= EVENTS_MAX {
+            if when > end || self.events >= self.events_max {
                 break;
             }
             self.now = when;
@@ -167,13 +174,16 @@ impl World<'_> {
             Step::Start(process) => self.start(process),
             Step::File { client, path } => self.file(client, path),
             Step::Gone { client, path } => self.gone(client, path),
+            Step::Bulk => self.bulk(),
             Step::Other(other) => self.other(*other),
             Step::Service => self.service(),
         }
     }
 
     fn service(&mut self) {
-        self.services.expire(self.now);
+        if self.bulk.is_none() {
+            self.services.expire(self.now);
+        }
         if self.strikes(Fault::Split) {
             let (chosen, children) = (self.chance.below(4), 1 + self.chance.below(2));
             self.services.stream.split(self.now, chosen, children);
@@ -189,6 +199,7 @@ impl World<'_> {
     /// Sends a request, with whatever happens to it.
     fn send(&mut self, process: usize, task: Task, request: Request) {
         self.requests += 1;
+        self.counted(&request);
         let sender = &self.processes[process];
         let (incarnation, name, now) = (sender.incarnation, sender.name(), sender.now(self.now));
         if let Request::Analyse { key, state } = request {
@@ -347,6 +358,9 @@ impl World<'_> {
                 before,
                 after,
             } => {
+                if let Some(bulk) = &mut self.bulk {
+                    bulk.claims_won += u64::from(change.write == Write::Claim);
+                }
                 self.say(|| format!("{} made {what} of {}", short(writer.name), change.key.file));
                 self.judge
                     .wrote(self.now, writer, change, before.as_deref(), after);

@@ -72,6 +72,8 @@ impl<'a> World<'a> {
             coming: 0,
             chance,
             seed,
+            events_max: super::EVENTS_MAX,
+            bulk: None,
         };
         world.people(skew);
         world.files(load);
