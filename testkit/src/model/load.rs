@@ -88,6 +88,12 @@ pub(crate) fn write_units(bytes: usize) -> u32 {
 }
 
 impl Load {
+    /// Peaks are measured from now on.
+    pub(crate) fn forget_peaks(&mut self) {
+        (self.writes_peak, self.reads_peak) = (0, 0);
+        (self.writes_hottest, self.reads_hottest) = (None, None);
+    }
+
     /// Uses write units; false where the partition has no more this second.
     pub(crate) fn write(&mut self, now: i64, partition: Partition, units: u32) -> bool {
         let meter = self.meters.entry(partition).or_default();

@@ -57,6 +57,10 @@ impl World<'_> {
     /// Makes the jobs that are due.
     pub(super) fn bulk(&mut self) {
         let Some(bulk) = &mut self.bulk else { return };
+        if bulk.owed == 0.0 && !bulk.requests.contains_key("create") {
+            // The moment the whole fleet starts is no measure of a day.
+            self.services.table.load.forget_peaks();
+        }
         bulk.owed += bulk.per_second / 10.0;
         while let Some(bulk) = &mut self.bulk
             && bulk.owed >= 1.0
