@@ -20,6 +20,14 @@ test:
 bench *arguments:
     python3 testkit/bench.py {{ arguments }}
 
+# A fleet under faults for ten minutes, then judged (after `just ci`, which makes the virtual environment)
+chaos *arguments:
+    target/ci-venv/bin/python testkit/chaos {{ arguments }}
+
+# What a job costs with 20 fetchers, and who has to wait (likewise)
+load *arguments:
+    target/ci-venv/bin/python testkit/fleet_load.py {{ arguments }}
+
 # Licences, advisories and sources of the dependency tree (needs cargo-deny)
 deny:
     cargo deny --workspace check

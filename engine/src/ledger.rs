@@ -218,6 +218,13 @@ impl Ledger {
         self.call(move |connection| rows::find(connection, &key)).await
     }
 
+    /// How many jobs that were announced before this one still await their outcome, counted up to `max`.
+    pub async fn ahead(&self, key: &JobKey, max: u64) -> Result<u64, LedgerError> {
+        let file = key.file.clone();
+        self.call(move |connection| rows::ahead(connection, &file, max))
+            .await
+    }
+
     /// How many jobs of these pipelines there are, by state.
     pub async fn counts(&self, pipelines: &[String]) -> Result<Counts, LedgerError> {
         let pipelines = pipelines.to_vec();

@@ -10,6 +10,7 @@ mod fetch;
 mod membership;
 pub mod parts;
 pub mod progress;
+mod protection;
 mod queue;
 pub mod role;
 mod ship;

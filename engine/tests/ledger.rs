@@ -334,6 +334,32 @@ async fn outstanding_jobs_come_in_pages_oldest_first() {
 }
 
 #[tokio::test]
+async fn those_ahead_are_the_older_ones_that_still_await_their_outcome() {
+    let bench = Bench::new();
+    for number in (1..=10).rev() {
+        bench.announce(format!("{number}.tif"), number).await;
+    }
+    bench.ledger.sent(&key(9)).await.unwrap();
+    bench.ledger.finished(&key(10), Outcome::Result).await.unwrap();
+    assert_eq!(
+        bench.ledger.ahead(&key(9), 64).await.unwrap(),
+        0,
+        "10 has its result"
+    );
+    assert_eq!(bench.ledger.ahead(&key(1), 64).await.unwrap(), 8);
+    assert_eq!(
+        bench.ledger.ahead(&key(1), 5).await.unwrap(),
+        5,
+        "counted up to the limit"
+    );
+    assert_eq!(
+        bench.ledger.ahead(&key(99), 64).await.unwrap(),
+        0,
+        "a job that is not there"
+    );
+}
+
+#[tokio::test]
 async fn counts_tell_the_states_apart() {
     let bench = Bench::new();
     for number in 1..=10 {

@@ -1,6 +1,9 @@
 """Fixtures: a place for processes, an endpoint behind it, and each failure with what its processes wrote."""
 
+import threading
+
 import peer
+import processor as processors
 import pytest
 import station as stations
 
@@ -58,3 +61,15 @@ def moto_only(station):
         ],
     )
     return service
+
+
+@pytest.fixture
+def lab():
+    """An analysis container over HTTP."""
+    server = processors.Processor()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.gate.set()
+    server.shutdown()
+    server.server_close()

@@ -1,7 +1,8 @@
 """An analysis container as a lab might have it: one POST a file, the answer chosen by how the file begins.
 
-Answers: JSON with size and SHA-256; `refuse` 422; `broken` 500; `once` 500 the first time; `busy` 429 the
-first time; `later` 202 with a Location to poll; `large` a result of LARGE_BYTES.
+Answers: JSON with size and SHA-256; `refuse` 422; `broken` 500; `once` 500 the first time; `twice` 500 the first two
+times; `busy` 429 the first time; `hold` the first time only after the gate was opened; `later` 202 with a Location to
+poll; `large` a result of LARGE_BYTES.
 """
 
 import hashlib
@@ -11,6 +12,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 LARGE_BYTES = 400_000
+HOLD_SECONDS_MAX = 120
+FAILS_FIRST = {b"once": 1, b"twice": 2}
 REFUSAL = "the image has no channel to count"
 
 
@@ -24,6 +27,7 @@ class Processor(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.seen = []
         self.waiting = {}
+        self.gate = threading.Event()
 
     @property
     def url(self):
@@ -79,7 +83,9 @@ class Handler(BaseHTTPRequestHandler):
         kind = start.split(b" ")[0]
         if kind == b"refuse":
             return self.answer(422, REFUSAL.encode(), "text/plain; charset=utf-8")
-        if kind == b"broken" or (kind == b"once" and times == 1):
+        if kind == b"hold" and times == 1:
+            self.server.gate.wait(HOLD_SECONDS_MAX)
+        if kind == b"broken" or times <= FAILS_FIRST.get(kind, 0):
             return self.answer(500, b"out of memory", "text/plain")
         if kind == b"busy" and times == 1:
             return self.answer(429, b"busy", "text/plain", {"Retry-After": "1"})

@@ -187,17 +187,6 @@ def test_foreign_fetcher_serves_our_client(station, service):
 # Our client, fetcher and watcher as three processes.
 
 
-@pytest.fixture
-def lab():
-    """An analysis container over HTTP."""
-    server = processors.Processor()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
 def three(station, inbox, results, *processor):
     """The three roles, running."""
     watcher = station.role("watcher")

@@ -397,7 +397,7 @@ impl Caretaker {
         }
         let shard = job
             .lane
-            .map_or_else(|| shard::of(&job.key, shards), |lane| lane.shard);
+            .map_or_else(|| shard::of(&job.key, shards, shard::MANY), |lane| lane.shard);
         let lane = |kind| Lane { kind, shard };
         let is_late = |created: Timestamp| at.now.since(created) > upload_max;
         let is_never_complete = !uploaded && job.created_at.is_some_and(is_late);

@@ -60,6 +60,10 @@ pub struct ClaimPolicy {
     pub feed: Feed,
     /// Jobs held at once; at least 1.
     pub in_flight_max: usize,
+    /// Jobs among them whose file is still on its way; at least 1.
+    pub downloads_max: usize,
+    /// Jobs among them that the processor has; at least 1.
+    pub analyses_max: usize,
     /// How long a claim holds without a heartbeat.
     pub lease: Duration,
     /// Time between heartbeats; less than half the lease.
@@ -68,6 +72,8 @@ pub struct ClaimPolicy {
     pub stall: Duration,
     /// A job whose upload is not complete this long after its creation is ended.
     pub upload_max: Duration,
+    /// How long a fetcher that is told to stop goes on with what it holds.
+    pub drain: Duration,
 }
 
 impl ClaimPolicy {
@@ -114,10 +120,13 @@ mod tests {
                 wait: Duration::from_secs(10),
             },
             in_flight_max: 1,
+            downloads_max: 1,
+            analyses_max: 1,
             lease: Duration::from_secs(300),
             heartbeat: Duration::from_secs(60),
             stall: Duration::from_secs(120),
             upload_max: Duration::from_secs(86_400),
+            drain: Duration::from_secs(25),
         }
     }
 

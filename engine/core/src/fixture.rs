@@ -64,6 +64,7 @@ pub(crate) fn job(file: u32) -> Job {
         failures: 0,
         history: Vec::new(),
         cleaned: None,
+        priority: 0,
     }
 }
 
@@ -155,7 +156,10 @@ impl Record {
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         match self.0.get(name) {
             Some(Value::Text(text)) => Some(text),
-            None | Some(Value::Number(_) | Value::Time(_) | Value::Expiry(_) | Value::History(_)) => None,
+            None
+            | Some(
+                Value::Number(_) | Value::Time(_) | Value::Turn { .. } | Value::Expiry(_) | Value::History(_),
+            ) => None,
         }
     }
 
@@ -180,6 +184,7 @@ pub(crate) enum Input<E> {
     Tick,
     Finish,
     Drain,
+    Stop,
 }
 
 /// Steps with the milliseconds before each and its jitter.
@@ -206,6 +211,7 @@ pub(crate) fn sequences<E: Clone + std::fmt::Debug + 'static>(
         if let Some(tail) = tail {
             steps.push((1, 0.5, Input::Drain));
             steps.extend(tail);
+            steps.push((1, 0.5, Input::Stop));
         }
         steps
     })
@@ -226,6 +232,7 @@ pub(crate) fn survives<M: Machine>(mut machine: M, steps: Sequence<M::Event>, ac
             Input::Tick => machine.tick(at),
             Input::Finish => machine.finish(at),
             Input::Drain => machine.drain(at),
+            Input::Stop => machine.stop(at),
         }
         let idle = machine.is_idle();
         let wanted = decisions(&mut machine).len();

@@ -185,6 +185,9 @@ pub const HISTORY_MAX: usize = 20;
 /// of 400 KB.
 pub const TEXT_BYTES_MAX: usize = 1_500;
 
+/// The highest priority of a job.
+pub const PRIORITY_MAX: u8 = 9;
+
 /// A job record whose names hold; its signature is judged apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
@@ -234,6 +237,8 @@ pub struct Job {
     pub history: Vec<Attempt>,
     /// When its objects were deleted.
     pub cleaned: Option<Timestamp>,
+    /// How urgent its client says it is, up to [`PRIORITY_MAX`]; 0: as usual. Nobody signs it.
+    pub priority: u8,
 }
 
 impl Job {

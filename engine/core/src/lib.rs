@@ -20,6 +20,7 @@ pub mod machine;
 pub mod names;
 pub mod pace;
 pub mod plan;
+pub mod protection;
 pub mod queue;
 pub mod retry;
 pub mod shard;

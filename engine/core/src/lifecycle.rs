@@ -37,6 +37,7 @@ pub mod attribute {
     pub const HISTORY: &str = "history";
     pub const CLEANED: &str = "cleaned";
     pub const EXPIRES: &str = "expires";
+    pub const PRIORITY: &str = "priority";
 }
 
 use attribute as a;
@@ -52,6 +53,14 @@ pub enum Value {
     Number(u64),
     /// A moment, written as ISO 8601 UTC with milliseconds.
     Time(Timestamp),
+    /// A place in the ready lane: jobs of a higher priority come first, those of the same by their moment. Never of
+    /// priority 0, whose place is its moment alone.
+    Turn {
+        /// 1 to [`PRIORITY_MAX`](crate::job::PRIORITY_MAX).
+        priority: u8,
+        /// When the job may be taken.
+        due: Timestamp,
+    },
     /// A moment as the table's TTL wants it: whole seconds since 1970.
     Expiry(Timestamp),
     /// Attempts.
@@ -191,8 +200,9 @@ impl Change {
         self.text(a::STATUS, status.as_str())
     }
 
-    fn lane(self, lane: Lane, due: Timestamp) -> Self {
-        self.text(a::LANE, lane.to_string()).set(a::DUE, Value::Time(due))
+    fn lane(self, job: &Job, lane: Lane, due: Timestamp) -> Self {
+        self.text(a::LANE, lane.to_string())
+            .set(a::DUE, place(job, lane.kind, due))
     }
 
     fn remove(mut self, attributes: &[&'static str]) -> Self {
@@ -211,7 +221,12 @@ impl Change {
     fn attempt(self, job: &Job, at: Timestamp, by: &str, why: &str) -> Self {
         let failures = |(name, value): &(&str, Value)| match value {
             Value::Number(number) if *name == a::FAILURES => Some(*number),
-            Value::Number(_) | Value::Text(_) | Value::Time(_) | Value::Expiry(_) | Value::History(_) => None,
+            Value::Number(_)
+            | Value::Text(_)
+            | Value::Time(_)
+            | Value::Turn { .. }
+            | Value::Expiry(_)
+            | Value::History(_) => None,
         };
         let attempt = Attempt {
             since: job.assigned.filter(|_| job.processor.as_deref() == Some(by)),
@@ -264,8 +279,23 @@ fn as_seen(job: &Job) -> Vec<Term> {
         status_is(job.status),
         seen(a::PROCESSOR, job.processor.clone().map(Value::Text)),
         Term::Generation(job.retries),
-        seen(a::DUE, job.due.map(Value::Time)),
+        seen(
+            a::DUE,
+            job.due.map(|due| match job.lane {
+                Some(lane) => place(job, lane.kind, due),
+                None => Value::Time(due),
+            }),
+        ),
     ]
+}
+
+/// Where a job stands in its lane. Only who waits to be taken is taken by priority: leases end and objects are
+/// deleted in the order of their moments.
+fn place(job: &Job, kind: LaneKind, due: Timestamp) -> Value {
+    match (kind, job.priority) {
+        (LaneKind::Leased | LaneKind::Done, _) | (LaneKind::Ready, 0) => Value::Time(due),
+        (LaneKind::Ready, priority) => Value::Turn { priority, due },
+    }
 }
 
 fn lane_of(job: &Job, kind: LaneKind) -> Lane {
@@ -290,8 +320,13 @@ pub fn create(job: &Job) -> Change {
         Some(text) => change.text(name, &**text),
         None => change,
     });
+    let change = if job.priority > 0 {
+        change.set(a::PRIORITY, Value::Number(job.priority.into()))
+    } else {
+        change
+    };
     match (job.lane, job.due) {
-        (Some(lane), Some(due)) => change.lane(lane, due),
+        (Some(lane), Some(due)) => change.lane(job, lane, due),
         (None, _) | (_, None) => change,
     }
 }
@@ -306,7 +341,7 @@ pub fn claim(job: &Job, processor: &str, now: Timestamp, lease: Duration) -> Cha
     .status(Status::Processing)
     .text(a::PROCESSOR, processor)
     .set(a::ASSIGNED, Value::Time(now))
-    .lane(lane_of(job, LaneKind::Leased), now + lease)
+    .lane(job, lane_of(job, LaneKind::Leased), now + lease)
 }
 
 /// The fetcher is still at it: moves the end of the lease.
@@ -331,7 +366,7 @@ pub fn complete(
         .status(Status::Completed)
         .text(a::RESULTS, results)
         .set(a::PROCESSED, Value::Time(now))
-        .lane(lane_of(job, LaneKind::Done), now)
+        .lane(job, lane_of(job, LaneKind::Done), now)
         .remove(&[a::ERROR])
         .with_download(job)
         .attempt(job, now, processor, "");
@@ -429,6 +464,7 @@ pub fn admit(job: &Job, now: Timestamp, shard: u32) -> Change {
         status_is(Status::Queued),
     ];
     Change::new(Write::Admit, job, only_if).lane(
+        job,
         Lane {
             kind: LaneKind::Ready,
             shard,
@@ -439,7 +475,7 @@ pub fn admit(job: &Job, now: Timestamp, shard: u32) -> Change {
 
 /// The watcher gives a job that a foreign fetcher moved the lane it should be in.
 pub fn adopt(job: &Job, lane: Lane, due: Timestamp) -> Change {
-    Change::new(Write::Adopt, job, as_seen(job)).lane(lane, due)
+    Change::new(Write::Adopt, job, as_seen(job)).lane(job, lane, due)
 }
 
 /// A queued job that is not what its client signed is ended.
@@ -470,13 +506,13 @@ fn ended(change: Change, job: &Job, now: Timestamp, error: &str) -> Change {
         .status(Status::Error)
         .text(a::ERROR, clip(error))
         .set(a::PROCESSED, Value::Time(now))
-        .lane(lane_of(job, LaneKind::Done), now)
+        .lane(job, lane_of(job, LaneKind::Done), now)
 }
 
 fn queued_again(change: Change, job: &Job, due: Timestamp) -> Change {
     change
         .status(Status::Queued)
-        .lane(lane_of(job, LaneKind::Ready), due)
+        .lane(job, lane_of(job, LaneKind::Ready), due)
         .remove(&[a::PROCESSOR, a::ASSIGNED, a::DOWNLOADED])
 }
 

@@ -55,8 +55,13 @@ pub trait Machine {
     /// `--once` means.
     fn finish(&mut self, at: At);
 
-    /// Stops taking on new work; what is under way is brought to a safe end.
+    /// Stops taking on new work; what is under way is brought to a safe end, within the time its policy gives.
     fn drain(&mut self, at: At);
+
+    /// Does not wait any longer for what is under way: it is brought to a safe end at once.
+    fn stop(&mut self, at: At) {
+        self.drain(at);
+    }
 
     /// The next thing to do, until there is none.
     fn poll_action(&mut self) -> Option<Decision<Self::Action>>;

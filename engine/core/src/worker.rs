@@ -1,25 +1,34 @@
 //! What a fetcher does with jobs: look, claim, engage, keep the lease, commit.
 
 mod claims;
+mod drain;
 mod held;
+mod slots;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::at::{At, Timestamp};
 use crate::claim::{ClaimPolicy, Malformed, Offer, Start};
 use crate::fleet::{FleetPolicy, Member, Report};
-use crate::job::Job;
+use crate::job::{Job, PRIORITY_MAX};
 use crate::lifecycle::{self, Change, RecordKey, Write};
 use crate::machine::{Decision, Machine, Reason};
 use crate::names::JobKey;
 use crate::pace::Pace;
+use crate::protection::{Protect, Protection, ProtectionPolicy};
 use crate::retry::Retry;
 
+use drain::Drain;
 pub use held::Ending;
 use held::Held;
 
 /// Records refused and still being written, at most: the rest is refused at a later look.
 const REFUSING_MAX: usize = 100;
+
+/// The part of looks in which jobs of lower priority come before those of the highest, while there are such: nobody
+/// waits for ever behind another's urgent jobs.
+const FAIR_PART: f64 = 0.25;
 
 /// How a worker decides.
 #[derive(Clone, Debug)]
@@ -70,6 +79,8 @@ pub enum Event {
     },
     /// A report was made: whether another fetcher claims; none where that is not known.
     Reported(Option<bool>),
+    /// [`Action::Protect`] was answered: whether it was granted.
+    Protected(bool),
 }
 
 /// What came of a write.
@@ -90,6 +101,8 @@ pub enum Action {
     Look {
         /// Jobs wanted.
         limit: usize,
+        /// Jobs of this priority and below come first.
+        priority_max: u8,
     },
     /// Write, and report the answer.
     Write(Change),
@@ -101,6 +114,8 @@ pub enum Action {
     Stop(JobKey),
     /// Tell the fleet how this fetcher fares, and find out whether another claims.
     Report(Report),
+    /// Have the task that this fetcher runs in protected from being scaled in, or no longer.
+    Protect(Protect),
 }
 
 /// Whether a look is under way.
@@ -121,11 +136,17 @@ pub struct Worker {
     pace: Pace,
     /// Its part in the fleet; none where it works by itself.
     member: Option<Member>,
+    /// Where the fetcher runs in a task that can be protected.
+    protection: Option<Protection>,
     looking: Looking,
+    /// Which priorities come first in the look under way.
+    priority_max: u8,
+    /// The highest priority that the last look brought.
+    priority_seen: u8,
     found_nothing: bool,
     /// How often in a row the processor was away.
     rests: u32,
-    draining: bool,
+    drain: Drain,
     actions: VecDeque<Decision<Action>>,
 }
 
@@ -138,10 +159,13 @@ impl Worker {
             refusing: BTreeSet::new(),
             pace,
             member: None,
+            protection: None,
             looking: Looking::No,
+            priority_max: PRIORITY_MAX,
+            priority_seen: 0,
             found_nothing: false,
             rests: 0,
-            draining: false,
+            drain: Drain::No,
             actions: VecDeque::new(),
         }
     }
@@ -156,29 +180,52 @@ impl Worker {
         }
     }
 
+    /// The same worker in a task that is to be protected from being scaled in while a job is held.
+    #[must_use]
+    pub fn protected(self, policy: ProtectionPolicy) -> Self {
+        Self {
+            protection: Some(Protection::new(policy)),
+            ..self
+        }
+    }
+
     fn decide(&mut self, action: Action, reason: Reason) {
         self.actions.push_back(Decision { action, reason });
     }
 
-    fn free(&self) -> usize {
-        let in_flight_max = self.policy.claim.in_flight_max;
-        let room = self
-            .member
-            .as_ref()
-            .map_or(in_flight_max, |member| member.health().room(in_flight_max));
-        room.saturating_sub(self.held.len())
-    }
-
     fn look(&mut self, at: At) {
-        if self.draining || self.looking != Looking::No || self.free() == 0 || !self.pace.is_due(at.now) {
+        if self.drain.is_told()
+            || self.looking != Looking::No
+            || self.free() == 0
+            || !self.pace.is_due(at.now)
+        {
             return;
         }
         self.looking = Looking::Yes;
-        let limit = self.free();
-        self.decide(
-            Action::Look { limit },
-            Reason::key("there is room for a job", "claim.in-flight-max"),
-        );
+        self.priority_max = self.first_priority(at);
+        let (limit, priority_max) = (self.free(), self.priority_max);
+        let reason = if priority_max < PRIORITY_MAX {
+            Reason::rule("there is room for a job, and lower priorities have their turn")
+        } else {
+            Reason::key("there is room for a job", "claim.in-flight-max")
+        };
+        self.decide(Action::Look { limit, priority_max }, reason);
+    }
+
+    /// Which priorities come first in the next look: all in their order, or in part of the looks only those up to a
+    /// random one below the highest there was.
+    fn first_priority(&self, at: At) -> u8 {
+        let fair = (at.jitter - (1.0 - FAIR_PART)) / FAIR_PART;
+        if self.priority_seen == 0 || fair < 0.0 {
+            return PRIORITY_MAX;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a fraction of one digit, clamped to it"
+        )]
+        let first = (fair.clamp(0.0, 1.0) * f64::from(self.priority_seen)) as u8;
+        first.min(self.priority_seen - 1)
     }
 
     fn found(&mut self, at: At, offers: Vec<Offer>, malformed: Vec<Malformed>) {
@@ -191,7 +238,9 @@ impl Worker {
             self.found_nothing =
                 malformed.is_empty() && !offers.iter().any(|offer| self.concerns_us(at, offer));
         }
-        if self.draining {
+        let concerning = offers.iter().filter(|offer| self.concerns_us(at, offer));
+        self.priority_seen = concerning.map(|offer| offer.job.priority).max().unwrap_or(0);
+        if self.drain.is_told() {
             return;
         }
         for Malformed { key, why } in malformed {
@@ -250,7 +299,19 @@ impl Worker {
         }
     }
 
-    /// Takes as many as there is room for, from a random one of the oldest on.
+    fn keep_protection(&mut self, at: At) {
+        let (holds, lingers) = (self.held.values().any(Held::is_won), !self.drain.is_told());
+        let asks = self
+            .protection
+            .as_mut()
+            .and_then(|protection| protection.tick(at.now, holds, lingers));
+        if let Some((protect, reason)) = asks {
+            self.decide(Action::Protect(protect), reason);
+        }
+    }
+
+    /// Takes as many as there is room for: those of the priorities whose turn it is, the highest first, and among
+    /// equals from a random one of the oldest on.
     fn claim_some(&mut self, at: At, mut jobs: Vec<Job>) {
         if !jobs.is_empty() {
             #[expect(
@@ -262,6 +323,8 @@ impl Worker {
             let first = (at.jitter.clamp(0.0, 1.0) * jobs.len() as f64) as usize;
             let middle = first.min(jobs.len() - 1);
             jobs.rotate_left(middle);
+            let later = |job: &Job| job.priority > self.priority_max;
+            jobs.sort_by_key(|job| (later(job), Reverse(job.priority)));
         }
         for job in jobs {
             if self.free() == 0 {
@@ -326,13 +389,18 @@ impl Machine for Worker {
                 self.looking = Looking::No;
                 self.pace.looked(at, false);
             }
-            Event::Progressed { key, here, size } => self.progressed(at, key, here, size),
-            Event::Arrived(key) => self.arrived(at, key),
+            Event::Progressed { key, here, size } => self.progressed(&key, here, size),
+            Event::Arrived(key) => self.arrived(at, &key),
             Event::Ended(key, ending) => self.ended(at, &key, ending),
             Event::Written { key, write, outcome } => self.written(at, &key, write, outcome),
             Event::Reported(others) => {
                 if let Some(member) = &mut self.member {
                     member.reported(at, others);
+                }
+            }
+            Event::Protected(granted) => {
+                if let Some(protection) = &mut self.protection {
+                    protection.answered(at, granted);
                 }
             }
         }
@@ -341,6 +409,9 @@ impl Machine for Worker {
 
     fn tick(&mut self, at: At) {
         self.keep_leases(at);
+        self.end_drain(at);
+        self.engage_some(at);
+        self.keep_protection(at);
         self.report(at);
         self.look(at);
     }
@@ -355,16 +426,14 @@ impl Machine for Worker {
     }
 
     fn drain(&mut self, at: At) {
-        self.draining = true;
-        let working: Vec<JobKey> = self
-            .held
-            .iter()
-            .filter(|(_, held)| held.working && held.is_at_work())
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in working {
-            self.decide(Action::Stop(key), Reason::rule("told to stop"));
+        if self.drain == Drain::No {
+            self.drain = Drain::Until(at.now + self.policy.claim.drain);
         }
+        self.tick(at);
+    }
+
+    fn stop(&mut self, at: At) {
+        self.drain = Drain::AtOnce;
         self.tick(at);
     }
 
@@ -374,17 +443,21 @@ impl Machine for Worker {
 
     fn wake_at(&self) -> Option<Timestamp> {
         let leases = self.held.values().filter_map(Held::wake_at).min();
-        let look = if self.draining || self.looking != Looking::No || self.free() == 0 {
+        let draining = self.drain.is_told();
+        let look = if draining || self.looking != Looking::No || self.free() == 0 {
             None
         } else {
             Some(self.pace.next())
         };
         let report = self.member.as_ref().and_then(Member::wake_at);
-        leases.into_iter().chain(look).chain(report).min()
+        let protection = self.protection.as_ref();
+        let protection = protection.and_then(|protection| protection.wake_at(!draining));
+        let others = [look, report, protection, self.drain_ends()];
+        leases.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     fn is_idle(&self) -> bool {
-        let nothing_more = self.draining || (self.found_nothing && self.looking == Looking::No);
+        let nothing_more = self.drain.is_told() || (self.found_nothing && self.looking == Looking::No);
         self.held.is_empty() && self.refusing.is_empty() && nothing_more && self.actions.is_empty()
     }
 }

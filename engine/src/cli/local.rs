@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::process::Signals;
 use super::progress::{self, Outcomes, Watcher};
 use super::{Format, process};
 use crate::cloud::{Clients, setup};
@@ -119,19 +120,15 @@ impl Specs {
 }
 
 async fn round_trip(arguments: &Arguments, specs: Specs) -> Result<Exit> {
-    let stop = process::stop_on_signal()?;
+    let signals = process::signals()?;
     let stack = Stack::start(&arguments.state.join("stack"), None).await?;
-    let ended = with_stack(arguments, specs, &stack, stop).await;
+    let ended = with_stack(arguments, specs, &stack, signals).await;
     stack.stop().await;
     Ok(progress::exit(arguments.once, &ended?))
 }
 
-async fn with_stack(
-    arguments: &Arguments,
-    specs: Specs,
-    stack: &Stack,
-    stop: CancellationToken,
-) -> Result<Counts> {
+async fn with_stack(arguments: &Arguments, specs: Specs, stack: &Stack, signals: Signals) -> Result<Counts> {
+    let Signals { stop, at_once } = signals;
     let clients = Clients::for_endpoints(stack.endpoints()).await;
     let store = &specs.client.store;
     setup::ensure(&clients, &store.bucket, &store.table).await?;
@@ -139,6 +136,7 @@ async fn with_stack(
     let prepare = |spec, progress| Role::prepare(spec, &clients, &arguments.state, progress);
     let client = prepare(&specs.client, progress.clone()).await?;
     let fetcher = prepare(&specs.fetcher, progress.clone()).await?;
+    let fetcher = fetcher.stopping_at_once(at_once);
     let watcher = prepare(&specs.watcher, progress.clone()).await?;
     let shown = Watcher::start(progress, Outcomes::new(arguments.format), true);
 

@@ -45,29 +45,43 @@ pub(super) fn log(default: &str, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// A token that is cancelled by the first SIGINT or SIGTERM. The second ends the process at once: that is safe
-/// at any time, it only leaves more to be done by the next start.
-pub(super) fn stop_on_signal() -> Result<CancellationToken> {
+/// What the signals that ask a process to end have asked for so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Signals {
+    /// The first SIGINT or SIGTERM: bring what is under way to a safe end.
+    pub(super) stop: CancellationToken,
+    /// The second: the same, at once.
+    pub(super) at_once: CancellationToken,
+}
+
+/// Listens for SIGINT and SIGTERM. The third ends the process: that is safe at any time, it only leaves more to be
+/// done by the next start.
+pub(super) fn signals() -> Result<Signals> {
     let listen =
         |kind| signal(kind).map_err(|error| Error::failed("cannot listen for signals").because(error));
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    let token = CancellationToken::new();
-    let stop = token.clone();
+    let signals = Signals::default();
+    let told = signals.clone();
     tokio::spawn(async move {
-        for times in 1..=2 {
+        for times in 1_u8..=3 {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            if times == 1 {
-                tracing::warn!(
-                    "stopping: what is under way is brought to a safe end; once more to stop at once"
-                );
-                stop.cancel();
-            } else {
-                std::process::exit(Exit::Failed.code().into());
+            match times {
+                1 => {
+                    tracing::warn!(
+                        "stopping: what is under way is brought to a safe end; once more to stop at once"
+                    );
+                    told.stop.cancel();
+                }
+                2 => {
+                    tracing::warn!("stopping at once: what is held is given back");
+                    told.at_once.cancel();
+                }
+                _ => std::process::exit(Exit::Failed.code().into()),
             }
         }
     });
-    Ok(token)
+    Ok(signals)
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::process::Signals;
 use super::progress::{self, Outcomes, Watcher};
 use super::{Format, process};
 use crate::cloud::Clients;
@@ -43,10 +44,12 @@ pub(super) fn run(arguments: Arguments) -> Result<Exit> {
     let layers = Layers::of_process(arguments.profile, arguments.set);
     let spec = dsl::load_role(&arguments.role, &layers)?;
     process::block_on(async {
-        let stop = process::stop_on_signal()?;
+        let Signals { stop, at_once } = process::signals()?;
         let clients = Clients::from_environment().await?;
         let progress = Progress::default();
-        let role = Role::prepare(&spec, &clients, &arguments.state, progress.clone()).await?;
+        let role = Role::prepare(&spec, &clients, &arguments.state, progress.clone())
+            .await?
+            .stopping_at_once(at_once);
         let finish = CancellationToken::new();
         if arguments.once {
             finish.cancel();

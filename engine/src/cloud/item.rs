@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::SignedDuration;
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::claim::Malformed;
-use roundtrip_core::job::{Attempt, HISTORY_MAX, Job, Lane, Status};
+use roundtrip_core::job::{Attempt, HISTORY_MAX, Job, Lane, LaneKind, PRIORITY_MAX, Status};
 use roundtrip_core::lifecycle::{RecordKey, Value, attribute as a};
 use roundtrip_core::names::{ClientId, FileId, JobKey};
 
@@ -26,12 +26,37 @@ pub fn moment(text: &str) -> Option<Timestamp> {
         .map(|moment| Timestamp(moment.as_millisecond()))
 }
 
+/// Where the places of jobs without a priority begin: moments start with a digit, those of urgent jobs with a mark that
+/// sorts before every digit.
+const ORDINARY: &str = "0";
+
+/// Where the places of a priority begin in a ready lane: the highest sort first, ordinary jobs last.
+pub(crate) fn turn_prefix(priority: u8) -> String {
+    match PRIORITY_MAX.checked_sub(priority) {
+        Some(rank) if priority > 0 => format!("!{rank}#"),
+        Some(_) => ORDINARY.to_owned(),
+        None => turn_prefix(PRIORITY_MAX),
+    }
+}
+
+/// A place in a lane as it stands in a record: the priority it states, and the moment.
+pub(crate) fn place(text: &str) -> (u8, Option<Timestamp>) {
+    let turn = text.strip_prefix('!').and_then(|turn| turn.split_once('#'));
+    let Some((rank, due)) = turn else {
+        return (0, moment(text));
+    };
+    let rank = rank.parse().unwrap_or(PRIORITY_MAX);
+    (PRIORITY_MAX.saturating_sub(rank), moment(due))
+}
+
 /// A value as DynamoDB holds it.
 pub fn attribute(value: &Value) -> AttributeValue {
     match value {
         Value::Text(text) => AttributeValue::S(text.clone()),
         Value::Number(number) => AttributeValue::N(number.to_string()),
         Value::Time(moment) => AttributeValue::S(iso(*moment)),
+        Value::Turn { priority: 0, due } => AttributeValue::S(iso(*due)),
+        Value::Turn { priority, due } => AttributeValue::S(turn_prefix(*priority) + &iso(*due)),
         Value::Expiry(moment) => {
             AttributeValue::N(SignedDuration::from_millis(moment.0).as_secs().to_string())
         }
@@ -58,6 +83,16 @@ pub fn read(item: &Item) -> Result<Job, Malformed> {
         number(item, a::CHUNKS).ok_or_else(|| malformed("`chunks` is missing or no whole number"))?;
     let created = signed(a::CREATED)?;
     let created_at = moment(&created).ok_or_else(|| malformed("`created` is no ISO 8601 time"))?;
+    let lane = text(a::LANE).as_deref().and_then(Lane::parse);
+    let (turn, due) = text(a::DUE).as_deref().map_or((0, None), place);
+    let stated = number(item, a::PRIORITY).and_then(|stated| u8::try_from(stated).ok());
+    // Where it waits, its place says how urgent it is: a condition on what was seen spells it in the same way.
+    let priority = match lane.map(|lane| lane.kind) {
+        Some(LaneKind::Ready) if due.is_some() => turn,
+        Some(LaneKind::Ready | LaneKind::Leased | LaneKind::Done) | None => {
+            stated.unwrap_or_default().min(PRIORITY_MAX)
+        }
+    };
     Ok(Job {
         key: JobKey { client, file },
         status,
@@ -76,12 +111,13 @@ pub fn read(item: &Item) -> Result<Job, Malformed> {
         error: text(a::ERROR),
         outline: text(a::OUTLINE),
         outline_signature: text(a::OUTLINE_SIGNATURE),
-        lane: text(a::LANE).as_deref().and_then(Lane::parse),
-        due: time(a::DUE),
+        lane,
+        due,
         retries: count(item, a::RETRIES),
         failures: count(item, a::FAILURES),
         history: history(item),
         cleaned: time(a::CLEANED),
+        priority,
     })
 }
 
@@ -182,6 +218,63 @@ mod tests {
         assert_eq!(iso(Timestamp(1_758_799_311_690)), "2025-09-25T11:21:51.690Z");
         assert_eq!(iso(Timestamp(1_758_799_311_000)), "2025-09-25T11:21:51.000Z");
         assert_eq!(moment(&iso(Timestamp(1))), Some(Timestamp(1)));
+    }
+
+    #[test]
+    fn urgent_places_sort_first_and_read_as_they_are_written() {
+        let due = Timestamp(1_758_799_311_690);
+        let text = |priority, due| {
+            let place = attribute(&Value::Turn { priority, due });
+            place.as_s().unwrap().clone()
+        };
+        let later = Timestamp(due.0 + 1_000_000_000);
+        let places = [
+            text(9, due),
+            text(9, later),
+            text(5, due),
+            text(1, later),
+            iso(due),
+        ];
+        assert!(places.is_sorted(), "{places:?}");
+        assert_eq!(places[0], "!0#2025-09-25T11:21:51.690Z");
+        for priority in 1..=PRIORITY_MAX {
+            assert!(text(priority, later).as_str() < ORDINARY);
+            assert!(text(priority, due) > turn_prefix(priority));
+            assert!(text(priority, later) < turn_prefix(priority - 1));
+            let mut item = item();
+            item.insert("lane".to_owned(), AttributeValue::S("ready#3".to_owned()));
+            item.insert("due".to_owned(), AttributeValue::S(text(priority, due)));
+            let job = read(&item).unwrap();
+            assert_eq!((job.priority, job.due), (priority, Some(due)));
+        }
+    }
+
+    #[test]
+    fn a_priority_is_bounded_whatever_a_client_writes() {
+        for (stated, taken) in [
+            ("3", 3),
+            ("9", 9),
+            ("10", 9),
+            ("255", 9),
+            ("256", 0),
+            ("-1", 0),
+            ("1.5", 0),
+        ] {
+            let mut item = item();
+            item.insert("priority".to_owned(), AttributeValue::N(stated.to_owned()));
+            assert_eq!(read(&item).unwrap().priority, taken, "{stated}");
+        }
+        let mut item = item();
+        item.insert("lane".to_owned(), AttributeValue::S("ready#3".to_owned()));
+        for place in [
+            "!-3#2025-09-25T11:21:51.690Z",
+            "!99#2025-09-25T11:21:51.690Z",
+            "!",
+            "!0#",
+        ] {
+            item.insert("due".to_owned(), AttributeValue::S(place.to_owned()));
+            assert!(read(&item).unwrap().priority <= PRIORITY_MAX, "{place}");
+        }
     }
 
     #[test]

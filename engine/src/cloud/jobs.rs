@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{
 };
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::claim::Malformed;
-use roundtrip_core::job::{Job, Lane, Status};
+use roundtrip_core::job::{Job, Lane, PRIORITY_MAX, Status};
 use roundtrip_core::lifecycle::{Change, RecordKey, Write, attribute as a};
 use roundtrip_core::names::{JobKey, RESERVED_PREFIX};
 
@@ -114,12 +114,30 @@ impl Jobs {
         limit: u32,
         from: Option<Item>,
     ) -> Result<Page, Fault> {
-        let output = self
-            .client
-            .query()
+        self.due_below(lane, PRIORITY_MAX, now, limit, from).await
+    }
+
+    /// The same, of jobs of a ready lane up to this priority: the most urgent first, and among equals the longest
+    /// due first. Urgent ones are given also where they are due later: `now` bounds ordinary ones alone.
+    pub async fn due_below(
+        &self,
+        lane: Lane,
+        priority_max: u8,
+        now: Timestamp,
+        limit: u32,
+        from: Option<Item>,
+    ) -> Result<Page, Fault> {
+        let query = self.client.query();
+        let query = if priority_max < PRIORITY_MAX {
+            query
+                .key_condition_expression("#lane = :lane AND #due BETWEEN :begin AND :now")
+                .expression_attribute_values(":begin", AttributeValue::S(item::turn_prefix(priority_max)))
+        } else {
+            query.key_condition_expression("#lane = :lane AND #due <= :now")
+        };
+        let output = query
             .table_name(&self.table)
             .index_name(LANES_INDEX)
-            .key_condition_expression("#lane = :lane AND #due <= :now")
             .expression_attribute_names("#lane", a::LANE)
             .expression_attribute_names("#due", a::DUE)
             .expression_attribute_values(":lane", AttributeValue::S(lane.to_string()))

@@ -79,11 +79,15 @@ tables! {
         feed: String,
         manifest: String,
         in_flight_max: Count,
+        downloads_max: Count,
+        analyses_max: Count,
         lease: Span,
         heartbeat: Span,
         stall: Span,
         upload_max: Span,
         feed_wait: Span,
+        drain: Span,
+        protection: Span,
         report: Span,
         failing_max: Count,
         failing_rest: Span,
@@ -105,7 +109,7 @@ tables! {
         metrics: MetricsSink,
         sweep: SweepSink,
     }
-    JobsSink { announce: String, version: String, send_name: bool }
+    JobsSink { announce: String, version: String, send_name: bool, priority: Count }
     ProcessorSink {
         url: String,
         command: Words,

@@ -215,6 +215,10 @@ pub struct ClaimSpec {
     pub manifest: ManifestNeed,
     /// Jobs held at once.
     pub in_flight_max: usize,
+    /// Jobs among them whose file is still on its way.
+    pub downloads_max: usize,
+    /// Jobs among them that the processor has.
+    pub analyses_max: usize,
     /// How long a claim holds without a heartbeat.
     pub lease: Duration,
     /// Time between heartbeats.
@@ -223,6 +227,10 @@ pub struct ClaimSpec {
     pub stall: Duration,
     /// A job whose upload is not complete this long after its creation is closed as an error.
     pub upload_max: Duration,
+    /// How long a fetcher that is told to stop goes on with what it holds.
+    pub drain: Duration,
+    /// In a task of ECS: how long its protection from scale-in holds without renewal, 1 minute to 48 hours.
+    pub protection: Duration,
     /// Time between a fetcher's reports to the fleet.
     pub report: Duration,
     /// So many jobs in a row that failed here, while other fetchers are there, start a rest.
@@ -319,6 +327,8 @@ pub struct JobsSink {
     pub version: String,
     /// Whether the file's name travels with the job, for everyone who reads the table.
     pub send_name: bool,
+    /// How urgent the jobs are, 0 to 9; 0: as usual.
+    pub priority: u8,
 }
 
 /// `announce`

@@ -187,6 +187,17 @@ pub(super) fn outstanding(
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
+pub(super) fn ahead(connection: &mut Connection, file: &FileId, max: u64) -> Result<u64, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT COUNT(*) FROM (
+             SELECT 1 FROM jobs WHERE state IN ('announced', 'sent')
+                 AND seq < (SELECT seq FROM jobs WHERE file = ?1) LIMIT ?2)",
+    )?;
+    let max = i64::try_from(max).unwrap_or(i64::MAX);
+    let count: i64 = statement.query_row(params![file.as_str(), max], |row| row.get(0))?;
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
 pub(super) fn find(connection: &mut Connection, key: &JobKey) -> Result<Option<Outstanding>, Fault> {
     let mut statement = connection.prepare_cached(&format!("{AWAITED} AND file = ?1 AND client = ?2"))?;
     let found = statement

@@ -17,6 +17,7 @@ use super::fetch::FetchPolicy;
 use super::membership::Membership;
 use super::parts::Parts;
 use super::progress::OUTCOME;
+use super::protection::Agent;
 use crate::cloud::jobs::Answer;
 use crate::sink::processor::Processor;
 use crate::source::lanes::Lanes;
@@ -34,6 +35,8 @@ pub(super) struct Analyse {
     pub(super) fetch: FetchPolicy,
     pub(super) processor: Arc<Processor>,
     pub(super) membership: Membership,
+    /// Where this process runs in a task of ECS: its agent, and this pipeline's name.
+    agent: Option<(Agent, String)>,
     work: BTreeMap<RecordKey, Handles>,
     reports: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
 }
@@ -64,19 +67,26 @@ impl Analyse {
             fetch,
             processor,
             membership,
+            agent: None,
             work: BTreeMap::new(),
             reports,
         }
     }
 
-    fn look(&self, limit: usize) -> Work<Event> {
+    /// The same, in a task that this agent protects.
+    pub(super) fn in_task(self, agent: Option<Agent>, pipeline: &str) -> Self {
+        let agent = agent.map(|agent| (agent, pipeline.to_owned()));
+        Self { agent, ..self }
+    }
+
+    fn look(&self, limit: usize, priority_max: u8) -> Work<Event> {
         let (lanes, policy, objects) = (
             self.lanes.clone(),
             self.policy.claim.clone(),
             self.parts.objects.clone(),
         );
         Work::task(async move {
-            match lanes.claimable(limit, &policy, &objects).await {
+            match lanes.claimable(limit, priority_max, &policy, &objects).await {
                 Ok(look) => Event::Found {
                     offers: look.offers,
                     malformed: look.malformed,
@@ -130,7 +140,7 @@ impl World<Worker> for Analyse {
 
     fn perform(&mut self, Decision { action, reason }: Decision<Action>) -> Work<Event> {
         match action {
-            Action::Look { limit } => self.look(limit),
+            Action::Look { limit, priority_max } => self.look(limit, priority_max),
             Action::Write(change) => {
                 if matches!(change.write, Write::Complete | Write::Fail | Write::Release) {
                     self.work.remove(&change.key);
@@ -181,6 +191,22 @@ impl World<Worker> for Analyse {
                     )
                 })
             }
+            Action::Protect(protect) => {
+                debug!(?protect, why = reason.rule, key = reason.key, "task protection");
+                let Some((agent, pipeline)) = self.agent.clone() else {
+                    return Work::None;
+                };
+                Work::task(async move {
+                    let asked = agent.ask(&pipeline, protect).await;
+                    if let Err(why) = &asked {
+                        warn!(
+                            ?protect,
+                            why, "the task's protection from scale-in could not be changed: work goes on"
+                        );
+                    }
+                    Event::Protected(asked.is_ok())
+                })
+            }
             Action::Stop(key) => {
                 if let Some(handles) = self.work.remove(&RecordKey::from(&key)) {
                     info!(file = %key.file, why = reason.rule, "stops work");
@@ -227,6 +253,11 @@ fn text_of(change: &Change) -> Option<&str> {
         Value::History(history) if change.write == Write::Release => {
             history.last().map(|attempt| attempt.why.as_str())
         }
-        Value::Text(_) | Value::Number(_) | Value::Time(_) | Value::Expiry(_) | Value::History(_) => None,
+        Value::Text(_)
+        | Value::Number(_)
+        | Value::Time(_)
+        | Value::Turn { .. }
+        | Value::Expiry(_)
+        | Value::History(_) => None,
     })
 }

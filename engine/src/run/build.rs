@@ -12,6 +12,7 @@ use roundtrip_core::fleet::FleetPolicy;
 use roundtrip_core::health::HealthPolicy;
 use roundtrip_core::intake::IntakePolicy;
 use roundtrip_core::pace::Pace;
+use roundtrip_core::protection::ProtectionPolicy;
 use roundtrip_core::queue::{Queue, QueuePolicy};
 use roundtrip_core::retry::{Jitter, Retry};
 use roundtrip_core::stream::StreamPolicy;
@@ -227,6 +228,7 @@ async fn ship(
         concurrency_max,
         version: sink.version.clone(),
         send_name: sink.send_name,
+        priority: sink.priority,
     };
     let policy = UploadPolicy {
         intake: IntakePolicy {
@@ -313,6 +315,10 @@ async fn analyse(
     let spool = owned(parts.spool.as_ref(), "spool")?;
     let machine = Worker::new(policy.clone(), Pace::new(source.interval, source.interval_max))
         .in_fleet(fleet_policy(claim));
+    let machine = match &parts.agent {
+        Some(_) => machine.protected(protection_policy(claim, policy.retry.clone())),
+        None => machine,
+    };
     let membership = Membership::new(parts, &middle.spec.name, claim.report);
     Ok((
         machine,
@@ -324,8 +330,16 @@ async fn analyse(
             fetch,
             processor,
             membership,
-        ),
+        )
+        .in_task(parts.agent.clone(), &middle.spec.name),
     ))
+}
+
+fn protection_policy(claim: &ClaimSpec, retry: Retry) -> ProtectionPolicy {
+    ProtectionPolicy {
+        minutes: claim.protection.as_secs().div_ceil(60),
+        retry,
+    }
 }
 
 fn fleet_policy(claim: &ClaimSpec) -> FleetPolicy {
@@ -352,10 +366,13 @@ fn claim_policy(claim: &ClaimSpec) -> ClaimPolicy {
             FeedSpec::Complete => CoreFeed::Complete,
         },
         in_flight_max: claim.in_flight_max,
+        downloads_max: claim.downloads_max,
+        analyses_max: claim.analyses_max,
         lease: claim.lease,
         heartbeat: claim.heartbeat,
         stall: claim.stall,
         upload_max: claim.upload_max,
+        drain: claim.drain,
     }
 }
 

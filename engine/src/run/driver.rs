@@ -20,6 +20,8 @@ pub enum Order {
     Finish,
     /// Bring what is under way to a safe end, then end.
     Drain,
+    /// The same, without waiting for what is under way.
+    Stop,
 }
 
 /// The longest sleep: after it the clock is asked again, in case somebody set it.
@@ -65,7 +67,7 @@ pub fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_millisecond())
 }
 
-/// Runs a machine in its world until it is idle after [`Order::Finish`] or [`Order::Drain`].
+/// Runs a machine in its world until it is idle after [`Order::Finish`], [`Order::Drain`] or [`Order::Stop`].
 pub async fn drive<M, W>(
     name: &str,
     mut machine: M,
@@ -87,6 +89,7 @@ where
                 Order::Serve => {}
                 Order::Finish => machine.finish(at()),
                 Order::Drain => machine.drain(at()),
+                Order::Stop => machine.stop(at()),
             }
         }
         while let Some(decision) = machine.poll_action() {

@@ -8,6 +8,7 @@ use crate::cloud::jobs::Jobs;
 use crate::cloud::objects::Objects;
 use crate::ledger::Ledger;
 use crate::run::progress::Progress;
+use crate::run::protection::Agent;
 use crate::spool::SpoolDir;
 use crate::wire::keys::ClientKey;
 
@@ -34,6 +35,8 @@ pub struct Parts {
     pub ledger: Option<Ledger>,
     /// Where files wait for the processor, for pipelines that analyse.
     pub spool: Option<Arc<SpoolDir>>,
+    /// The agent of the ECS task this process runs in, for pipelines that analyse.
+    pub(super) agent: Option<Agent>,
     /// Who watches.
     pub progress: Progress,
 }

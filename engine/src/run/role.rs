@@ -12,6 +12,7 @@ use super::build::{Needs, Running, build, follow_stream};
 use super::driver::Order;
 use super::parts::Parts;
 use super::progress::Progress;
+use super::protection::Agent;
 use crate::cloud::fleet::Fleet;
 use crate::cloud::jobs::Jobs;
 use crate::cloud::objects::Objects;
@@ -26,6 +27,7 @@ use crate::wire::keys::ClientKey;
 pub struct Role {
     name: String,
     pipelines: Vec<Running>,
+    at_once: CancellationToken,
 }
 
 impl Role {
@@ -50,6 +52,11 @@ impl Role {
         } else {
             (None, None)
         };
+        let agent = if needs.spool {
+            Agent::of_environment()?
+        } else {
+            None
+        };
         let spool = if needs.spool {
             Some(Arc::new(SpoolDir::open(state, &processor)?))
         } else {
@@ -66,6 +73,7 @@ impl Role {
             key,
             ledger,
             spool,
+            agent,
             progress,
         };
         let ships = |source: &SourceSpec| matches!(source, SourceSpec::Directory(_));
@@ -82,7 +90,14 @@ impl Role {
         Ok(Self {
             name: spec.name.clone(),
             pipelines,
+            at_once: CancellationToken::new(),
         })
+    }
+
+    /// Once this is cancelled, nothing under way is waited for any longer: it is brought to a safe end at once.
+    #[must_use]
+    pub fn stopping_at_once(self, at_once: CancellationToken) -> Self {
+        Self { at_once, ..self }
     }
 
     /// Runs the pipelines until `finish` is cancelled and one more full round is done, or until `stop` is
@@ -103,17 +118,21 @@ impl Role {
             tasks.spawn(async move { (makes_jobs, pipeline.run(orders).await) });
         }
         info!(role = self.name, pipelines = tasks.len(), "runs");
-        let drain = || {
-            makers.send_replace(Order::Drain);
-            others.send_replace(Order::Drain);
+        let tell = |order| {
+            makers.send_replace(order);
+            others.send_replace(order);
         };
         let (mut outcome, mut phase) = (Ok(()), Phase::Serving);
         loop {
             tokio::select! {
                 biased;
-                () = stop.cancelled(), if phase != Phase::Draining => {
+                () = self.at_once.cancelled(), if phase != Phase::Stopping => {
+                    phase = Phase::Stopping;
+                    tell(Order::Stop);
+                }
+                () = stop.cancelled(), if !matches!(phase, Phase::Draining | Phase::Stopping) => {
                     phase = Phase::Draining;
-                    drain();
+                    tell(Order::Drain);
                 }
                 () = finish.cancelled(), if phase == Phase::Serving => {
                     phase = Phase::Finishing;
@@ -129,8 +148,10 @@ impl Role {
                     making = making.saturating_sub(usize::from(makes_jobs));
                     if let Err(error) = ended {
                         outcome = outcome.and(Err(error));
-                        phase = Phase::Draining;
-                        drain();
+                        if phase != Phase::Stopping {
+                            phase = Phase::Draining;
+                            tell(Order::Drain);
+                        }
                     } else if makes_jobs && making == 0 && phase == Phase::Finishing {
                         // Those that wait for results end only when those that make jobs have made them all.
                         others.send_replace(Order::Finish);
@@ -146,6 +167,7 @@ enum Phase {
     Serving,
     Finishing,
     Draining,
+    Stopping,
 }
 
 /// Makes the state folder, readable by its owner alone.

@@ -1,7 +1,7 @@
 //! Jobs of a lane that are due, over all its shards.
 
 use roundtrip_core::claim::{ClaimPolicy, Malformed, Offer, Start};
-use roundtrip_core::job::{Job, Lane, LaneKind};
+use roundtrip_core::job::{Job, Lane, LaneKind, PRIORITY_MAX};
 
 use crate::cloud::fault::Fault;
 use crate::cloud::jobs::{Jobs, Page, Record};
@@ -52,10 +52,12 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    /// Up to `wanted` jobs a fetcher may claim, with their signatures judged, from shards in random order.
+    /// Up to `wanted` jobs a fetcher may claim, with their signatures judged, from shards in random order; of each
+    /// shard those up to `priority_max` first, and the rest only where they do not suffice.
     pub async fn claimable(
         &self,
         wanted: usize,
+        priority_max: u8,
         policy: &ClaimPolicy,
         objects: &Objects,
     ) -> Result<Look, Fault> {
@@ -63,8 +65,17 @@ impl Lanes {
         let mut shards: Vec<u32> = (0..self.shards).collect();
         fastrand::shuffle(&mut shards);
         for shard in shards {
-            self.claimable_of(shard, wanted, policy, objects, &mut look)
-                .await?;
+            for below in [
+                Some(priority_max),
+                (priority_max < PRIORITY_MAX).then_some(PRIORITY_MAX),
+            ] {
+                if let Some(below) = below
+                    && look.offers.len() < wanted
+                {
+                    self.claimable_of(shard, below, wanted, policy, objects, &mut look)
+                        .await?;
+                }
+            }
             if look.offers.len() >= wanted {
                 break;
             }
@@ -75,6 +86,7 @@ impl Lanes {
     async fn claimable_of(
         &self,
         shard: u32,
+        mut below: u8,
         wanted: usize,
         policy: &ClaimPolicy,
         objects: &Objects,
@@ -86,23 +98,42 @@ impl Lanes {
         };
         let mut from = None;
         for _ in 0..PAGES_MAX {
-            let Page { records, next } = self.jobs.due(lane, now(), self.batch_max, from).await?;
+            let Page { records, next } = self
+                .jobs
+                .due_below(lane, below, now(), self.batch_max, from)
+                .await?;
+            // Of those with its priority, all behind one that is not due yet are not due either.
+            let mut passed = None;
+            let mut accepted = Vec::new();
             for record in records {
                 match record {
-                    Ok(job) if !policy.accepts(&job, objects.bucket(), now()) => {}
-                    Ok(job) => {
-                        let offer = judged(job, policy, objects).await?;
-                        // One that waits for its upload must not hide those behind it.
-                        if offer.uploaded || offer.signature.is_err() {
-                            look.offers.push(offer);
-                        }
+                    Ok(job) if passed == Some(job.priority) => {}
+                    Ok(job) if job.priority > 0 && job.due.is_some_and(|due| due > now()) => {
+                        passed = Some(job.priority);
                     }
+                    Ok(job) if !policy.accepts(&job, objects.bucket(), now()) => {}
+                    Ok(job) => accepted.push(job),
                     Err(malformed) => look.malformed.push(malformed),
                 }
             }
-            from = next;
-            if look.offers.len() >= wanted || from.is_none() {
+            from_anywhere(&mut accepted);
+            // Judging costs: no more than are wanted.
+            for job in accepted {
+                if look.offers.len() >= wanted {
+                    break;
+                }
+                let offer = judged(job, policy, objects).await?;
+                // One that waits for its upload must not hide those behind it.
+                if offer.uploaded || offer.signature.is_err() {
+                    look.offers.push(offer);
+                }
+            }
+            if look.offers.len() >= wanted || next.is_none() {
                 break;
+            }
+            from = next;
+            if let Some(priority) = passed {
+                (below, from) = (priority.saturating_sub(1), None);
             }
         }
         Ok(())
@@ -122,6 +153,14 @@ impl Lanes {
         }
         Ok(look)
     }
+}
+
+/// Turns the most urgent jobs, the oldest first, so that they begin with any of them: many fetchers do not chase one.
+fn from_anywhere(jobs: &mut [Job]) {
+    let Some(first) = jobs.first() else { return };
+    let priority = first.priority;
+    let urgent = jobs.partition_point(|job| job.priority == priority);
+    jobs[..urgent].rotate_left(fastrand::usize(..urgent));
 }
 
 /// A job with the facts its claim depends on.

@@ -47,6 +47,7 @@ pub(crate) fn queued() -> Job {
         failures: 0,
         history: Vec::new(),
         cleaned: None,
+        priority: 0,
     }
 }
 

@@ -4,7 +4,7 @@ use roundtrip::run::driver::now;
 use roundtrip_core::job::Job;
 use roundtrip_core::lifecycle;
 
-use crate::world::{World, assert_said};
+use crate::world::{LEASE, World, assert_said};
 
 /// Six jobs: two ready, one of them a day old, one held, one failed, one completed, one cleaned.
 async fn jobs(world: &World) {
@@ -78,6 +78,32 @@ async fn a_program_reads_them_as_json() {
     assert_eq!(job["processor"], "processor-3");
     assert_eq!(job["lane"], "leased#3");
     assert_eq!(job["status"], "PROCESSING");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn urgent_jobs_stand_first_and_say_so() {
+    let world = World::new().await;
+    world.created(1, 600).await;
+    let urgent = Job {
+        priority: 8,
+        ..world.job(2, 60)
+    };
+    let urgent = world.apply(&lifecycle::create(&urgent)).await;
+    assert_eq!(urgent.priority, 8);
+    assert_said!(world.run(&["jobs", "list"]).await, "list-urgent");
+    let said = world.run(&["jobs", "show", "00000002"]).await;
+    assert!(
+        said.out.contains("\npriority   8 (its client says)\n"),
+        "{said:?}"
+    );
+    // It keeps its place from lane to lane.
+    let held = world
+        .apply(&lifecycle::claim(&urgent, "processor-1", now(), LEASE))
+        .await;
+    assert_eq!((held.priority, held.due.is_some()), (8, true));
+    let back = lifecycle::release(&held, "processor-1", now(), now(), 0, "why");
+    let back = world.apply(&back).await;
+    assert_eq!((back.priority, back.due.is_some()), (8, true));
 }
 
 #[tokio::test(flavor = "multi_thread")]

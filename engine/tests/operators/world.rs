@@ -119,6 +119,7 @@ impl World {
             failures: 0,
             history: Vec::new(),
             cleaned: None,
+            priority: 0,
         };
         job.signature = self.key.sign(&job.signed_text());
         job

@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test says what broke by panicking")]
 
 mod changing;
+mod draining;
 mod files;
 mod killed;
+mod priorities;
 mod processes;
 mod processors;
 mod program;

@@ -14,7 +14,7 @@ use crate::program::{assert_code, program};
 use crate::world::{assert_fingerprint, files_below, noise, sha256, until_now};
 
 /// A folder, a stack on it, and the lines the stack prints.
-struct Site {
+pub(crate) struct Site {
     folder: TempDir,
     port: u16,
     stack: Process,
@@ -22,7 +22,7 @@ struct Site {
 }
 
 impl Site {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("inbox")).unwrap();
         let port = free_ports();
@@ -37,11 +37,11 @@ impl Site {
         site
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = program();
         command
             .current_dir(self.folder.path())
@@ -50,11 +50,11 @@ impl Site {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
-    fn start(&self, arguments: &[&str]) -> Process {
+    pub(crate) fn start(&self, arguments: &[&str]) -> Process {
         let mut command = self.command(arguments);
         Process(
             command
@@ -66,7 +66,7 @@ impl Site {
     }
 
     /// How many results there are, those not finished left out.
-    fn results(&self) -> usize {
+    pub(crate) fn results(&self) -> usize {
         let mut files = files_below(&self.path("results"));
         files.retain(|file| !file.to_string_lossy().starts_with('.'));
         files.len()
@@ -112,11 +112,11 @@ fn start_stack(folder: &Path, port: u16) -> (Process, BTreeMap<String, String>) 
 }
 
 /// A process, killed when dropped.
-struct Process(Child);
+pub(crate) struct Process(pub(crate) Child);
 
 impl Process {
     /// Stops it as a service manager does; gives the exit code.
-    fn terminate(mut self) -> Option<i32> {
+    pub(crate) fn terminate(mut self) -> Option<i32> {
         kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
         self.0.wait().unwrap().code()
     }
@@ -155,7 +155,7 @@ impl Drop for Process {
     }
 }
 
-const CLIENT: &[&str] = &[
+pub(crate) const CLIENT: &[&str] = &[
     "run",
     "client",
     "--profile",
@@ -166,7 +166,7 @@ const CLIENT: &[&str] = &[
     "upload.source.directory.settle=100ms",
 ];
 const WATCHER: &[&str] = &["run", "watcher", "--profile", "local", "--state", "watcher"];
-const FETCHER: &[&str] = &[
+pub(crate) const FETCHER: &[&str] = &[
     "run",
     "fetcher",
     "--profile",

@@ -27,6 +27,13 @@ pub(crate) fn reply(status: u16, content_type: &str, body: impl Into<Bytes>) -> 
 
 /// Serves HTTP on a free port of this machine until the test ends, each whole body answered by `answer`.
 pub(crate) async fn serve(answer: impl Fn(Bytes) -> Reply + Clone + Send + 'static) -> String {
+    serve_requests(move |_, body| answer(body)).await
+}
+
+/// The same, where method and path matter: `PUT /path`.
+pub(crate) async fn serve_requests(
+    answer: impl Fn(String, Bytes) -> Reply + Clone + Send + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -35,9 +42,10 @@ pub(crate) async fn serve(answer: impl Fn(Bytes) -> Reply + Clone + Send + 'stat
             let service = service_fn(move |request: Request<Incoming>| {
                 let answer = answer.clone();
                 async move {
+                    let asked = format!("{} {}", request.method(), request.uri().path());
                     let body = request.into_body().collect().await;
                     let reply = match body {
-                        Ok(body) => answer(body.to_bytes()),
+                        Ok(body) => answer(asked, body.to_bytes()),
                         Err(_) => reply(400, "text/plain", "the body broke off"),
                     };
                     Ok::<_, Infallible>(reply)

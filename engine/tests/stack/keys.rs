@@ -143,7 +143,7 @@ async fn raw_requests_get_a_refusal() {
         .filter(|name| !name.starts_with("dynamodb.sqlite"))
         .collect();
     found.sort_unstable();
-    assert_eq!(found, ["credentials.json", "lock", "s3"]);
+    assert_eq!(found, ["credentials.json", "lock", "ports", "s3"]);
 }
 
 async fn send(address: &str, line: &str) -> String {

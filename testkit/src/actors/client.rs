@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) shards: u32,
     pub(crate) chunk_size: u64,
     pub(crate) version: String,
+    /// How urgent its jobs are.
+    pub(crate) priority: u8,
     pub(crate) upload: UploadPolicy,
     pub(crate) rescan: Duration,
     pub(crate) collect_interval: Duration,

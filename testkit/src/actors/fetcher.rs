@@ -95,8 +95,8 @@ impl Fetcher {
     fn perform(&mut self, clock: &mut Clock, out: &mut Outbox, decision: Decision<Action>) {
         let Decision { action, reason } = decision;
         match action {
-            Action::Look { limit } => {
-                let mut look = Look::new(limit, self.settings.shards, clock);
+            Action::Look { limit, priority_max } => {
+                let mut look = Look::new(limit, priority_max, self.settings.shards, clock);
                 let task = self.tasks + 1;
                 match look.go(&self.settings, clock, out, task, None) {
                     Some(event) => self.events.push_back(event),
@@ -140,6 +140,8 @@ impl Fetcher {
                     self.ended(out, key, Ending::Stopped);
                 }
             }
+            // The simulated fetchers run in no task of ECS.
+            Action::Protect(_) => self.events.push_back(Event::Protected(true)),
             Action::Report(report) => {
                 let task = self.begin(Work::Report { written: false });
                 out.ask(task, Request::Report(Box::new(report)));

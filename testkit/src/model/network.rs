@@ -24,6 +24,8 @@ pub(crate) enum Request {
     /// A page of a lane.
     Due {
         lane: Lane,
+        /// Up to this priority.
+        below: u8,
         until: Timestamp,
         limit: usize,
         from: Option<Cursor>,

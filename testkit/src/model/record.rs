@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::claim::Malformed;
-use roundtrip_core::job::{Attempt, Job, Lane, Status};
+use roundtrip_core::job::{Attempt, Job, Lane, LaneKind, PRIORITY_MAX, Status};
 use roundtrip_core::lifecycle::{Change, RecordKey, Term, Value, attribute as a};
 use roundtrip_core::names::{ClientId, FileId, JobKey};
 
 use super::names;
+
+/// Where the index keeps a record: the lane, the rank of its priority (the highest is 0, none the last), the moment.
+pub(crate) type Place = (Lane, u8, Timestamp);
 
 /// Attributes by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,30 +27,44 @@ impl Record {
     }
 
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        match self.0.get(name) {
-            Some(Value::Text(text)) => Some(text),
-            None | Some(Value::Number(_) | Value::Time(_) | Value::Expiry(_) | Value::History(_)) => None,
-        }
+        let Some(Value::Text(text)) = self.0.get(name) else {
+            return None;
+        };
+        Some(text)
     }
 
     pub(crate) fn time(&self, name: &str) -> Option<Timestamp> {
         match self.0.get(name) {
-            Some(Value::Time(moment) | Value::Expiry(moment)) => Some(*moment),
+            Some(Value::Time(moment) | Value::Expiry(moment) | Value::Turn { due: moment, .. }) => {
+                Some(*moment)
+            }
             None | Some(Value::Text(_) | Value::Number(_) | Value::History(_)) => None,
         }
     }
 
     pub(crate) fn number(&self, name: &str) -> u64 {
-        match self.0.get(name) {
-            Some(Value::Number(number)) => *number,
-            None | Some(Value::Text(_) | Value::Time(_) | Value::Expiry(_) | Value::History(_)) => 0,
-        }
+        let Some(Value::Number(number)) = self.0.get(name) else {
+            return 0;
+        };
+        *number
     }
 
     fn history(&self) -> &[Attempt] {
-        match self.0.get(a::HISTORY) {
-            Some(Value::History(history)) => history,
-            None | Some(Value::Text(_) | Value::Number(_) | Value::Time(_) | Value::Expiry(_)) => &[],
+        let Some(Value::History(history)) = self.0.get(a::HISTORY) else {
+            return &[];
+        };
+        history
+    }
+
+    /// How urgent it is: where it waits its place says so, elsewhere what its client stated.
+    fn priority(&self) -> u8 {
+        let waits = self.lane().is_some_and(|lane| lane.kind == LaneKind::Ready);
+        match self.0.get(a::DUE) {
+            Some(Value::Turn { priority, .. }) if waits => *priority,
+            Some(_) if waits => 0,
+            Some(_) | None => u8::try_from(self.number(a::PRIORITY))
+                .unwrap_or(0)
+                .min(PRIORITY_MAX),
         }
     }
 
@@ -68,8 +85,12 @@ impl Record {
     }
 
     /// Where the index keeps it.
-    pub(crate) fn place(&self) -> Option<(Lane, Timestamp)> {
-        self.lane().zip(self.due())
+    pub(crate) fn place(&self) -> Option<Place> {
+        let rank = match self.0.get(a::DUE) {
+            Some(Value::Turn { priority, .. }) => PRIORITY_MAX.saturating_sub(*priority),
+            Some(_) | None => PRIORITY_MAX,
+        };
+        Some((self.lane()?, rank, self.due()?))
     }
 
     /// Bytes, names included, as DynamoDB counts them, near enough.
@@ -79,6 +100,7 @@ impl Record {
             Value::Text(text) => text.len(),
             Value::Number(_) | Value::Expiry(_) => 8,
             Value::Time(_) => 24,
+            Value::Turn { .. } => 27,
             Value::History(history) => history.iter().map(attempt).sum(),
         };
         self.0.iter().map(|(name, held)| name.len() + value(held)).sum()
@@ -157,6 +179,7 @@ impl Record {
             outline_signature: text(a::OUTLINE_SIGNATURE),
             lane: self.lane(),
             due: self.due(),
+            priority: self.priority(),
             retries: count(a::RETRIES),
             failures: count(a::FAILURES),
             history: self.history().to_vec(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::fleet;
-use roundtrip_core::job::{Lane, LaneKind, Status};
+use roundtrip_core::job::{Lane, LaneKind, PRIORITY_MAX, Status};
 use roundtrip_core::lifecycle::{Change, RecordKey, Write};
 use roundtrip_core::queue::{Counts, LaneCount};
 
@@ -102,10 +102,11 @@ impl Services {
             Request::Apply(change) => self.apply(now, lag, change),
             Request::Due {
                 lane,
+                below,
                 until,
                 limit,
                 from,
-            } => read_only(match self.table.due(now, lane, until, limit, from) {
+            } => read_only(match self.table.due(now, lane, below, until, limit, from) {
                 Some((page, next)) => Reply::Page(page, next),
                 None => Reply::Throttled,
             }),
@@ -231,9 +232,14 @@ impl Services {
         let mut lane = |kind: LaneKind| {
             let mut count = LaneCount::default();
             for shard in 0..self.shards {
-                let all = self
-                    .table
-                    .due(now, Lane { kind, shard }, Timestamp(i64::MAX), usize::MAX, None);
+                let all = self.table.due(
+                    now,
+                    Lane { kind, shard },
+                    PRIORITY_MAX,
+                    Timestamp(i64::MAX),
+                    usize::MAX,
+                    None,
+                );
                 let (records, _) = all.unwrap_or_default();
                 count.jobs += records.len() as u64;
                 let first = records

@@ -5,18 +5,18 @@ use std::ops::Bound;
 use std::rc::Rc;
 
 use roundtrip_core::at::Timestamp;
-use roundtrip_core::job::{Lane, Status};
+use roundtrip_core::job::{Lane, PRIORITY_MAX, Status};
 use roundtrip_core::lifecycle::{Change, RecordKey, Value, attribute as a};
 
 use super::load::{Load, Partition, write_units};
 use super::names;
-use super::record::Record;
+use super::record::{Place, Record};
 
 /// A key that is shared, since every place that holds a record holds it.
 pub(crate) type Key = Rc<RecordKey>;
 
 /// Where the next page of a query begins: after this entry.
-pub(crate) type Cursor = (Timestamp, Key);
+pub(crate) type Cursor = (u8, Timestamp, Key);
 
 /// What came of a write.
 #[derive(Clone, Debug)]
@@ -41,8 +41,8 @@ pub(crate) struct Throttled;
 struct Late {
     when: i64,
     key: Key,
-    was: Option<(Lane, Timestamp)>,
-    is: Option<(Lane, Timestamp)>,
+    was: Option<Place>,
+    is: Option<Place>,
     record: Rc<Record>,
 }
 
@@ -53,7 +53,7 @@ pub(crate) type Page<C> = (Vec<Rc<Record>>, Option<C>);
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     records: BTreeMap<Key, Rc<Record>>,
-    lanes: BTreeMap<(Lane, Timestamp, Key), Rc<Record>>,
+    lanes: BTreeMap<(Lane, u8, Timestamp, Key), Rc<Record>>,
     late: VecDeque<Late>,
     pub(crate) load: Load,
 }
@@ -91,26 +91,13 @@ impl Table {
     }
 
     /// Uses the units an index write costs: one entry taken out, one put in, or one updated in place.
-    fn load_index(
-        &mut self,
-        now: i64,
-        units: u32,
-        was: Option<(Lane, Timestamp)>,
-        is: Option<(Lane, Timestamp)>,
-    ) -> bool {
+    fn load_index(&mut self, now: i64, units: u32, was: Option<Place>, is: Option<Place>) -> bool {
         let moved = was != is;
-        let out = was.is_none_or(|(lane, _)| !moved || self.load.write(now, Partition::Index(lane), units));
-        out && is.is_none_or(|(lane, _)| self.load.write(now, Partition::Index(lane), units))
+        let out = was.is_none_or(|(lane, ..)| !moved || self.load.write(now, Partition::Index(lane), units));
+        out && is.is_none_or(|(lane, ..)| self.load.write(now, Partition::Index(lane), units))
     }
 
-    fn follow(
-        &mut self,
-        when: i64,
-        key: Key,
-        was: Option<(Lane, Timestamp)>,
-        is: Option<(Lane, Timestamp)>,
-        record: &Rc<Record>,
-    ) {
+    fn follow(&mut self, when: i64, key: Key, was: Option<Place>, is: Option<Place>, record: &Rc<Record>) {
         if was.is_none() && is.is_none() {
             return;
         }
@@ -135,20 +122,22 @@ impl Table {
             else {
                 return;
             };
-            if let Some((lane, due)) = was {
-                self.lanes.remove(&(lane, due, Rc::clone(&key)));
+            if let Some((lane, rank, due)) = was {
+                self.lanes.remove(&(lane, rank, due, Rc::clone(&key)));
             }
-            if let Some((lane, due)) = is {
-                self.lanes.insert((lane, due, key), record);
+            if let Some((lane, rank, due)) = is {
+                self.lanes.insert((lane, rank, due, key), record);
             }
         }
     }
 
-    /// Entries of a lane that were due before or at `until`, the longest due first; none where throttled.
+    /// Entries of a lane up to this priority: the most urgent first, whenever they are due, then those without a
+    /// priority that were due before or at `until`, the longest due first; none where throttled.
     pub(crate) fn due(
         &mut self,
         now: i64,
         lane: Lane,
+        below: u8,
         until: Timestamp,
         limit: usize,
         from: Option<Cursor>,
@@ -156,6 +145,7 @@ impl Table {
         self.settle(now);
         let least = (
             lane,
+            PRIORITY_MAX.saturating_sub(below),
             Timestamp(i64::MIN),
             Rc::new(RecordKey {
                 client: String::new(),
@@ -163,18 +153,18 @@ impl Table {
             }),
         );
         let begin = match from {
-            Some((due, key)) => Bound::Excluded((lane, due, key)),
+            Some((rank, due, key)) => Bound::Excluded((lane, rank, due, key)),
             None => Bound::Included(least),
         };
         let mut entries = self
             .lanes
             .range((begin, Bound::Unbounded))
-            .take_while(|((of, due, _), _)| *of == lane && *due <= until);
+            .take_while(|((of, rank, due, _), _)| *of == lane && (*rank < PRIORITY_MAX || *due <= until));
         let (mut page, mut size, mut end) = (Vec::new(), 0, None);
-        for ((_, due, key), record) in entries.by_ref().take(limit) {
+        for ((_, rank, due, key), record) in entries.by_ref().take(limit) {
             size += record.bytes();
             page.push(Rc::clone(record));
-            end = Some((*due, Rc::clone(key)));
+            end = Some((*rank, *due, Rc::clone(key)));
         }
         let next = if page.len() == limit { end } else { None };
         let fits = self.load.read(now, Partition::Index(lane), size, false);
@@ -189,7 +179,7 @@ impl Table {
         belongs: Status,
         old: Option<Timestamp>,
     ) -> Option<Vec<Rc<Record>>> {
-        let (page, _) = self.due(now, lane, Timestamp(i64::MAX), usize::MAX, None)?;
+        let (page, _) = self.due(now, lane, PRIORITY_MAX, Timestamp(i64::MAX), usize::MAX, None)?;
         let is_old = |record: &Record| {
             let created = record.text(a::CREATED).and_then(names::moment);
             old.zip(created).is_some_and(|(old, created)| created <= old)

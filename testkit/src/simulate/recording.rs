@@ -1,6 +1,6 @@
 //! A history as a recording: what the table's stream told, in the words of the stream, for a replay.
 
-use roundtrip_core::job::Attempt;
+use roundtrip_core::job::{Attempt, PRIORITY_MAX};
 use roundtrip_core::lifecycle::Value;
 use serde_json::{Map, json};
 
@@ -64,6 +64,10 @@ fn value(value: &Value) -> serde_json::Value {
         Value::Text(text) => json!({"S": text}),
         Value::Number(number) => json!({"N": number.to_string()}),
         Value::Time(moment) => json!({"S": names::iso(*moment)}),
+        Value::Turn { priority, due } => {
+            let rank = PRIORITY_MAX.saturating_sub(*priority);
+            json!({"S": format!("!{rank}#{}", names::iso(*due))})
+        }
         Value::Expiry(moment) => json!({"N": moment.0.div_euclid(1_000).to_string()}),
         Value::History(attempts) => json!({"L": attempts.iter().map(attempt).collect::<Vec<_>>()}),
     }

@@ -99,9 +99,12 @@ impl Policies {
                 start: Start::Announced,
                 feed: Feed::Streaming { wait: seconds(10) },
                 in_flight_max: 2,
+                downloads_max: 2,
+                analyses_max: 1,
                 lease: seconds(300),
                 heartbeat: seconds(60),
                 stall: seconds(120),
+                drain: seconds(25),
                 upload_max,
             },
             work: retry(3, seconds(5), seconds(300)),
@@ -165,6 +168,7 @@ impl Policies {
         brisk.claim.lease = seconds(30);
         brisk.claim.heartbeat = seconds(8);
         brisk.claim.stall = seconds(20);
+        brisk.claim.drain = seconds(10);
         brisk.claim.upload_max = upload_max;
         brisk.work.interval_max = seconds(20);
         brisk.fleet.report = seconds(15);

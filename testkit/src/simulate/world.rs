@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use roundtrip_core::at::Timestamp;
-use roundtrip_core::lifecycle::{RecordKey, Write};
+use roundtrip_core::lifecycle::RecordKey;
 
 use super::faults::Striking;
 use super::recording;
@@ -358,9 +358,7 @@ impl World<'_> {
                 before,
                 after,
             } => {
-                if let Some(bulk) = &mut self.bulk {
-                    bulk.claims_won += u64::from(change.write == Write::Claim);
-                }
+                self.made_bulk(change);
                 self.say(|| format!("{} made {what} of {}", short(writer.name), change.key.file));
                 self.judge
                     .wrote(self.now, writer, change, before.as_deref(), after);

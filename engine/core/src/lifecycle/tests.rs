@@ -16,6 +16,7 @@ fn value(value: &Value) -> String {
         Value::Text(text) => text.clone(),
         Value::Number(number) => number.to_string(),
         Value::Time(at) => seconds(at),
+        Value::Turn { priority, due } => format!("{} with priority {priority}", seconds(due)),
         Value::Expiry(at) => format!("TTL {}", seconds(at)),
         Value::History(attempts) => {
             let attempts = attempts.iter().map(
@@ -269,7 +270,9 @@ fn a_history_keeps_the_latest_attempts_and_the_start_of_each_reason() {
     let history = |change: &Change| {
         let found = change.set.iter().find_map(|(_, value)| match value {
             Value::History(attempts) => Some(attempts.clone()),
-            Value::Text(_) | Value::Number(_) | Value::Time(_) | Value::Expiry(_) => None,
+            Value::Text(_) | Value::Number(_) | Value::Time(_) | Value::Turn { .. } | Value::Expiry(_) => {
+                None
+            }
         });
         found.unwrap()
     };
@@ -291,4 +294,56 @@ fn a_history_keeps_the_latest_attempts_and_the_start_of_each_reason() {
     let failed = fail(&held, PROCESSOR, NOW, 1, &long);
     let error = failed.set.iter().find(|(name, _)| *name == attribute::ERROR);
     assert_eq!(error.unwrap().1, Value::Text("ü".repeat(TEXT_BYTES_MAX / 2)));
+}
+
+/// A priority decides only where a job waits to be taken, and comes back with it.
+#[test]
+fn a_priority_is_a_place_in_the_ready_lane_alone() {
+    let urgent = |job: Job| Job { priority: 7, ..job };
+    let due = |change: &Change| {
+        let due = change.set.iter().find(|(name, _)| *name == attribute::DUE);
+        due.unwrap().1.clone()
+    };
+    let turn = |due| Value::Turn { priority: 7, due };
+    let created = create(&urgent(job(1)));
+    assert!(created.set.contains(&(attribute::PRIORITY, Value::Number(7))));
+    assert_eq!(due(&created), turn(START));
+    assert_eq!(
+        due(&claim(&urgent(job(1)), PROCESSOR, NOW, LEASE)),
+        Value::Time(NOW + LEASE)
+    );
+    let held = urgent(claimed(1, PROCESSOR, LEASE));
+    assert_eq!(due(&release(&held, PROCESSOR, NOW, DUE, 0, "why")), turn(DUE));
+    assert_eq!(due(&requeue(&held, NOW, DUE, "why")), turn(DUE));
+    assert_eq!(
+        due(&complete(&held, PROCESSOR, NOW, "04", None)),
+        Value::Time(NOW)
+    );
+    let foreign = Job {
+        lane: None,
+        due: None,
+        ..urgent(job(1))
+    };
+    assert_eq!(due(&admit(&foreign, NOW, 3)), turn(NOW));
+    // What the watcher saw is spelled as it stands in the record.
+    let moved = urgent(Job {
+        status: Status::Processing,
+        ..job(1)
+    });
+    let adopted = adopt(
+        &moved,
+        Lane {
+            kind: LaneKind::Leased,
+            shard: 3,
+        },
+        DUE,
+    );
+    assert!(adopted.only_if.contains(&Term::Is(attribute::DUE, turn(START))));
+    assert_eq!(
+        create(&job(1))
+            .set
+            .iter()
+            .find(|(name, _)| *name == attribute::PRIORITY),
+        None
+    );
 }

@@ -40,7 +40,7 @@ impl Worker {
             return;
         };
         held.won(job, at.now, self.policy.claim.heartbeat);
-        if self.draining {
+        if self.drain.is_told() {
             self.commit(at, key, Ending::Stopped);
             return;
         }
@@ -49,24 +49,15 @@ impl Worker {
         self.decide(fetch, Reason::rule("the claim was won"));
     }
 
-    pub(super) fn progressed(&mut self, at: At, key: JobKey, here: u64, size: Option<u64>) {
-        let Some(held) = self.held.get_mut(&key) else {
+    pub(super) fn progressed(&mut self, key: &JobKey, here: u64, size: Option<u64>) {
+        let Some(held) = self.held.get_mut(key) else {
             return;
         };
-        let Stage::Fetching { since } = held.stage else {
-            return;
-        };
-        if self.policy.claim.engages(here, size, at.now.since(since)) {
-            held.stage = Stage::Engaged;
-            self.decide(
-                Action::Engage(key),
-                Reason::key("the rest is expected in time", "claim.feed"),
-            );
-        }
+        held.progress = Some((here, size));
     }
 
-    pub(super) fn arrived(&mut self, at: At, key: JobKey) {
-        let Some(held) = self.held.get_mut(&key) else {
+    pub(super) fn arrived(&mut self, at: At, key: &JobKey) {
+        let Some(held) = self.held.get_mut(key) else {
             return;
         };
         if !held.is_at_work() {
@@ -74,18 +65,11 @@ impl Worker {
         }
         let change = lifecycle::downloaded(&held.job, &self.policy.processor, at.now);
         held.job.downloaded = Some(at.now);
-        let engage = matches!(held.stage, Stage::Fetching { .. });
-        held.stage = Stage::Engaged;
+        held.arrived = Some(at.now);
         self.decide(
             Action::Write(change),
             Reason::rule("every chunk and the whole file are proven"),
         );
-        if engage {
-            self.decide(
-                Action::Engage(key),
-                Reason::key("the whole file is here", "claim.feed"),
-            );
-        }
     }
 
     pub(super) fn ended(&mut self, at: At, key: &JobKey, ending: Ending) {
@@ -121,7 +105,7 @@ impl Worker {
         let Some(held) = self.held.get_mut(key) else {
             return;
         };
-        let (change, reason) = held.verdict(&self.policy, self.member.as_ref(), at, ending);
+        let (change, reason) = held.verdict(&self.policy, self.member.as_ref(), self.drain, at, ending);
         held.stage = Stage::Committing {
             change: change.clone(),
             attempts: 1,

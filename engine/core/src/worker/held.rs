@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::WorkerPolicy;
+use super::drain::Drain;
 use crate::at::{At, Timestamp};
 use crate::fleet::Member;
 use crate::job::Job;
@@ -50,7 +51,7 @@ pub enum Ending {
 pub(super) enum Stage {
     /// The claim was sent.
     Claiming,
-    /// Chunks are fetched.
+    /// Chunks are fetched, or the whole file waits for the processor.
     Fetching { since: Timestamp },
     /// The processor has the file, or what there is of it.
     Engaged,
@@ -64,6 +65,15 @@ pub(super) enum Stage {
     Dropped,
 }
 
+/// Whether the processor has the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handed {
+    No,
+    /// It could have it, but has others.
+    Waits,
+    Over,
+}
+
 /// One claim.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -75,6 +85,13 @@ pub(super) struct Held {
     pub(super) next_beat: Timestamp,
     /// When the heartbeat under way was sent.
     pub(super) beating: Option<Timestamp>,
+    /// Bytes here, and in all where known.
+    pub(super) progress: Option<(u64, Option<u64>)>,
+    /// When the whole file was here.
+    pub(super) arrived: Option<Timestamp>,
+    pub(super) handed: Handed,
+    /// Whether the engine was told to stop work on it although the claim is ours.
+    pub(super) stopped: bool,
 }
 
 impl Held {
@@ -86,6 +103,10 @@ impl Held {
             lease_ends,
             next_beat: now,
             beating: None,
+            progress: None,
+            arrived: None,
+            handed: Handed::No,
+            stopped: false,
         }
     }
 
@@ -114,6 +135,21 @@ impl Held {
         }
     }
 
+    /// Whether it takes up one of the downloads: it is being claimed, or its file is still on its way.
+    pub(super) fn is_downloading(&self) -> bool {
+        match self.stage {
+            Stage::Claiming => true,
+            Stage::Fetching { .. } | Stage::Engaged | Stage::Committing { .. } | Stage::Dropped => {
+                self.working && self.arrived.is_none()
+            }
+        }
+    }
+
+    /// Whether it takes up one of the analyses, until the engine has stopped work on it.
+    pub(super) fn is_analysed(&self) -> bool {
+        self.handed == Handed::Over && self.working
+    }
+
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
         let beat = if self.beating.is_some() {
             None
@@ -133,6 +169,7 @@ impl Held {
         &self,
         policy: &WorkerPolicy,
         member: Option<&Member>,
+        drain: Drain,
         at: At,
         ending: Ending,
     ) -> (Change, Reason) {
@@ -223,7 +260,7 @@ impl Held {
             }
             Ending::Stopped => (
                 release(now, job.failures, "the fetcher was stopped"),
-                Reason::rule("told to stop"),
+                drain.reason(),
             ),
         }
     }

@@ -1,8 +1,11 @@
+mod drain;
 mod endings;
 mod fleet;
 mod leases;
 mod looks;
+mod priorities;
 mod sequences;
+mod slots;
 
 use std::time::Duration;
 
@@ -24,10 +27,13 @@ fn policy() -> WorkerPolicy {
             start: Start::Announced,
             feed: Feed::Streaming { wait: seconds(10) },
             in_flight_max: 2,
+            downloads_max: 2,
+            analyses_max: 2,
             lease: LEASE,
             heartbeat: HEARTBEAT,
             stall: seconds(120),
             upload_max: seconds(86_400),
+            drain: seconds(25),
         },
         retry: retry(3),
     }
@@ -107,7 +113,12 @@ fn short(worker: &mut Worker) -> Vec<String> {
             .to_owned()
     };
     let short = |action: Action| match action {
-        Action::Look { limit } => format!("look for {limit}"),
+        Action::Look { limit, priority_max } if priority_max < PRIORITY_MAX => {
+            format!("look for {limit}, up to priority {priority_max} first")
+        }
+        Action::Look { limit, .. } => format!("look for {limit}"),
+        Action::Protect(Protect::For { minutes }) => format!("protect for {minutes} min"),
+        Action::Protect(Protect::Off) => "protect no more".to_owned(),
         Action::Write(change) => format!("{} {}", change.write.as_str(), number(&change.key.file)),
         Action::Fetch(job) => format!("fetch {}", number(job.key.file.as_str())),
         Action::Engage(key) => format!("engage {}", number(key.file.as_str())),
@@ -132,7 +143,8 @@ fn sets(worker: &mut Worker, write: Write, name: &str) -> Option<Value> {
         | Action::Fetch(_)
         | Action::Engage(_)
         | Action::Stop(_)
-        | Action::Report(_) => None,
+        | Action::Report(_)
+        | Action::Protect(_) => None,
     })?;
     change
         .set

@@ -101,6 +101,7 @@ struct Entry<'a> {
     status: Status,
     lane: Option<String>,
     due: Option<String>,
+    priority: u8,
     created: &'a str,
     version: &'a str,
     chunks: u64,
@@ -159,6 +160,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<Exit> {
     found.jobs.sort_by_cached_key(|job| {
         (
             job.lane.map_or(u8::MAX, |lane| rank(lane.kind)),
+            std::cmp::Reverse(waiting_priority(job)),
             job.due,
             job.key.clone(),
         )
@@ -178,6 +180,14 @@ pub(super) async fn run(arguments: Arguments) -> Result<Exit> {
     Ok(printed)
 }
 
+/// The priority of a job that waits to be taken: in no other lane does it decide what comes first.
+fn waiting_priority(job: &Job) -> u8 {
+    match job.lane.map(|lane| lane.kind) {
+        Some(LaneKind::Ready) => job.priority,
+        Some(LaneKind::Leased | LaneKind::Done) | None => 0,
+    }
+}
+
 const fn rank(kind: LaneKind) -> u8 {
     match kind {
         LaneKind::Ready => 0,
@@ -188,7 +198,7 @@ const fn rank(kind: LaneKind) -> u8 {
 
 fn table(jobs: &[Job], now: Timestamp) -> String {
     let heading = [
-        "FILE", "CLIENT", "STATUS", "LANE", "AGE", "DUE", "FAILED", "LOST", "NOTE",
+        "FILE", "CLIENT", "STATUS", "LANE", "PRIORITY", "AGE", "DUE", "FAILED", "LOST", "NOTE",
     ];
     let mut rows = vec![heading.map(str::to_owned)];
     for job in jobs {
@@ -198,6 +208,7 @@ fn table(jobs: &[Job], now: Timestamp) -> String {
             job.key.client.short().to_owned(),
             job.status.as_str().to_owned(),
             job.lane.map_or_else(dash, |lane| lane.to_string()),
+            job.priority.to_string(),
             job.created_at
                 .map_or_else(dash, |created| span(now.since(created))),
             job.due.map_or_else(dash, |due| distance(due, now)),
@@ -230,6 +241,7 @@ fn json(found: &Catch) -> Result<String> {
             error,
             lane,
             due,
+            priority,
             retries,
             failures,
             ..
@@ -240,6 +252,7 @@ fn json(found: &Catch) -> Result<String> {
             status: *status,
             lane: lane.map(|lane| lane.to_string()),
             due: due.map(iso),
+            priority: *priority,
             created,
             version,
             chunks: *chunks,

@@ -26,6 +26,8 @@ struct Account<'a> {
     status: &'static str,
     lane: Option<String>,
     due: Option<String>,
+    /// How urgent its client says it is, 0 to 9.
+    priority: u8,
     created: &'a str,
     version: &'a str,
     bucket: &'a str,
@@ -69,6 +71,7 @@ pub(super) async fn run(desk: &Desk, wanted: &Wanted, format: Format) -> Result<
         status: job.status.as_str(),
         lane: job.lane.map(|lane| lane.to_string()),
         due: job.due.map(iso),
+        priority: job.priority,
         created: &job.created,
         version: &job.version,
         bucket: &job.bucket,
@@ -141,6 +144,9 @@ fn page(account: &Account<'_>, story: &[Line], now: Timestamp) -> String {
             lane.map_or_else(|| "in no lane".to_owned(), |lane| format!("lane {lane}"))
         ),
     );
+    if account.priority > 0 {
+        fact("priority", format!("{} (its client says)", account.priority));
+    }
     fact("created", account.created.to_owned());
     fact("version", account.version.to_owned());
     let chunks = if account.chunks == 1 {

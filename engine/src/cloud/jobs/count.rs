@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use roundtrip_core::at::Timestamp;
-use roundtrip_core::job::Lane;
+use roundtrip_core::job::{Lane, PRIORITY_MAX};
 use roundtrip_core::lifecycle::attribute as a;
 
 use super::{Jobs, LANES_INDEX};
@@ -38,14 +38,36 @@ impl Jobs {
         counted(query, pages_max).await
     }
 
-    /// When the job of one shard of a lane became due that is due longest; none where none is due.
+    /// When the job of one shard of a lane became due that is due longest; none where none is due. One request, and
+    /// one more for each priority that waits there.
     pub async fn oldest(&self, lane: Lane, now: Timestamp) -> Result<Option<Timestamp>, Fault> {
+        let (mut below, mut oldest) = (PRIORITY_MAX, None);
+        loop {
+            let Some((priority, due)) = self.first(lane, below, now).await? else {
+                return Ok(oldest);
+            };
+            oldest = oldest.into_iter().chain(due.filter(|due| *due <= now)).min();
+            match priority.min(below).checked_sub(1) {
+                Some(next) => below = next,
+                None => return Ok(oldest),
+            }
+        }
+    }
+
+    /// Priority and moment of the first job of one shard of a lane, of those up to a priority.
+    async fn first(
+        &self,
+        lane: Lane,
+        priority_max: u8,
+        now: Timestamp,
+    ) -> Result<Option<(u8, Option<Timestamp>)>, Fault> {
         let output = self
             .client
             .query()
             .table_name(&self.table)
             .index_name(LANES_INDEX)
-            .key_condition_expression("#lane = :lane AND #due <= :now")
+            .key_condition_expression("#lane = :lane AND #due BETWEEN :begin AND :now")
+            .expression_attribute_values(":begin", AttributeValue::S(item::turn_prefix(priority_max)))
             .projection_expression("#due")
             .expression_attribute_names("#lane", a::LANE)
             .expression_attribute_names("#due", a::DUE)
@@ -56,9 +78,7 @@ impl Jobs {
             .await
             .map_err(|error| Fault::of(&error))?;
         let due = output.items().first().and_then(|item| item.get(a::DUE));
-        Ok(due
-            .and_then(|due| due.as_s().ok())
-            .and_then(|due| item::moment(due)))
+        Ok(due.and_then(|due| due.as_s().ok()).map(|due| item::place(due)))
     }
 
     /// How many fetchers reported themselves within `window` before `now`, as far as `pages_max` pages tell.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use roundtrip_core::protection::MINUTES;
 use roundtrip_core::retry::{Jitter, Retry};
 
 use super::value::{At, TICK};
@@ -37,14 +38,32 @@ pub(super) fn claim(mut at: At<'_, '_>, raw: raw::Claim) -> ClaimSpec {
             .word("manifest", raw.manifest, &needs)
             .unwrap_or(ManifestNeed::Optional),
         in_flight_max: at.number("in-flight-max", raw.in_flight_max, 1..=1_024),
+        downloads_max: at.number("downloads-max", raw.downloads_max, 1..=1_024),
+        analyses_max: at.number("analyses-max", raw.analyses_max, 1..=1_024),
         lease: at.span("lease", raw.lease, TICK),
         heartbeat: at.span("heartbeat", raw.heartbeat, TICK),
         stall: at.span("stall", raw.stall, TICK),
         upload_max: at.span("upload-max", raw.upload_max, TICK),
+        drain: at.span("drain", raw.drain, Duration::ZERO),
+        protection: protection(&mut at, raw.protection),
         report: at.span("report", raw.report, TICK),
         failing_max: at.number("failing-max", raw.failing_max, 1..=1_000),
         failing_rest: at.span("failing-rest", raw.failing_rest, TICK),
     }
+}
+
+/// What ECS takes: 1 minute to 48 hours.
+fn protection(at: &mut At<'_, '_>, raw: Option<Span>) -> Duration {
+    let limits = MINUTES.start() * 60..=MINUTES.end() * 60;
+    let span = at.span("protection", raw, Duration::ZERO);
+    if raw.is_some() && !limits.contains(&span.as_secs()) {
+        at.value_wrong(
+            "protection",
+            &format!("{} is not from 1m to 48h", show_span(span)),
+            "Amazon ECS protects a task for 1 minute to 48 hours at a time; it is renewed after half of it",
+        );
+    }
+    span
 }
 
 /// All versions where it is `*`: that takes pre-releases too, which a comparison would not.

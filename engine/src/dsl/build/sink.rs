@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use roundtrip_core::job::PRIORITY_MAX;
+
 use super::source;
 use super::value::{At, TICK};
 use crate::dsl::raw;
@@ -27,6 +29,8 @@ pub(super) fn jobs(mut at: At<'_, '_>, raw: raw::JobsSink) -> JobsSink {
             .unwrap_or(Announce::First),
         version,
         send_name: raw.send_name.unwrap_or_default(),
+        priority: u8::try_from(at.number32("priority", raw.priority, 0..=PRIORITY_MAX.into()))
+            .unwrap_or(PRIORITY_MAX),
     }
 }
 

@@ -40,6 +40,8 @@ pub(in crate::run) struct Cargo {
     pub(in crate::run) version: String,
     /// Whether the file's name travels.
     pub(in crate::run) send_name: bool,
+    /// How urgent its jobs are.
+    pub(in crate::run) priority: u8,
 }
 
 /// A file being shipped.
@@ -179,6 +181,8 @@ async fn create(shared: &Shared, shipment: &mut Shipment) -> Result<(), Fault> {
         ..
     } = shipment;
     let (bucket, chunks) = (shared.parts.objects.bucket(), outline.cut().chunks());
+    let ahead = shared.ledger.ahead(key, shard::MANY).await;
+    let ahead = ahead.map_err(|error| remembered(&error))?;
     let signed = Signed {
         version: &shared.cargo.version,
         created,
@@ -208,13 +212,14 @@ async fn create(shared: &Shared, shipment: &mut Shipment) -> Result<(), Fault> {
         outline: Some(outline_text),
         lane: Some(Lane {
             kind: LaneKind::Ready,
-            shard: shard::of(key, shared.parts.shards),
+            shard: shard::of(key, shared.parts.shards, ahead),
         }),
         due: Some(now()),
         retries: 0,
         failures: 0,
         history: Vec::new(),
         cleaned: None,
+        priority: shared.cargo.priority,
     };
     match shared
         .parts

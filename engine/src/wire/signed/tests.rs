@@ -76,6 +76,7 @@ fn job(key: &ClientKey) -> Job {
         failures: 0,
         history: Vec::new(),
         cleaned: None,
+        priority: 0,
     };
     job.signature = key.sign(&job.signed_text());
     job

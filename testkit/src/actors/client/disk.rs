@@ -130,6 +130,12 @@ impl Disk {
         self.ledger.len() < rows
     }
 
+    /// How many jobs that were announced before this one still await their outcome.
+    pub(crate) fn ahead(&self, file: &FileId) -> u64 {
+        let before = self.ledger.values().take_while(|row| row.file != *file);
+        before.filter(|row| row.shipping != Shipping::Finished).count() as u64
+    }
+
     /// A page of the jobs whose outcome is awaited.
     pub(crate) fn outstanding(&self, after: Option<&FileId>, limit: usize) -> Vec<JobKey> {
         let begin = match after {

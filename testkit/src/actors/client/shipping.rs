@@ -96,7 +96,7 @@ impl Shipping {
         match self.step.clone() {
             Step::Begin => self.begin(settings, disk, shipments, clock, out),
             Step::Create => match shipments.get(&self.path) {
-                Some(shipment) => self.create(settings, shipment, clock, out, task, &reply),
+                Some(shipment) => self.create(settings, disk, shipment, clock, out, task, &reply),
                 None => self.failed(Fault::Permanent("a step came before its beginning".to_owned())),
             },
             Step::Send => match shipments.get(&self.path) {
@@ -195,9 +195,14 @@ impl Shipping {
         self.done()
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one step touches disk, memory and network"
+    )]
     fn create(
         &mut self,
         settings: &Settings,
+        disk: &Disk,
         shipment: &Shipment,
         clock: &Clock,
         out: &mut Outbox,
@@ -205,7 +210,7 @@ impl Shipping {
         reply: &Reply,
     ) -> Option<Event> {
         if !std::mem::replace(&mut self.asked, true) {
-            let job = job(settings, shipment, clock);
+            let job = job(settings, shipment, disk.ahead(&shipment.key.file), clock);
             out.ask(task, Request::Apply(Box::new(lifecycle::create(&job))));
             return None;
         }
@@ -313,7 +318,7 @@ fn forget(disk: &mut Disk, out: &mut Outbox, key: &JobKey) {
 }
 
 /// The job as its client makes it.
-fn job(settings: &Settings, shipment: &Shipment, clock: &Clock) -> Job {
+fn job(settings: &Settings, shipment: &Shipment, ahead: u64, clock: &Clock) -> Job {
     let Shipment {
         key,
         created,
@@ -350,9 +355,10 @@ fn job(settings: &Settings, shipment: &Shipment, clock: &Clock) -> Job {
         outline: Some(outline_text),
         lane: Some(Lane {
             kind: LaneKind::Ready,
-            shard: shard::of(key, settings.shards),
+            shard: shard::of(key, settings.shards, ahead),
         }),
         due: Some(clock.now),
+        priority: settings.priority,
         retries: 0,
         failures: 0,
         history: Vec::new(),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use roundtrip_core::caretaker::{Event, Extent, Swept};
 use roundtrip_core::claim::{Malformed, Offer};
-use roundtrip_core::job::{Job, Lane, LaneKind, Status};
+use roundtrip_core::job::{Job, Lane, LaneKind, PRIORITY_MAX, Status};
 use roundtrip_core::lifecycle::{RecordKey, attribute as a};
 use roundtrip_core::names::JobKey;
 use roundtrip_core::sweep::{self, Standing};
@@ -166,6 +166,7 @@ impl Look {
         let due = |kind: LaneKind| {
             (self.step < shards).then(|| Request::Due {
                 lane: lane(kind, self.step),
+                below: PRIORITY_MAX,
                 until: clock.now,
                 limit: settings.batch_max,
                 from: None,

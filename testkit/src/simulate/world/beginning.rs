@@ -133,12 +133,17 @@ impl<'a> World<'a> {
 
     fn client(&self, number: usize) -> client::Settings {
         let policies = &self.scenario.policies;
+        // One client in three says that it is urgent.
+        let mut chance = self.own(5, number);
+        let priority = if chance.hits(0.33) { 1 + chance.below(9) } else { 0 };
+        let priority = u8::try_from(priority).unwrap_or(0);
         client::Settings {
             id: names::client(number),
             bucket: BUCKET.to_owned(),
             shards: policies.shards,
             chunk_size: policies.chunk_size,
             version: VERSION.to_owned(),
+            priority,
             upload: policies.upload.clone(),
             rescan: policies.rescan,
             collect_interval: policies.collect.0,

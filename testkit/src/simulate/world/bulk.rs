@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::job::{Job, Lane, LaneKind, Signed, Status};
-use roundtrip_core::lifecycle;
+use roundtrip_core::lifecycle::{self, Change, Write};
 use roundtrip_core::names::JobKey;
 use roundtrip_core::plan::{Codec, FORMAT, Outline};
 use roundtrip_core::shard;
@@ -23,14 +23,15 @@ const EVERY_MS: i64 = 100;
 /// What is counted while jobs come by the thousand.
 #[derive(Debug, Default)]
 pub(super) struct Bulk {
-    clients: usize,
+    /// Jobs that wait for their outcome, by client.
+    waiting: Vec<u64>,
     left: u64,
     per_second: f64,
     /// Jobs that were due and not made yet.
     owed: f64,
     pub(super) requests: BTreeMap<&'static str, u64>,
     pub(super) claims_tried: u64,
-    pub(super) claims_won: u64,
+    claims_won: u64,
 }
 
 /// Runs jobs by the thousand and says what they cost.
@@ -42,7 +43,7 @@ pub(in crate::simulate) fn measure(what: &Scale, prices: Prices, seed: u64) -> M
     world.services.forgets();
     world.events_max = u64::MAX;
     world.bulk = Some(Bulk {
-        clients: what.clients.max(1),
+        waiting: vec![0; what.clients.max(1)],
         left: what.jobs,
         per_second: what.jobs_per_second(),
         ..Bulk::default()
@@ -68,9 +69,10 @@ impl World<'_> {
         {
             bulk.owed -= 1.0;
             bulk.left -= 1;
-            let client = bulk.clients;
-            let client = self.chance.below(client);
-            self.bulk_job(client);
+            let client = self.chance.below(bulk.waiting.len());
+            let ahead = bulk.waiting[client];
+            bulk.waiting[client] += 1;
+            self.bulk_job(client, ahead);
         }
         if self.bulk.as_ref().is_some_and(|bulk| bulk.left > 0) {
             self.agenda.plan(self.now + EVERY_MS, Step::Bulk);
@@ -79,7 +81,7 @@ impl World<'_> {
         }
     }
 
-    fn bulk_job(&mut self, client: usize) {
+    fn bulk_job(&mut self, client: usize, ahead: u64) {
         let key = JobKey {
             client: names::client(client),
             file: names::file(self.chance.bits(), self.chance.bits()),
@@ -108,7 +110,7 @@ impl World<'_> {
         let outline = outline.text();
         let lane = Lane {
             kind: LaneKind::Ready,
-            shard: shard::of(&key, policies.shards),
+            shard: shard::of(&key, policies.shards, ahead),
         };
         let job = Job {
             key: key.clone(),
@@ -130,6 +132,7 @@ impl World<'_> {
             outline: Some(outline),
             lane: Some(lane),
             due: Some(now),
+            priority: 0,
             retries: 0,
             failures: 0,
             history: Vec::new(),
@@ -162,6 +165,19 @@ impl World<'_> {
                 sent: self.now,
             };
             self.judged(writer, "", &effect);
+        }
+    }
+
+    /// Counts what was made of a job.
+    pub(super) fn made_bulk(&mut self, change: &Change) {
+        let Some(bulk) = &mut self.bulk else { return };
+        bulk.claims_won += u64::from(change.write == Write::Claim);
+        if matches!(change.write, Write::Complete | Write::Fail) {
+            let digits = change.key.client.get(121..).unwrap_or_default();
+            let client = usize::from_str_radix(digits, 16).unwrap_or(0);
+            if let Some(waiting) = bulk.waiting.get_mut(client) {
+                *waiting = waiting.saturating_sub(1);
+            }
         }
     }
 

@@ -43,7 +43,8 @@ fn verdict(failures: u32, now: At, ending: Ending) -> String {
             | Action::Fetch(_)
             | Action::Engage(_)
             | Action::Stop(_)
-            | Action::Report(_) => None,
+            | Action::Report(_)
+            | Action::Protect(_) => None,
         });
     let (change, reason) = commit.unwrap();
     let names = [
@@ -58,7 +59,7 @@ fn verdict(failures: u32, now: At, ending: Ending) -> String {
             Value::Time(due) => format!("{name} in {} s", due.since(now.now).as_secs_f64()),
             Value::Text(text) => format!("{name} {text:?}"),
             Value::Number(number) => format!("{name} {number}"),
-            Value::Expiry(_) | Value::History(_) => String::new(),
+            Value::Turn { .. } | Value::Expiry(_) | Value::History(_) => String::new(),
         })
         .collect();
     let Reason { rule, key } = reason;
@@ -221,9 +222,12 @@ fn a_result_that_overtakes_the_download_tells_of_it() {
             let downloaded = (attribute::DOWNLOADED, Value::Time(at(500).now));
             change.write == Write::Complete && change.set.contains(&downloaded)
         }
-        Action::Look { .. } | Action::Fetch(_) | Action::Engage(_) | Action::Stop(_) | Action::Report(_) => {
-            false
-        }
+        Action::Look { .. }
+        | Action::Fetch(_)
+        | Action::Engage(_)
+        | Action::Stop(_)
+        | Action::Report(_)
+        | Action::Protect(_) => false,
     });
     assert!(told);
 }

@@ -83,9 +83,12 @@ fn a_report_tells_what_is_held_since_when() {
     worker.tick(at(30_000));
     let report = actions(&mut worker).into_iter().find_map(|action| match action {
         Action::Report(report) => Some(report),
-        Action::Look { .. } | Action::Write(_) | Action::Fetch(_) | Action::Engage(_) | Action::Stop(_) => {
-            None
-        }
+        Action::Look { .. }
+        | Action::Write(_)
+        | Action::Fetch(_)
+        | Action::Engage(_)
+        | Action::Stop(_)
+        | Action::Protect(_) => None,
     });
     let report = report.unwrap();
     assert_eq!(

@@ -135,11 +135,11 @@ fn a_claim_that_was_answered_after_its_lease_is_stopped_at_once() {
 }
 
 #[test]
-fn a_drain_releases_what_is_held_and_takes_nothing_new() {
+fn a_stop_releases_what_is_held_and_takes_nothing_new() {
     let mut worker = holding(policy(), &[1]);
     worker.tick(at(2_000));
     assert_eq!(short(&mut worker), ["look for 1"]);
-    worker.drain(at(3_000));
+    worker.stop(at(3_000));
     assert_eq!(short(&mut worker), ["stop 1"]);
     let event = Event::Found {
         offers: vec![forged(2), offer(job(4))],

@@ -30,6 +30,13 @@ fn events() -> Vec<Event> {
         found([]),
         found([job(1), job(2), job(3)]),
         found([job(1)]),
+        found([
+            Job {
+                priority: 9,
+                ..job(3)
+            },
+            job(1),
+        ]),
         offers([forged(4), offer(job(2))]),
         Event::Found {
             offers: Vec::new(),
@@ -56,6 +63,7 @@ fn events() -> Vec<Event> {
         events.push(Event::Arrived(key(file)));
         events.extend(endings().map(|ending| Event::Ended(key(file), ending)));
     }
+    events.extend([true, false].map(Event::Protected));
     events.extend([4, 5].map(|file| written(file, Write::Refuse, done())));
     events
 }
@@ -64,6 +72,14 @@ proptest! {
     #[test]
     fn a_worker_survives_any_sequence(steps in sequences(events())) {
         survives(worker(), steps, 20);
+    }
+
+    #[test]
+    fn a_protected_worker_with_one_place_survives_any_sequence(steps in sequences(events())) {
+        let mut one = policy();
+        (one.claim.in_flight_max, one.claim.analyses_max) = (3, 1);
+        let protection = ProtectionPolicy { minutes: 1, retry: retry(3) };
+        survives(with(one).protected(protection), steps, 20);
     }
 }
 
@@ -89,7 +105,7 @@ fn world(ending: &Ending, outcome: &Outcome) -> impl FnMut(At, Action) -> Option
             outcome: outcome.clone(),
         }),
         Action::Fetch(job) => Some(Event::Ended(job.key, ending.clone())),
-        Action::Engage(_) | Action::Stop(_) | Action::Report(_) => None,
+        Action::Engage(_) | Action::Stop(_) | Action::Report(_) | Action::Protect(_) => None,
     }
 }
 
@@ -122,7 +138,9 @@ fn claims_that_always_fail_are_not_repeated_all_the_time() {
             write,
             outcome: failed(),
         }),
-        Action::Fetch(_) | Action::Engage(_) | Action::Stop(_) | Action::Report(_) => None,
+        Action::Fetch(_) | Action::Engage(_) | Action::Stop(_) | Action::Report(_) | Action::Protect(_) => {
+            None
+        }
     });
     assert!(actions < 10_000, "{actions}");
 }
