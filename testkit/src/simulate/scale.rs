@@ -46,7 +46,10 @@ impl Scale {
 
     /// Jobs a second.
     pub fn jobs_per_second(&self) -> f64 {
-        let held = self.fetchers.saturating_mul(self.policies.claim.in_flight_max);
+        let claim = &self.policies.claim;
+        let held = self
+            .fetchers
+            .saturating_mul(claim.analyses_max.min(claim.in_flight_max));
         let held = f64::from(u32::try_from(held).unwrap_or(u32::MAX));
         self.rate
             .unwrap_or_else(|| 0.8 * held / (self.analysis_max.as_secs_f64() / 2.0 + 1.0))
