@@ -21,6 +21,7 @@ pub mod replay;
 pub mod results;
 pub mod role;
 pub mod setup;
+pub mod simulate;
 pub mod stack;
 pub mod test;
 
@@ -65,6 +66,8 @@ enum Command {
     Check(check::Arguments),
     /// Writes the shipped pipelines and roles into a folder for editing
     Init(init::Arguments),
+    /// The core against a model of the services, with faults
+    Simulate(simulate::Arguments),
     /// Looks at jobs and steers them
     #[command(subcommand)]
     Jobs(jobs::Command),
@@ -119,6 +122,7 @@ fn run(command: Command) -> Result<Exit> {
         Command::Run(arguments) => role::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Init(arguments) => init::run(arguments),
+        Command::Simulate(arguments) => simulate::simulate(&arguments),
         Command::Jobs(command) => jobs::run(command),
         Command::Fleet(arguments) => fleet::run(&arguments),
         Command::Record(arguments) => record::run(&arguments),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::at::Timestamp;
+use crate::at::{At, Timestamp};
 use crate::health::{Health, HealthPolicy};
 use crate::job::Job;
 use crate::machine::Reason;
@@ -112,10 +112,12 @@ impl Member {
         }
     }
 
-    /// A report ended: whether another fetcher claims; none if that could not be found out.
-    pub fn reported(&mut self, now: Timestamp, others: Option<bool>) {
+    /// A report ended: whether another fetcher claims; none if that could not be found out. The next one is spread by up
+    /// to a quarter: the rows of all fetchers lie in one partition, and a fleet that starts together must not write
+    /// them all in the same second for ever.
+    pub fn reported(&mut self, at: At, others: Option<bool>) {
         self.reporting = false;
-        self.next = now + self.policy.report;
+        self.next = at.now + self.policy.report.mul_f64(1.0 - 0.25 * at.jitter);
         if let Some(others) = others {
             self.health.heard(others);
         }

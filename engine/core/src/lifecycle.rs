@@ -252,13 +252,15 @@ fn status_is(status: Status) -> Term {
     Term::Is(a::STATUS, Value::Text(status.as_str().to_owned()))
 }
 
-/// Still held by this processor, in this generation. The status keeps a late write off a job that ended: giving up
-/// leaves processor and generation as they were.
+/// Still held by this processor, in this generation, by this claim. The status keeps a late write off a job that
+/// ended: giving up leaves processor and generation as they were. The moment of the claim keeps a write that the
+/// network delivers late off a later claim of the same processor: giving a job back leaves the generation as it was.
 fn still_mine(job: &Job, processor: &str) -> Vec<Term> {
     vec![
         status_is(Status::Processing),
         Term::Is(a::PROCESSOR, Value::Text(processor.to_owned())),
         Term::Generation(job.retries),
+        seen(a::ASSIGNED, job.assigned.map(Value::Time)),
     ]
 }
 
@@ -447,9 +449,11 @@ pub fn cleaned(job: &Job, now: Timestamp, retention: Duration) -> Change {
         .remove(&[a::LANE, a::DUE])
 }
 
-/// The watcher looks again at `due`: the result still waits in the bucket for its client.
+/// The watcher looks again at `due`: the result still waits in the bucket for its client. Not where another watcher
+/// has cleaned it meanwhile: that record waits for nothing any more.
 pub fn keep(job: &Job, due: Timestamp) -> Change {
-    Change::new(Write::Keep, job, vec![Term::Finished]).set(a::DUE, Value::Time(due))
+    let only_if = vec![Term::Finished, Term::Missing(a::CLEANED)];
+    Change::new(Write::Keep, job, only_if).set(a::DUE, Value::Time(due))
 }
 
 /// The watcher lets in a job that has no lane.

@@ -395,7 +395,7 @@ impl Machine for Worker {
             Event::Written { key, write, outcome } => self.written(at, &key, write, outcome),
             Event::Reported(others) => {
                 if let Some(member) = &mut self.member {
-                    member.reported(at.now, others);
+                    member.reported(at, others);
                 }
             }
             Event::Protected(granted) => {

@@ -191,8 +191,26 @@ fn a_generation_fences_the_earlier_claim() {
     for late in writes_of_a_holder(&held) {
         assert!(!record.clone().apply(&late), "{}", late.write.as_str());
     }
-    for own in writes_of_a_holder(&Job { retries: 1, ..held }) {
+    let holding = Job {
+        retries: 1,
+        assigned: Some(NOW),
+        ..held
+    };
+    for own in writes_of_a_holder(&holding) {
         assert!(record.clone().apply(&own), "{}", own.write.as_str());
+    }
+}
+
+/// A job that was given back is of the same generation still: what the network delivers late of the first claim must
+/// not pass for a write of the second one by the same processor.
+#[test]
+fn a_claim_fences_an_earlier_one_of_the_same_generation() {
+    let held = claimed(1, PROCESSOR, LEASE);
+    let given_back = release(&held, PROCESSOR, NOW, NOW, 1, "why");
+    let taken = claim(&job(1), PROCESSOR, NOW, LEASE);
+    let record = after(&[won().as_slice(), &[given_back, taken]].concat());
+    for late in writes_of_a_holder(&held) {
+        assert!(!record.clone().apply(&late), "{}", late.write.as_str());
     }
 }
 

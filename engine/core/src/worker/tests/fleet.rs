@@ -61,15 +61,15 @@ fn fails() -> Ending {
 }
 
 #[test]
-fn it_reports_at_once_and_then_at_its_pace() {
+fn it_reports_at_once_and_then_at_its_pace_spread_by_a_quarter() {
     let mut worker = member();
     worker.handle(at(0), found([]));
     assert_eq!(short(&mut worker), [""; 0], "one report at a time");
     worker.handle(at(100), Event::Reported(None));
     worker.handle(at(100), Event::LookFailed("away".to_owned()));
-    worker.tick(at(30_099));
+    worker.tick(at(26_349));
     assert!(!short(&mut worker).concat().contains("report"));
-    worker.tick(at(30_100));
+    worker.tick(at(26_350));
     assert!(short(&mut worker).contains(&"report 0 held, 0 done, 0 failed".to_owned()));
 }
 

@@ -1,0 +1,180 @@
+//! `roundtrip simulate`: the core against a model of the services, with faults.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use roundtrip_testkit::simulate::{Faults, Found, Outcome, Policies, Scenario, Story, run, seeds, shrink};
+use serde::Serialize;
+
+use super::Format;
+use super::output::{print, say};
+use crate::error::{Error, Exit, Result};
+
+/// Seeds that are run where none is named.
+const SEEDS_DEFAULT: u64 = 1_000;
+
+/// Arguments of `roundtrip simulate`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// One history: what happens in it, line by line
+    #[arg(long, conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// So many histories, until a promise breaks
+    #[arg(long)]
+    seeds: Option<u64>,
+    /// The first of many seeds
+    #[arg(long, default_value_t = 1)]
+    first: u64,
+    /// Clients, at most; each seed has some of them
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    clients: u16,
+    /// Fetchers, at most
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    fetchers: u16,
+    /// Watchers, at most
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=100))]
+    watchers: u16,
+    /// Files of each client, at most
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    files: u16,
+    /// Nothing goes wrong
+    #[arg(long)]
+    calm: bool,
+    /// The waits of the shipped pipelines; without it they are cut short, so that a history is over sooner
+    #[arg(long)]
+    shipped: bool,
+    /// Where the recording of the history goes, or of the one in which a promise broke
+    #[arg(long, value_name = "FILE")]
+    recording: Option<PathBuf>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Many seeds as JSON tells them.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    seeds: u64,
+    jobs: u64,
+    faults: u64,
+    events: u64,
+    failed: Option<&'a Outcome>,
+}
+
+pub(super) fn simulate(arguments: &Arguments) -> Result<Exit> {
+    let scenario = arguments.scenario();
+    match arguments.seed {
+        Some(seed) => arguments.one(&scenario, seed),
+        None => arguments.many(&scenario),
+    }
+}
+
+impl Arguments {
+    fn scenario(&self) -> Scenario {
+        Scenario {
+            clients: self.clients.into(),
+            fetchers: self.fetchers.into(),
+            watchers: self.watchers.into(),
+            files: self.files.into(),
+            faults: if self.calm { Faults::none() } else { Faults::all() },
+            policies: if self.shipped {
+                Policies::shipped()
+            } else {
+                Policies::brisk()
+            },
+            settle_max: if self.shipped {
+                std::time::Duration::from_hours(8 * 24)
+            } else {
+                Scenario::default().settle_max
+            },
+            ..Scenario::default()
+        }
+    }
+
+    fn one(&self, scenario: &Scenario, seed: u64) -> Result<Exit> {
+        let outcome = run(scenario, seed, true);
+        self.record(&outcome)?;
+        match self.format {
+            Format::Json => json(&outcome)?,
+            Format::Text => {
+                let mut text = outcome.trace.join("\n");
+                text.push('\n');
+                print(text.as_bytes())?;
+                for breach in &outcome.breaches {
+                    say(&breach.to_string());
+                }
+            }
+        }
+        Ok(verdict(outcome.holds()))
+    }
+
+    fn many(&self, scenario: &Scenario) -> Result<Exit> {
+        let count = self.seeds.unwrap_or(SEEDS_DEFAULT);
+        let found = seeds(scenario, self.first, count, |_| true);
+        let story = found
+            .failed
+            .as_ref()
+            .and_then(|failed| shrink(scenario, failed.seed));
+        if let Some(story) = &story {
+            self.record(&story.outcome)?;
+        }
+        match self.format {
+            Format::Json => json(&report(&found, story.as_ref()))?,
+            Format::Text => {
+                let Found {
+                    seeds,
+                    jobs,
+                    faults,
+                    events,
+                    ..
+                } = found;
+                let held = if found.failed.is_none() {
+                    "every promise held"
+                } else {
+                    "a promise broke"
+                };
+                print(
+                    format!("{held}: {seeds} seeds, {jobs} jobs, {faults} faults, {events} events\n")
+                        .as_bytes(),
+                )?;
+                if let Some(story) = &story {
+                    print(story.text().as_bytes())?;
+                    say(&format!(
+                        "`roundtrip simulate --seed {}` tells all of it",
+                        story.outcome.seed
+                    ));
+                }
+            }
+        }
+        Ok(verdict(found.failed.is_none()))
+    }
+
+    fn record(&self, outcome: &Outcome) -> Result<()> {
+        let Some(file) = &self.recording else {
+            return Ok(());
+        };
+        let mut text = outcome.recording.join("\n");
+        text.push('\n');
+        std::fs::write(file, text)
+            .map_err(|error| Error::failed(format!("could not write {}", file.display())).because(error))
+    }
+}
+
+fn report<'a>(found: &'a Found, story: Option<&'a Story>) -> Report<'a> {
+    Report {
+        seeds: found.seeds,
+        jobs: found.jobs,
+        faults: found.faults,
+        events: found.events,
+        failed: story.map(|story| &story.outcome),
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Error::failed(error.to_string()))?;
+    print(format!("{text}\n").as_bytes()).map(drop)
+}
+
+const fn verdict(holds: bool) -> Exit {
+    if holds { Exit::Done } else { Exit::Failed }
+}

@@ -1,0 +1,275 @@
+//! The services together: performs a request as it arrives, and tells what that changed.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use roundtrip_core::at::Timestamp;
+use roundtrip_core::fleet;
+use roundtrip_core::job::{Lane, LaneKind, PRIORITY_MAX, Status};
+use roundtrip_core::lifecycle::{Change, RecordKey, Write};
+use roundtrip_core::queue::{Counts, LaneCount};
+
+use super::bucket::Bucket;
+use super::load::Partition;
+use super::network::{Reply, Request};
+use super::record::Record;
+use super::stream::{Stream, Taken};
+use super::table::{Applied, Key, Table, Throttled};
+
+/// Records one page of a scan reads.
+const SCAN_PAGE: usize = 1_000;
+
+/// Bytes of the page of rows a fetcher reads to find another: 25 of about 400 bytes.
+const NEIGHBOURS_BYTES: usize = 10_000;
+
+/// A fetcher's row.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    seen: Timestamp,
+    resting_until: Option<Timestamp>,
+}
+
+/// What a request changed.
+#[derive(Clone, Debug)]
+pub(crate) enum Effect {
+    /// A record was written.
+    Wrote {
+        change: Box<Change>,
+        before: Option<Rc<Record>>,
+        after: Rc<Record>,
+    },
+    /// Objects were put.
+    Put(String),
+    /// Objects that were there were deleted.
+    Deleted(Vec<String>),
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller<'a> {
+    /// The name it goes by in the services.
+    pub(crate) name: &'a str,
+    /// Its own clock.
+    pub(crate) now: Timestamp,
+}
+
+/// All services.
+#[derive(Debug)]
+pub(crate) struct Services {
+    pub(crate) table: Table,
+    pub(crate) stream: Stream,
+    pub(crate) bucket: Bucket,
+    fleet: BTreeMap<String, Row>,
+    /// Time between a fetcher's reports.
+    report: Duration,
+    shards: u32,
+    /// What is done with is dropped.
+    forgets: bool,
+}
+
+impl Services {
+    pub(crate) fn new(shards: u32, report: Duration) -> Self {
+        Self {
+            table: Table::default(),
+            stream: Stream::new(),
+            bucket: Bucket::default(),
+            fleet: BTreeMap::new(),
+            report,
+            shards,
+            forgets: false,
+        }
+    }
+
+    /// From now on a record goes when its job is cleaned, and the stream keeps a minute.
+    pub(crate) fn forgets(&mut self) {
+        self.forgets = true;
+        self.stream.forgets();
+    }
+
+    /// Performs a request at true time `now`; the index follows a write after `lag` ms, and a read of the stream
+    /// brings `again` records once more.
+    pub(crate) fn serve(
+        &mut self,
+        now: i64,
+        caller: Caller<'_>,
+        request: Request,
+        lag: i64,
+        again: usize,
+    ) -> (Reply, Option<Effect>) {
+        let read_only = |reply| (reply, None);
+        match request {
+            Request::Apply(change) => self.apply(now, lag, change),
+            Request::Due {
+                lane,
+                below,
+                until,
+                limit,
+                from,
+            } => read_only(match self.table.due(now, lane, below, until, limit, from) {
+                Some((page, next)) => Reply::Page(page, next),
+                None => Reply::Throttled,
+            }),
+            Request::Scan(from) => {
+                let (page, next) = self.table.without_lane(SCAN_PAGE, from.as_ref());
+                read_only(Reply::Scanned(page, next))
+            }
+            Request::Astray(lane, belongs, old) => {
+                read_only(match self.table.astray(now, lane, belongs, old) {
+                    Some(records) => Reply::Records(records),
+                    None => Reply::Throttled,
+                })
+            }
+            Request::Get(keys) => {
+                let mut records = Vec::new();
+                for key in &keys {
+                    match self.table.read(now, &RecordKey::from(key)) {
+                        Ok(record) => records.extend(record),
+                        Err(Throttled) => return read_only(Reply::Throttled),
+                    }
+                }
+                read_only(Reply::Records(records))
+            }
+            Request::Report(report) => {
+                if !self.table.load.write(now, Partition::Fleet, 1) {
+                    return read_only(Reply::Throttled);
+                }
+                let row = Row {
+                    seen: caller.now,
+                    resting_until: report.resting_until,
+                };
+                self.fleet.insert(caller.name.to_owned(), row);
+                read_only(Reply::Done)
+            }
+            Request::Others
+                if !self
+                    .table
+                    .load
+                    .read(now, Partition::Fleet, NEIGHBOURS_BYTES, false) =>
+            {
+                read_only(Reply::Throttled)
+            }
+            Request::Others => read_only(Reply::Others(self.has_others(caller))),
+            Request::Count => read_only(Reply::Counted(self.count(now, caller.now))),
+            Request::Put(key, object) => {
+                self.bucket.put(now, key.clone(), object);
+                (Reply::Done, Some(Effect::Put(key)))
+            }
+            Request::GetObject(key) => read_only(Reply::Object(self.bucket.get(&key).cloned())),
+            Request::Holdings(after) => {
+                let (page, next) = self.bucket.page(after, SCAN_PAGE);
+                read_only(Reply::Holdings(page, next))
+            }
+            Request::List(prefix) => read_only(Reply::Keys(self.bucket.list(&prefix))),
+            Request::Delete(mut keys) => {
+                keys.retain(|key| self.bucket.delete(key));
+                (Reply::Done, (!keys.is_empty()).then_some(Effect::Deleted(keys)))
+            }
+            Request::Shards => read_only(Reply::Shards(self.stream.shards(now))),
+            Request::Rows => read_only(Reply::Rows(self.stream.rows())),
+            Request::Take { shard, seen, until } => read_only(
+                match self.stream.take(&shard, caller.name, seen.as_ref(), until) {
+                    Ok(place) => Reply::Taken(place),
+                    Err(Taken) => Reply::NotHeld,
+                },
+            ),
+            Request::Hold { shard, until, place } => {
+                let held = self.stream.write(&shard, caller.name, until, place);
+                read_only(if held { Reply::Held } else { Reply::NotHeld })
+            }
+            Request::Locate(shard, from) => read_only(match self.stream.locate(now, &shard, &from) {
+                Ok(iterator) => Reply::Located(iterator),
+                Err(missing) => Reply::Missing(missing),
+            }),
+            Request::Read(shard, iterator) => {
+                read_only(match self.stream.read(now, &shard, &iterator, again) {
+                    Ok(read) => Reply::Read(Box::new(read)),
+                    Err(missing) => Reply::Missing(missing),
+                })
+            }
+            // The processor is no service: it answers for itself.
+            Request::Analyse { .. } => read_only(Reply::Failed),
+        }
+    }
+
+    fn apply(&mut self, now: i64, lag: i64, change: Box<Change>) -> (Reply, Option<Effect>) {
+        match self.table.apply(now, lag, &change) {
+            Applied::Made { before, after } => {
+                let key = Rc::new(change.key.clone());
+                self.stream
+                    .tell(now, key, before.clone(), Some(Rc::clone(&after)));
+                if self.forgets && change.write == Write::Cleaned {
+                    self.table.drop_record(&change.key);
+                }
+                let reply = Reply::Made(Rc::clone(&after));
+                (
+                    reply,
+                    Some(Effect::Wrote {
+                        change,
+                        before,
+                        after,
+                    }),
+                )
+            }
+            Applied::Refused(record) => (Reply::Refused(record), None),
+            Applied::Throttled => (Reply::Throttled, None),
+        }
+    }
+
+    fn has_others(&self, caller: Caller<'_>) -> bool {
+        self.fleet.iter().any(|(name, row)| {
+            let rests = row.resting_until.is_some_and(|until| until > caller.now);
+            name != caller.name && fleet::is_alive(row.seen, self.report, caller.now) && !rests
+        })
+    }
+
+    /// A fetcher takes its row away.
+    pub(crate) fn leave(&mut self, name: &str) {
+        self.fleet.remove(name);
+    }
+
+    fn count(&mut self, now: i64, until: Timestamp) -> Counts {
+        let mut lane = |kind: LaneKind| {
+            let mut count = LaneCount::default();
+            for shard in 0..self.shards {
+                let all = self.table.due(
+                    now,
+                    Lane { kind, shard },
+                    PRIORITY_MAX,
+                    Timestamp(i64::MAX),
+                    usize::MAX,
+                    None,
+                );
+                let (records, _) = all.unwrap_or_default();
+                count.jobs += records.len() as u64;
+                let first = records
+                    .first()
+                    .and_then(|record| record.due())
+                    .filter(|due| *due <= until);
+                count.oldest = count.oldest.into_iter().chain(first).min();
+            }
+            count
+        };
+        Counts {
+            ready: lane(LaneKind::Ready),
+            leased: lane(LaneKind::Leased),
+            done: lane(LaneKind::Done),
+            fetchers: self.fleet.len() as u64,
+        }
+    }
+
+    /// Takes records out whose time to live has ended.
+    pub(crate) fn expire(&mut self, now: i64) {
+        let due: Vec<Key> = self
+            .table
+            .records()
+            .filter(|(_, record)| record.status().is_some_and(Status::is_finished))
+            .map(|(key, _)| Rc::clone(key))
+            .collect();
+        for key in due {
+            if let Some(record) = self.table.expire(now, &key) {
+                self.stream.tell(now, key, Some(record), None);
+            }
+        }
+    }
+}

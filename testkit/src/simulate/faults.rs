@@ -1,0 +1,213 @@
+//! What may go wrong, how likely, and until when.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::model::chance::Chance;
+
+/// A kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// kill -9, before a request is sent or after its effect and before its answer; it is started again later.
+    Crash,
+    /// SIGSTOP for up to twice the lease: replies wait, the clock jumps.
+    Pause,
+    /// SIGTERM, and a new start later.
+    Drain,
+    /// A request that does not arrive.
+    LostRequest,
+    /// An answer that does not arrive: the effect is there.
+    LostAnswer,
+    /// A write that arrives a second time, up to twice the lease later.
+    Doubled,
+    /// A request or an answer that takes up to ten seconds.
+    Slow,
+    /// A request that is throttled.
+    Throttled,
+    /// The index follows a write up to five seconds late.
+    IndexLag,
+    /// The processor answers 500.
+    Broken,
+    /// The processor says that the job is at fault.
+    Unprocessable,
+    /// The processor is away.
+    Away,
+    /// The processor never answers.
+    Hangs,
+    /// A file changes while it is shipped, or later.
+    Changed,
+    /// A file goes away.
+    Gone,
+    /// The system does not tell of a new file: the next scan finds it.
+    NoticeLost,
+    /// A record that its client did not sign.
+    Forged,
+    /// A client that knows no lanes, outlines and manifests; sometimes it stops in the middle.
+    ForeignClient,
+    /// A fetcher that knows no lanes and sends no heartbeats; sometimes it never comes back.
+    ForeignFetcher,
+    /// An operator ends a job.
+    Cancelled,
+    /// An operator has a job taken again.
+    Requeued,
+    /// A shard of the stream splits, or is followed by another.
+    Split,
+    /// Records of the stream come again.
+    Again,
+    /// Clocks are up to two seconds off.
+    Skew,
+    /// A result is too large for the record: it goes into the bucket.
+    LargeResult,
+}
+
+impl Fault {
+    /// Every kind.
+    pub const ALL: [Self; 25] = [
+        Self::Crash,
+        Self::Pause,
+        Self::Drain,
+        Self::LostRequest,
+        Self::LostAnswer,
+        Self::Doubled,
+        Self::Slow,
+        Self::Throttled,
+        Self::IndexLag,
+        Self::Broken,
+        Self::Unprocessable,
+        Self::Away,
+        Self::Hangs,
+        Self::Changed,
+        Self::Gone,
+        Self::NoticeLost,
+        Self::Forged,
+        Self::ForeignClient,
+        Self::ForeignFetcher,
+        Self::Cancelled,
+        Self::Requeued,
+        Self::Split,
+        Self::Again,
+        Self::Skew,
+        Self::LargeResult,
+    ];
+
+    /// How likely it is where it may happen, unless told otherwise.
+    pub const fn rate(self) -> f64 {
+        match self {
+            Self::Crash => 0.004,
+            Self::Pause | Self::Drain => 0.001,
+            Self::LostRequest
+            | Self::LostAnswer
+            | Self::Doubled
+            | Self::Slow
+            | Self::Throttled
+            | Self::IndexLag
+            | Self::Hangs => 0.02,
+            Self::Broken
+            | Self::Unprocessable
+            | Self::Away
+            | Self::Changed
+            | Self::Gone
+            | Self::Forged
+            | Self::Cancelled
+            | Self::Requeued => 0.1,
+            Self::NoticeLost | Self::ForeignClient | Self::ForeignFetcher => 0.2,
+            Self::Split => 0.005,
+            Self::Again => 0.05,
+            Self::Skew => 1.0,
+            Self::LargeResult => 0.3,
+        }
+    }
+}
+
+/// Faults and their likelihood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Faults {
+    rates: [f64; Fault::ALL.len()],
+    /// Faults that do not happen, by their number in the history: how a story is made shorter.
+    pub(crate) left_out: BTreeSet<u32>,
+}
+
+impl Faults {
+    /// Nothing goes wrong.
+    pub const fn none() -> Self {
+        Self {
+            rates: [0.0; Fault::ALL.len()],
+            left_out: BTreeSet::new(),
+        }
+    }
+
+    /// Everything goes wrong, at its usual rate.
+    pub fn all() -> Self {
+        Self {
+            rates: Fault::ALL.map(Fault::rate),
+            left_out: BTreeSet::new(),
+        }
+    }
+
+    /// The same, with this kind at this rate (0 to 1).
+    #[must_use]
+    pub fn with(mut self, fault: Fault, rate: f64) -> Self {
+        self.rates[fault as usize] = rate;
+        self
+    }
+
+    /// The rate of a kind.
+    pub fn rate(&self, fault: Fault) -> f64 {
+        self.rates[fault as usize]
+    }
+
+    /// The same with about a third of the kinds left out, as the chance of a seed has it: many histories are less
+    /// alike than when everything always goes wrong.
+    pub(crate) fn some(&self, chance: &mut Chance) -> Self {
+        let mut some = self.clone();
+        for rate in &mut some.rates {
+            if chance.hits(0.35) {
+                *rate = 0.0;
+            }
+        }
+        some
+    }
+}
+
+/// Decides which faults strike.
+#[derive(Debug)]
+pub(crate) struct Striking {
+    faults: Faults,
+    pub(crate) chance: Chance,
+    struck: u32,
+    pub(crate) by_kind: [u32; Fault::ALL.len()],
+    /// After it nothing goes wrong any more.
+    pub(crate) until: i64,
+}
+
+impl Striking {
+    pub(crate) fn new(faults: Faults, chance: Chance, until: i64) -> Self {
+        Self {
+            faults,
+            chance,
+            struck: 0,
+            by_kind: [0; Fault::ALL.len()],
+            until,
+        }
+    }
+
+    pub(crate) fn strikes(&mut self, now: i64, fault: Fault) -> bool {
+        let rate = self.faults.rates[fault as usize];
+        if rate <= 0.0 || now >= self.until || !self.chance.hits(rate) {
+            return false;
+        }
+        self.struck += 1;
+        let happens = !self.faults.left_out.contains(&self.struck);
+        if happens {
+            self.by_kind[fault as usize] += 1;
+        }
+        happens
+    }
+
+    /// How many faults struck, those left out included.
+    pub(crate) fn struck(&self) -> u32 {
+        self.struck
+    }
+}

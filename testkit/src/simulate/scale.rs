@@ -1,0 +1,151 @@
+//! A whole fleet under load: how long jobs wait, what their claims cost, how near the hottest partition is to its limit.
+//!
+//! The fetchers and watchers are those of every simulation. Clients are a stream of jobs whose files are there when
+//! the job is; a record is dropped when its job is cleaned, so that memory follows the jobs that are open.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::world::measure;
+use super::{Faults, Policies, Scenario};
+
+/// What is measured.
+#[derive(Clone, Debug)]
+pub struct Scale {
+    /// Fetcher processes.
+    pub fetchers: usize,
+    /// Watcher processes.
+    pub watchers: usize,
+    /// Jobs in all.
+    pub jobs: u64,
+    /// Clients that make them.
+    pub clients: usize,
+    /// Jobs a second; none for four fifths of what the fetchers can do.
+    pub rate: Option<f64>,
+    /// How long an analysis takes, at most; half of it on average.
+    pub analysis_max: Duration,
+    /// The policies, with the number of shards.
+    pub policies: Policies,
+}
+
+impl Scale {
+    /// So many fetchers and jobs under the shipped policies.
+    pub fn new(fetchers: usize, jobs: u64) -> Self {
+        Self {
+            fetchers,
+            watchers: 2,
+            jobs,
+            clients: 1_000,
+            rate: None,
+            analysis_max: Duration::from_secs(60),
+            policies: Policies::shipped(),
+        }
+    }
+
+    /// Jobs a second.
+    pub fn jobs_per_second(&self) -> f64 {
+        let claim = &self.policies.claim;
+        let held = self
+            .fetchers
+            .saturating_mul(claim.analyses_max.min(claim.in_flight_max));
+        let held = f64::from(u32::try_from(held).unwrap_or(u32::MAX));
+        self.rate
+            .unwrap_or_else(|| 0.8 * held / (self.analysis_max.as_secs_f64() / 2.0 + 1.0))
+    }
+
+    /// The scenario beneath.
+    pub(super) fn scenario(&self) -> Scenario {
+        Scenario {
+            clients: 0,
+            fetchers: self.fetchers,
+            watchers: self.watchers,
+            files: 0,
+            chunks_max: 1,
+            analysis_max: self.analysis_max,
+            policies: self.policies.clone(),
+            faults: Faults::none(),
+            vary: false,
+            load: Duration::ZERO,
+            settle_max: Duration::from_hours(48),
+        }
+    }
+}
+
+/// List prices in dollars, US East (N. Virginia), on-demand, without discounts and taxes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prices {
+    /// A million write units of DynamoDB.
+    pub writes: f64,
+    /// A million read units of DynamoDB.
+    pub reads: f64,
+    /// A thousand PUT and LIST requests of S3 Standard.
+    pub puts: f64,
+    /// A thousand GET requests of S3 Standard.
+    pub gets: f64,
+    /// 100,000 reads of DynamoDB Streams.
+    pub streams: f64,
+}
+
+impl Default for Prices {
+    /// As AWS lists them; check <https://aws.amazon.com/dynamodb/pricing/on-demand/> and
+    /// <https://aws.amazon.com/s3/pricing/> before relying on them.
+    fn default() -> Self {
+        Self {
+            writes: 0.625,
+            reads: 0.125,
+            puts: 0.005,
+            gets: 0.0004,
+            streams: 0.02,
+        }
+    }
+}
+
+/// What was measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Measured {
+    /// Fetchers.
+    pub fetchers: usize,
+    /// Shards of each lane.
+    pub shards: u32,
+    /// Jobs that were made.
+    pub jobs: u64,
+    /// Jobs that ended.
+    pub finished: u64,
+    /// Jobs a second.
+    pub jobs_per_second: f64,
+    /// Virtual time, in seconds.
+    pub span_seconds: i64,
+    /// Half of the jobs were claimed within this long, in milliseconds.
+    pub claim_p50_ms: i64,
+    /// 99 of 100 were.
+    pub claim_p99_ms: i64,
+    /// Claims that were tried for each that was won.
+    pub claims_tried_per_won: f64,
+    /// The most write units one partition was asked for in one second; 1,000 are served.
+    pub writes_peak: u32,
+    /// Which partition that was.
+    pub writes_hottest: String,
+    /// The most read units one partition was asked for in one second; 3,000 are served.
+    pub reads_peak: u32,
+    /// Which partition that was.
+    pub reads_hottest: String,
+    /// Requests that were throttled.
+    pub throttled: u64,
+    /// Requests for each job, by kind.
+    pub requests_per_job: BTreeMap<&'static str, f64>,
+    /// Write units for each job.
+    pub writes_per_job: f64,
+    /// Read units for each job.
+    pub reads_per_job: f64,
+    /// Dollars for a million jobs.
+    pub dollars_per_million: f64,
+    /// Things that happened.
+    pub events: u64,
+}
+
+/// Runs it.
+pub fn scale(what: &Scale, prices: Prices, seed: u64) -> Measured {
+    measure(what, prices, seed)
+}

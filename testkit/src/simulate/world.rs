@@ -1,0 +1,452 @@
+//! One history: processes, services and what happens between them, in virtual time.
+
+mod beginning;
+mod bulk;
+mod others;
+mod process;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use roundtrip_core::at::Timestamp;
+use roundtrip_core::lifecycle::RecordKey;
+
+use super::faults::Striking;
+use super::recording;
+use super::{Fault, Outcome, Scenario, Statistics};
+use crate::actors::outbox::{Outbox, Task};
+use crate::model::agenda::Agenda;
+use crate::model::chance::Chance;
+use crate::model::network::{Reply, Request, Verdict};
+use crate::model::services::{Caller, Effect, Services};
+use crate::promises::{Judge, Promise, Writer};
+use bulk::Bulk;
+pub(super) use bulk::measure;
+use others::Other;
+use process::{Living, Process};
+
+/// When every history begins: 2026-01-05T08:00:00Z, a Monday.
+pub(super) const START: i64 = 1_767_600_000_000;
+
+/// How far a clock may be off, in milliseconds.
+const SKEW_MAX: i64 = 2_000;
+
+/// Things one history may consist of, at most: one that goes on without end is found out.
+const EVENTS_MAX: u64 = 3_000_000;
+
+/// What is planned.
+#[derive(Debug)]
+enum Step {
+    Wake {
+        process: usize,
+        incarnation: u32,
+    },
+    Arrive(Box<Message>),
+    Answer {
+        process: usize,
+        incarnation: u32,
+        task: Task,
+        reply: Box<Reply>,
+    },
+    Start(usize),
+    /// A file is written, or written anew.
+    File {
+        client: usize,
+        path: PathBuf,
+    },
+    Gone {
+        client: usize,
+        path: PathBuf,
+    },
+    /// Jobs by the thousand.
+    Bulk,
+    /// Somebody else writes to the table.
+    Other(Box<Other>),
+    /// The services tidy up, and the stream may split.
+    Service,
+}
+
+/// A request on its way.
+#[derive(Debug)]
+struct Message {
+    process: usize,
+    incarnation: u32,
+    name: String,
+    /// Its sender's clock, as it was when it was sent.
+    now: Timestamp,
+    sent: i64,
+    task: Task,
+    request: Request,
+    /// The answer does not come, or it came already.
+    unanswered: bool,
+    /// The sender dies between the effect and the answer.
+    fatal: bool,
+}
+
+/// The world of one history.
+struct World<'a> {
+    scenario: &'a Scenario,
+    now: i64,
+    agenda: Agenda<Step>,
+    chance: Chance,
+    striking: Striking,
+    services: Services,
+    processes: Vec<Process>,
+    judge: Judge,
+    out: Outbox,
+    events: u64,
+    requests: u64,
+    decisions: u64,
+    trace: Option<Vec<String>>,
+    /// Files whose content makes every processor fail, by what it says.
+    natures: BTreeMap<u64, Verdict>,
+    /// Files still to come or to change.
+    coming: usize,
+    seed: u64,
+    events_max: u64,
+    bulk: Option<Bulk>,
+}
+
+/// Runs one history. With `trace` it tells what happened, line by line; without, it is faster.
+pub fn run(scenario: &Scenario, seed: u64, trace: bool) -> Outcome {
+    let mut world = World::new(scenario, seed, trace);
+    world.go();
+    world.conclude(seed)
+}
+
+impl World<'_> {
+    fn say(&mut self, what: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{:>9} {}", self.now - START, what()));
+        }
+    }
+
+    fn strikes(&mut self, fault: Fault) -> bool {
+        let strikes = self.striking.strikes(self.now, fault);
+        if strikes && self.trace.is_some() {
+            let number = self.striking.struck();
+            self.say(|| format!("fault {number}: {fault:?}"));
+        }
+        strikes
+    }
+
+    fn go(&mut self) {
+        let faults_end = self.striking.until;
+        let end = faults_end + i64::try_from(self.scenario.settle_max.as_millis()).unwrap_or(i64::MAX);
+        while let Some((when, step)) = self.agenda.next() {
+            if when > end || self.events >= self.events_max {
+                break;
+            }
+            self.now = when;
+            self.events += 1;
+            self.step(step);
+            if when > faults_end
+                && self.coming == 0
+                && self.judge.is_quiet()
+                && self.services.bucket.is_empty()
+                && self.is_settled()
+            {
+                break;
+            }
+        }
+    }
+
+    /// Whether every client has every outcome, and nobody has anything left to do.
+    fn is_settled(&self) -> bool {
+        self.processes.iter().all(|process| match &process.living {
+            Some(Living::Client(client)) => client.disk.is_settled(),
+            Some(Living::Fetcher(fetcher)) => fetcher.spool.is_empty(),
+            Some(Living::Watcher(_)) => true,
+            None => false,
+        })
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Wake { process, incarnation } => self.wake(process, incarnation),
+            Step::Arrive(message) => self.arrive(*message),
+            Step::Answer {
+                process,
+                incarnation,
+                task,
+                reply,
+            } => self.answer(process, incarnation, task, reply),
+            Step::Start(process) => self.start(process),
+            Step::File { client, path } => self.file(client, path),
+            Step::Gone { client, path } => self.gone(client, path),
+            Step::Bulk => self.bulk(),
+            Step::Other(other) => self.other(*other),
+            Step::Service => self.service(),
+        }
+    }
+
+    fn service(&mut self) {
+        if self.bulk.is_none() {
+            self.services.expire(self.now);
+        }
+        if self.strikes(Fault::Split) {
+            let (chosen, children) = (self.chance.below(4), 1 + self.chance.below(2));
+            self.services.stream.split(self.now, chosen, children);
+        }
+        self.agenda.plan(self.now + 10_000, Step::Service);
+    }
+
+    fn latency(&mut self) -> i64 {
+        let slow = self.strikes(Fault::Slow);
+        self.chance.between(2, if slow { 10_000 } else { 40 })
+    }
+
+    /// Sends a request, with whatever happens to it.
+    fn send(&mut self, process: usize, task: Task, request: Request) {
+        self.requests += 1;
+        self.counted(&request);
+        let sender = &self.processes[process];
+        let (incarnation, name, now) = (sender.incarnation, sender.name(), sender.now(self.now));
+        if let Request::Analyse { key, state } = request {
+            return self.analyse(process, task, &RecordKey::from(&key), state);
+        }
+        let latency = self.latency();
+        let timeout = self.now + self.chance.between(1_000, 8_000);
+        if self.strikes(Fault::LostRequest) {
+            let reply = Box::new(Reply::Failed);
+            self.agenda.plan(
+                timeout,
+                Step::Answer {
+                    process,
+                    incarnation,
+                    task,
+                    reply,
+                },
+            );
+            return;
+        }
+        let writes = request.writes();
+        let fatal = self.strikes(Fault::Crash);
+        let unanswered = !fatal && self.strikes(Fault::LostAnswer);
+        if writes && self.strikes(Fault::Doubled) {
+            let lease = i64::try_from(self.scenario.policies.claim.lease.as_millis()).unwrap_or(0);
+            let late = self.chance.between(1, lease * 2);
+            let again = Message {
+                process,
+                incarnation,
+                name: name.clone(),
+                now,
+                sent: self.now,
+                task: 0,
+                request: request.clone(),
+                unanswered: true,
+                fatal: false,
+            };
+            self.agenda
+                .plan(self.now + latency + late, Step::Arrive(Box::new(again)));
+        }
+        if unanswered {
+            let reply = Box::new(Reply::Failed);
+            let when = timeout.max(self.now + latency + 1);
+            self.agenda.plan(
+                when,
+                Step::Answer {
+                    process,
+                    incarnation,
+                    task,
+                    reply,
+                },
+            );
+        }
+        let message = Message {
+            process,
+            incarnation,
+            name,
+            now,
+            sent: self.now,
+            task,
+            request,
+            unanswered,
+            fatal,
+        };
+        self.agenda
+            .plan(self.now + latency, Step::Arrive(Box::new(message)));
+    }
+
+    fn analyse(&mut self, process: usize, task: Task, key: &RecordKey, state: u64) {
+        let incarnation = self.processes[process].incarnation;
+        let ms = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        let longest = ms(self.scenario.analysis_max);
+        let mut takes = self.chance.between(longest / 100 + 1, longest.max(2));
+        let large = self.scenario.faults.rate(Fault::LargeResult) > 0.0
+            && key.file.ends_with(['0', '1', '2', '3', '4']);
+        let verdict = if let Some(nature) = self.natures.get(&state) {
+            *nature
+        } else if self.strikes(Fault::Away) {
+            Verdict::Away
+        } else if self.strikes(Fault::Hangs) {
+            takes = ms(self.scenario.policies.timeout);
+            Verdict::Hangs
+        } else if self.strikes(Fault::Broken) {
+            Verdict::Broken
+        } else {
+            Verdict::Result { state, large }
+        };
+        let reply = Box::new(Reply::Analysed(verdict));
+        self.agenda.plan(
+            self.now + takes,
+            Step::Answer {
+                process,
+                incarnation,
+                task,
+                reply,
+            },
+        );
+    }
+
+    /// A request reaches the services.
+    fn arrive(&mut self, message: Message) {
+        let Message {
+            process,
+            incarnation,
+            name,
+            now,
+            sent,
+            task,
+            request,
+            unanswered,
+            fatal,
+        } = message;
+        let reply = if self.strikes(Fault::Throttled) {
+            Reply::Throttled
+        } else {
+            let late = self.strikes(Fault::IndexLag);
+            let lag = self.chance.between(0, if late { 5_000 } else { 20 });
+            let again = if self.strikes(Fault::Again) { 3 } else { 0 };
+            let what = request.name();
+            let (reply, effect) =
+                self.services
+                    .serve(self.now, Caller { name: &name, now }, request, lag, again);
+            if let Some(effect) = effect {
+                let writer = Writer {
+                    process,
+                    incarnation,
+                    name: &name,
+                    sent,
+                };
+                self.judged(writer, what, &effect);
+            }
+            reply
+        };
+        if fatal {
+            self.crash(process, incarnation);
+        } else if !unanswered {
+            let when = self.now + self.latency();
+            let reply = Box::new(reply);
+            self.agenda.plan(
+                when,
+                Step::Answer {
+                    process,
+                    incarnation,
+                    task,
+                    reply,
+                },
+            );
+        }
+    }
+
+    /// The checkers see what a request changed.
+    fn judged(&mut self, writer: Writer<'_>, what: &str, effect: &Effect) {
+        match effect {
+            Effect::Wrote {
+                change,
+                before,
+                after,
+            } => {
+                self.made_bulk(change);
+                self.say(|| format!("{} made {what} of {}", short(writer.name), change.key.file));
+                self.judge
+                    .wrote(self.now, writer, change, before.as_deref(), after);
+            }
+            Effect::Put(key) => {
+                self.say(|| format!("{} put {}", short(writer.name), key.get(138..).unwrap_or(key)));
+                self.judge.put(key, &self.services);
+            }
+            Effect::Deleted(keys) => {
+                let first = keys
+                    .first()
+                    .and_then(|key| key.get(138..))
+                    .unwrap_or_default()
+                    .to_owned();
+                self.say(|| {
+                    format!(
+                        "{} deleted {} objects, first {first}",
+                        short(writer.name),
+                        keys.len()
+                    )
+                });
+                let by_client = writer.name.starts_with("client-");
+                self.judge.deleted(self.now, by_client, keys, &self.services);
+            }
+        }
+    }
+
+    fn conclude(mut self, seed: u64) -> Outcome {
+        self.judge.conclude(self.now, &self.services);
+        let mut left = Vec::new();
+        for process in &self.processes {
+            match &process.living {
+                Some(Living::Client(client)) => {
+                    let open = client.disk.unsettled();
+                    left.extend(open.into_iter().map(|what| (Promise::Outcome, what)));
+                }
+                Some(Living::Fetcher(fetcher)) => {
+                    let open = fetcher.spool.iter();
+                    left.extend(
+                        open.map(|key| (Promise::NothingLeft, format!("{key} lies on a fetcher's disk"))),
+                    );
+                }
+                Some(Living::Watcher(_)) => {}
+                None => left.push((Promise::Outcome, "a process did not come back".to_owned())),
+            }
+        }
+        for (promise, what) in left {
+            self.judge.add(self.now, promise, what);
+        }
+        let faults = Fault::ALL
+            .iter()
+            .map(|fault| (*fault, self.striking.by_kind[*fault as usize]));
+        let load = &self.services.table.load;
+        let statistics = Statistics {
+            span_ms: self.now - START,
+            events: self.events,
+            decisions: self.decisions,
+            requests: self.requests,
+            jobs: self.judge.created,
+            finished: self.judge.finished,
+            deliveries: self.judge.deliveries,
+            requeues: self.judge.requeues,
+            faults: faults.filter(|(_, count)| *count > 0).collect(),
+            strays: self.judge.strays,
+            writes_peak: load.writes_peak,
+            reads_peak: load.reads_peak,
+        };
+        Outcome {
+            seed,
+            breaches: std::mem::take(&mut self.judge.breaches),
+            statistics,
+            struck: self.striking.struck(),
+            recording: match &self.trace {
+                Some(_) => recording::lines(
+                    &self.services.stream,
+                    &format!("the simulated history of seed {seed}"),
+                ),
+                None => Vec::new(),
+            },
+            trace: self.trace.take().unwrap_or_default(),
+        }
+    }
+}
+
+/// A name a person can read.
+fn short(name: &str) -> &str {
+    match name.strip_prefix("client-") {
+        Some(digits) => digits.get(126..).unwrap_or(digits),
+        None => name,
+    }
+}

@@ -1,0 +1,286 @@
+//! How a history begins: who is there, which files come, and what is wrong with them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use roundtrip_core::at::Timestamp;
+use roundtrip_core::caretaker::Duty;
+use roundtrip_core::queue::QueuePolicy;
+use roundtrip_core::worker::WorkerPolicy;
+
+use super::others::Other;
+use super::process::{Kind, Living, Process};
+use super::{SKEW_MAX, START, Step, World};
+use crate::actors::client::{self, Disk};
+use crate::actors::outbox::Outbox;
+use crate::actors::{fetcher, watcher};
+use crate::model::agenda::Agenda;
+use crate::model::chance::Chance;
+use crate::model::names;
+use crate::model::network::Verdict;
+use crate::model::services::Services;
+use crate::promises::Judge;
+use crate::simulate::faults::Striking;
+use crate::simulate::{Fault, Scenario};
+
+/// More than there are of anything, and divisible by the small numbers.
+const HOW_MANY: usize = 5_040;
+
+/// The bucket of every history.
+pub(super) const BUCKET: &str = "lab";
+
+/// The version every client states.
+pub(super) const VERSION: &str = "2.5.21";
+
+impl<'a> World<'a> {
+    pub(super) fn new(scenario: &'a Scenario, seed: u64, trace: bool) -> Self {
+        let mut chance = Chance::new(seed);
+        let faults = if scenario.vary {
+            scenario.faults.some(&mut chance)
+        } else {
+            scenario.faults.clone()
+        };
+        let policies = &scenario.policies;
+        let load = i64::try_from(scenario.load.as_millis()).unwrap_or(i64::MAX);
+        let results_keep = match policies.clean {
+            Duty::Clean { results_keep, .. } => results_keep,
+            Duty::Requeue(_) | Duty::Admit { .. } => Duration::ZERO,
+        };
+        let skew = if faults.rate(Fault::Skew) > 0.0 {
+            SKEW_MAX
+        } else {
+            0
+        };
+        let mut world = World {
+            scenario,
+            now: START,
+            agenda: Agenda::new(),
+            striking: Striking::new(faults, chance.fork(), START + load),
+            services: Services::new(policies.shards, policies.fleet.report),
+            processes: Vec::new(),
+            judge: Judge::new(START, policies.claim.lease, results_keep, skew),
+            out: Outbox {
+                lines: trace.then(Vec::new),
+                ..Outbox::default()
+            },
+            events: 0,
+            requests: 0,
+            decisions: 0,
+            trace: trace.then(Vec::new),
+            natures: BTreeMap::new(),
+            coming: 0,
+            chance,
+            seed,
+            events_max: super::EVENTS_MAX,
+            bulk: None,
+        };
+        world.people(skew);
+        world.files(load);
+        world.agenda.plan(START + 10_000, Step::Service);
+        world
+    }
+
+    fn how_many(&mut self, most: usize) -> usize {
+        let chosen = 1 + self.chance.below(HOW_MANY) % most.max(1);
+        if self.scenario.vary { chosen } else { most }
+    }
+
+    /// Every process starts within the first second.
+    fn people(&mut self, skew: i64) {
+        let (clients, fetchers) = (
+            self.how_many(self.scenario.clients),
+            self.how_many(self.scenario.fetchers),
+        );
+        let watchers = self.how_many(self.scenario.watchers);
+        for number in 0..clients {
+            let settings = self.client(number);
+            let disk = Disk::new(settings.id.clone());
+            self.person(Kind::Client(Box::new(settings)), Some(disk), skew);
+        }
+        for _ in 0..fetchers {
+            let settings = self.fetcher();
+            self.person(Kind::Fetcher(Box::new(settings)), None, skew);
+        }
+        for _ in 0..watchers {
+            let settings = self.watcher();
+            self.person(Kind::Watcher(Box::new(settings)), None, skew);
+        }
+    }
+
+    fn person(&mut self, kind: Kind, disk: Option<Disk>, skew: i64) {
+        let number = self.processes.len();
+        let role = match &kind {
+            Kind::Client(_) => 1,
+            Kind::Fetcher(_) => 2,
+            Kind::Watcher(_) => 3,
+        };
+        let same =
+            |process: &&Process| std::mem::discriminant(&process.kind) == std::mem::discriminant(&kind);
+        let place = self.processes.iter().filter(same).count();
+        let mut chance = self.own(role, place);
+        let (skew, when) = (chance.between(-skew, skew), START + chance.between(0, 1_000));
+        self.processes
+            .push(Process::new(kind, number, disk, skew, chance));
+        self.agenda.plan(when, Step::Start(number));
+    }
+
+    /// The chance of one of a kind: a smaller scenario keeps that of the others.
+    fn own(&self, kind: u64, place: usize) -> Chance {
+        let mixed = (kind << 32 | place as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Chance::new(self.seed ^ mixed)
+    }
+
+    fn client(&self, number: usize) -> client::Settings {
+        let policies = &self.scenario.policies;
+        // One client in three says that it is urgent.
+        let mut chance = self.own(5, number);
+        let priority = if chance.hits(0.33) { 1 + chance.below(9) } else { 0 };
+        let priority = u8::try_from(priority).unwrap_or(0);
+        client::Settings {
+            id: names::client(number),
+            bucket: BUCKET.to_owned(),
+            shards: policies.shards,
+            chunk_size: policies.chunk_size,
+            version: VERSION.to_owned(),
+            priority,
+            upload: policies.upload.clone(),
+            rescan: policies.rescan,
+            collect_interval: policies.collect.0,
+            collect_interval_max: policies.collect.1,
+            local_ms: 20,
+        }
+    }
+
+    fn fetcher(&self) -> fetcher::Settings {
+        let policies = &self.scenario.policies;
+        fetcher::Settings {
+            policy: WorkerPolicy {
+                processor: String::new(),
+                bucket: BUCKET.to_owned(),
+                claim: policies.claim.clone(),
+                retry: policies.work.clone(),
+            },
+            fleet: policies.fleet,
+            interval: policies.look.0,
+            interval_max: policies.look.1,
+            shards: policies.shards,
+            batch_max: policies.batch_max,
+        }
+    }
+
+    fn watcher(&self) -> watcher::Settings {
+        let policies = &self.scenario.policies;
+        let queue = QueuePolicy {
+            thresholds: BTreeMap::new(),
+            retry: policies.work.clone(),
+            attempt_max: Duration::ZERO,
+        };
+        watcher::Settings {
+            name: String::new(),
+            clean: policies.clean.clone(),
+            clean_every: policies.clean_every,
+            requeue: policies.requeue.clone(),
+            requeue_every: policies.requeue_every,
+            admit: policies.admit.clone(),
+            admit_every: policies.admit_every,
+            stream: policies.stream.clone(),
+            queue: Some((queue, policies.queue_every)),
+            sweep: policies.sweep.clone(),
+            sweep_every: policies.sweep_every,
+            shards: policies.shards,
+            batch_max: policies.batch_max,
+            pages_max: policies.pages_max,
+        }
+    }
+
+    /// Files come in the first half of the load, and change or go in all of it.
+    fn files(&mut self, load: i64) {
+        let clients = self
+            .processes
+            .iter()
+            .filter(|process| matches!(process.kind, Kind::Client(_)))
+            .count();
+        for client in 0..clients {
+            let mut chance = self.own(4, client);
+            for file in 0..self.how_many(self.scenario.files) {
+                let path = PathBuf::from(format!("{file}.tif"));
+                let when = START + chance.between(0, load / 2);
+                self.plan_file(when, client, path.clone());
+                if self.strikes(Fault::Changed) {
+                    let when = START + chance.between(0, load);
+                    self.plan_file(when, client, path.clone());
+                }
+                if self.strikes(Fault::Gone) {
+                    let when = START + chance.between(0, load);
+                    self.coming += 1;
+                    self.agenda.plan(when, Step::Gone { client, path });
+                }
+            }
+        }
+        let others = [
+            (Fault::Forged, Other::Forge),
+            (Fault::ForeignClient, Other::Create),
+            (Fault::ForeignFetcher, Other::Take),
+            (Fault::ForeignFetcher, Other::Take),
+            (Fault::Cancelled, Other::Cancel),
+            (Fault::Requeued, Other::Requeue),
+        ];
+        for (fault, other) in others {
+            if self.strikes(fault) {
+                self.coming += 1;
+                let when = START + self.chance.between(0, load);
+                self.agenda.plan(when, Step::Other(Box::new(other)));
+            }
+        }
+    }
+
+    fn plan_file(&mut self, when: i64, client: usize, path: PathBuf) {
+        self.coming += 1;
+        self.agenda.plan(when, Step::File { client, path });
+    }
+
+    /// A person or a machine writes a file.
+    pub(super) fn file(&mut self, number: usize, path: PathBuf) {
+        self.coming -= 1;
+        let chunk = self.scenario.policies.chunk_size;
+        let chunks = self
+            .chance
+            .between(1, i64::try_from(self.scenario.chunks_max).unwrap_or(1));
+        let size = chunk * chunks.unsigned_abs() - self.chance.below(1_000) as u64;
+        let stamp = client::stamp(size, Timestamp(self.now));
+        if self.strikes(Fault::Unprocessable) {
+            let nature = if self.chance.hits(0.5) {
+                Verdict::Unprocessable
+            } else {
+                Verdict::Broken
+            };
+            self.natures.insert(client::content(&stamp), nature);
+        }
+        self.say(|| format!("client {number} writes {} of {size} bytes", path.display()));
+        if let Some(disk) = self.disk(number) {
+            disk.write(path.clone(), stamp);
+        }
+        if !self.strikes(Fault::NoticeLost) {
+            self.notice(number, path);
+        }
+    }
+
+    pub(super) fn gone(&mut self, number: usize, path: PathBuf) {
+        self.coming -= 1;
+        self.say(|| format!("client {number} takes {} away", path.display()));
+        if let Some(disk) = self.disk(number) {
+            disk.take_away(&path);
+        }
+        self.notice(number, path);
+    }
+
+    fn disk(&mut self, number: usize) -> Option<&mut Disk> {
+        let process = &mut self.processes[number];
+        match &mut process.living {
+            Some(Living::Client(client)) => Some(&mut client.disk),
+            Some(Living::Fetcher(_) | Living::Watcher(_)) => None,
+            None => process.disk.as_mut(),
+        }
+    }
+}
