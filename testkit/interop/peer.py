@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+OWNER = "roundtrip/table"
 SIGNED = ("status", "version", "created", "bucket", "file", "chunks", "client")
 CURVE = ec.SECP256R1()
 IV_BYTES = 12
@@ -65,9 +66,10 @@ class Service:
             pages = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def keys(self, prefix=""):
-        """Every object key under a prefix."""
+        """Every object key under a prefix but that of the object which names the bucket's table."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        keys = (entry["Key"] for page in pages for entry in page.get("Contents", []))
+        return [key for key in keys if key != OWNER]
 
     def put(self, key, body):
         """Writes one object."""

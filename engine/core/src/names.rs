@@ -13,6 +13,9 @@ const POINT_DIGITS: usize = 130;
 /// Partition keys that begin so are no clients': such rows hold what readers and fetchers know of one another.
 pub const RESERVED_PREFIX: &str = "roundtrip#";
 
+/// The key of the object that holds the name of the bucket's table: it can be no job's.
+pub const OWNER: &str = "roundtrip/table";
+
 /// A name that does not have the form the wire format asks for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -252,6 +255,7 @@ mod tests {
             "",
             "0",
             "backup/2026/0",
+            OWNER,
             "roundtrip#stream/a/0",
             prefix.trim_end_matches('/'),
         ] {

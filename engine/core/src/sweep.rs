@@ -5,6 +5,9 @@
 //! is open by then keeps what it has. What the table cannot tell is that a job is still to be created for objects that
 //! lie there (`announce = "last"`, or a client that goes on where it stopped): therefore no object that is younger than
 //! `age-min` is touched. A client that goes on sends every chunk again, so that its objects are young again.
+//!
+//! Nor can the table tell whether the bucket is its own: to another table every object there is one that no job knows.
+//! Therefore the bucket holds the name of its table ([`OWNER`]), and each look asks for it first.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -12,13 +15,15 @@ use std::time::Duration;
 use crate::at::{At, Timestamp};
 use crate::job::{Job, Status};
 use crate::machine::{Decision, Machine, Reason};
-use crate::names::{JobKey, ObjectPart};
+use crate::names::{JobKey, OWNER, ObjectPart};
 use crate::pace::Pace;
 use crate::retry::Retry;
 
 /// What is swept, and how fast.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SweepPolicy {
+    /// The table whose jobs are asked for: a bucket of another one is left alone.
+    pub table: String,
     /// Objects up to this age are left alone.
     pub age_min: Duration,
     /// How long the result of a completed job is kept, from its completion on.
@@ -58,6 +63,8 @@ pub struct Tally {
     pub listed: u64,
     /// Those of them that are no job's by their keys: they are left alone.
     pub foreign: u64,
+    /// Those that no job knows, but that may be another table's: they are left alone.
+    pub spared: u64,
     /// Those that were deleted.
     pub deleted: u64,
     /// Those that could not be deleted: the next sweep finds them again.
@@ -67,6 +74,10 @@ pub struct Tally {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// The bucket names this table as its own; none where it names no table.
+    OwnerTold(Option<String>),
+    /// Whose bucket it is could not be read.
+    OwnerFailed(String),
     /// A page was listed.
     Listed {
         /// Its objects.
@@ -89,6 +100,13 @@ pub enum Event {
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// Read whose bucket it is.
+    AskOwner,
+    /// Tell that the bucket is another table's: it is not swept.
+    Refuse {
+        /// The table that the bucket names.
+        owner: String,
+    },
     /// List a page of the bucket.
     List {
         /// Behind this key; from the beginning where there is none.
@@ -98,6 +116,8 @@ pub enum Action {
     Ask(Vec<JobKey>),
     /// Delete these objects.
     Delete(Vec<Object>),
+    /// Tell that these objects would go if the bucket named this table.
+    Spare(Vec<Object>),
     /// Tell what the sweep came to.
     Report(Tally),
 }
@@ -131,6 +151,8 @@ impl Cause {
 enum Step {
     /// Nothing: the next page waits for its time.
     Resting,
+    /// Its owner is asked for.
+    AskingOwner,
     /// It is listed.
     Listing,
     /// The records behind its old objects are read.
@@ -156,6 +178,8 @@ pub struct Sweep {
     policy: SweepPolicy,
     pace: Pace,
     step: Step,
+    /// Whether the bucket names this table; none until a look has asked.
+    is_ours: Option<bool>,
     /// Behind which key the next page begins; none where the next page is the first.
     after: Option<String>,
     /// Where the page that is dealt with ends.
@@ -179,6 +203,7 @@ impl Sweep {
             policy,
             pace,
             step: Step::Resting,
+            is_ours: None,
             after: None,
             next: None,
             pages: 0,
@@ -200,6 +225,11 @@ impl Sweep {
             self.round = Round::Running;
             self.begin_anew();
         }
+        if self.is_ours.is_none() {
+            self.step = Step::AskingOwner;
+            let reason = Reason::key("a bucket of another table is not swept", "store.table");
+            return self.decide(Action::AskOwner, reason);
+        }
         self.step = Step::Listing;
         let after = self.after.clone();
         let reason = if after.is_some() {
@@ -210,7 +240,30 @@ impl Sweep {
         self.decide(Action::List { after }, reason);
     }
 
+    fn owner_told(&mut self, at: At, owner: Option<String>) {
+        if !matches!(self.step, Step::AskingOwner) {
+            return;
+        }
+        self.step = Step::Resting;
+        if self.draining {
+            return;
+        }
+        match owner {
+            Some(owner) if owner != self.policy.table => {
+                let reason = Reason::key("the bucket is another table's", "store.table");
+                self.decide(Action::Refuse { owner }, reason);
+                self.rest(at);
+            }
+            owner => {
+                self.failures = 0;
+                self.is_ours = Some(owner.is_some());
+                self.list();
+            }
+        }
+    }
+
     fn begin_anew(&mut self) {
+        self.is_ours = None;
         (self.after, self.next) = (None, None);
         (self.pages, self.failures) = (0, 0);
         self.tally = Tally::default();
@@ -225,6 +278,7 @@ impl Sweep {
         let mut page = BTreeMap::<_, Vec<_>>::new();
         for object in objects {
             match JobKey::of_object(&object.key) {
+                None if object.key == OWNER => {}
                 None => self.seen.1 += 1,
                 Some((job, part)) if at.now.since(object.modified) > self.policy.age_min => {
                     page.entry(job).or_default().push((part, object));
@@ -258,6 +312,16 @@ impl Sweep {
             }
         }
         if strays.is_empty() || self.draining {
+            return self.turn_page(at);
+        }
+        if self.is_ours != Some(true)
+            && let Some(objects) = strays.remove(&Cause::NoRecord)
+        {
+            self.tally.spared += objects.len() as u64;
+            let rule = "no job of this table knows it, but the bucket names no table as its own";
+            self.decide(Action::Spare(objects), Reason::key(rule, "store.table"));
+        }
+        if strays.is_empty() {
             return self.turn_page(at);
         }
         self.step = Step::Deleting(strays.len());
@@ -313,6 +377,7 @@ impl Sweep {
             self.pace.hurry();
         } else {
             self.pages = 0;
+            self.is_ours = None;
             self.pace.looked(at, true);
         }
     }
@@ -320,6 +385,10 @@ impl Sweep {
     /// The sweep is over; the next one begins anew.
     fn end(&mut self, at: At, reason: Reason) {
         self.decide(Action::Report(self.tally), reason);
+        self.rest(at);
+    }
+
+    fn rest(&mut self, at: At) {
         self.begin_anew();
         self.step = Step::Resting;
         self.pace.looked(at, false);
@@ -354,6 +423,12 @@ impl Machine for Sweep {
 
     fn handle(&mut self, at: At, event: Event) {
         match event {
+            Event::OwnerTold(owner) => self.owner_told(at, owner),
+            Event::OwnerFailed(_) => {
+                if matches!(self.step, Step::AskingOwner) {
+                    self.failed(at);
+                }
+            }
             Event::Listed { objects, next } => self.listed(at, objects, next),
             Event::ListFailed(_) => {
                 if matches!(self.step, Step::Listing) {
@@ -376,7 +451,7 @@ impl Machine for Sweep {
         let is_due = match self.step {
             Step::Resting => self.pace.is_due(at.now),
             Step::Waiting(until) => until <= at.now,
-            Step::Listing | Step::Asking(_) | Step::Deleting(_) => false,
+            Step::AskingOwner | Step::Listing | Step::Asking(_) | Step::Deleting(_) => false,
         };
         if is_due && self.may_list() {
             self.list();
@@ -407,7 +482,7 @@ impl Machine for Sweep {
         match self.step {
             Step::Resting => self.may_list().then(|| self.pace.next()),
             Step::Waiting(until) => Some(until),
-            Step::Listing | Step::Asking(_) | Step::Deleting(_) => None,
+            Step::AskingOwner | Step::Listing | Step::Asking(_) | Step::Deleting(_) => None,
         }
     }
 

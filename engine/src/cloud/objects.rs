@@ -1,16 +1,20 @@
 //! The bucket: small whole objects by key.
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use bytes::{Bytes, BytesMut};
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::caretaker::{Extent, Swept};
 use roundtrip_core::job::Job;
-use roundtrip_core::names::{JobKey, ObjectPart};
+use roundtrip_core::names::{JobKey, OWNER, ObjectPart};
 use roundtrip_core::sweep::Object;
 
 use super::fault::Fault;
+
+/// No table's name is longer.
+const TABLE_NAME_BYTES_MAX: u64 = 255;
 
 /// What a read found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +94,32 @@ impl Objects {
             }
         }
         Ok(Found::Object(bytes.freeze()))
+    }
+
+    /// The table that the bucket names as its own; none where it names none.
+    pub async fn owner(&self) -> Result<Option<String>, Fault> {
+        match self.get(OWNER, TABLE_NAME_BYTES_MAX).await? {
+            Found::Nothing => Ok(None),
+            Found::Object(name) => Ok(Some(String::from_utf8_lossy(&name).trim().to_owned())),
+            Found::TooLarge(size) => Err(Fault::Permanent(format!(
+                "the object `{OWNER}` has {size} bytes: that is no table's name"
+            ))),
+        }
+    }
+
+    /// Makes this table the bucket's, unless the bucket names one already: the one it names then.
+    pub async fn claim(&self, table: &str) -> Result<String, Fault> {
+        let put = self.client.put_object().bucket(&self.bucket).key(OWNER);
+        let body = Bytes::copy_from_slice(table.as_bytes());
+        let put = put.if_none_match("*").body(ByteStream::from(body));
+        let Err(error) = put.send().await else {
+            return Ok(table.to_owned());
+        };
+        // Another setup was first: one of the two names counts, and that one is read.
+        match (error.code(), self.owner().await?) {
+            (Some("PreconditionFailed" | "ConditionalRequestConflict"), Some(owner)) => Ok(owner),
+            _ => Err(Fault::of(&error)),
+        }
     }
 
     /// Whether there is such an object.

@@ -102,8 +102,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// Makes the table with its index, stream and TTL, and the bucket with its rules; what is there is left as it
-/// is. May be run at any time, also by several at once.
+/// Makes the table with its index, stream and TTL, and the bucket with its rules and the name of its table; what is
+/// there is left as it is. May be run at any time, also by several at once.
 ///
 /// # Errors
 /// Exit 78 when a table of that name has other keys, another index or another stream (nothing is changed
@@ -112,6 +112,7 @@ pub async fn ensure(clients: &Clients, bucket: &str, table: &str) -> Result<Repo
     let mut report = Report { steps: Vec::new() };
     table::ensure(&clients.dynamodb, table, &mut report).await?;
     bucket::ensure(&clients.s3, bucket, &mut report).await?;
+    bucket::claim(&clients.s3, bucket, table, &mut report).await?;
     Ok(report)
 }
 

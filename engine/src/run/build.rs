@@ -383,6 +383,7 @@ fn sweep(
     parts: &Parts,
 ) -> Result<(Sweep, SweepWorld)> {
     let policy = SweepPolicy {
+        table: parts.jobs.table().to_owned(),
         age_min: source.age_min,
         results_keep: sink.results_keep,
         pages_max: source.pages_max,

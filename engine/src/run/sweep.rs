@@ -1,9 +1,9 @@
 //! The world of a pipeline that sweeps the bucket: lists, asks the table, deletes.
 
 use roundtrip_core::machine::{Decision, Reason};
-use roundtrip_core::names::JobKey;
+use roundtrip_core::names::{JobKey, OWNER};
 use roundtrip_core::sweep::{Action, Event, Object, Sweep, Tally};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::driver::{Work, World};
 use crate::source::objects::Holdings;
@@ -20,12 +20,21 @@ impl World<Sweep> for SweepWorld {
 
     fn perform(&mut self, Decision { action, reason }: Decision<Action>) -> Work<Event> {
         match action {
+            Action::AskOwner => self.ask_owner(),
+            Action::Refuse { owner } => {
+                self.refuse(&owner, &reason);
+                Work::None
+            }
             Action::List { after } => {
                 debug!(why = reason.rule, key = reason.key, "lists the bucket");
                 self.list(after)
             }
             Action::Ask(jobs) => self.ask(jobs),
             Action::Delete(objects) => self.delete(objects, reason),
+            Action::Spare(objects) => {
+                spare(&objects, &reason);
+                Work::None
+            }
             Action::Report(tally) => {
                 report(tally, &reason);
                 Work::None
@@ -35,6 +44,30 @@ impl World<Sweep> for SweepWorld {
 }
 
 impl SweepWorld {
+    fn ask_owner(&self) -> Work<Event> {
+        let objects = self.holdings.objects.clone();
+        Work::task(async move {
+            match objects.owner().await {
+                Ok(owner) => Event::OwnerTold(owner),
+                Err(fault) => {
+                    warn!(%fault, object = OWNER, "cannot read whose bucket it is; nothing is swept until then");
+                    Event::OwnerFailed(fault.to_string())
+                }
+            }
+        })
+    }
+
+    fn refuse(&self, owner: &str, reason: &Reason) {
+        let (table, bucket) = (self.holdings.jobs.table(), self.holdings.objects.bucket());
+        error!(
+            why = reason.rule,
+            key = reason.key,
+            "the bucket `{bucket}` is not swept: it belongs to the table `{owner}`, this role has the table `{table}`; \
+             correct store.table or store.bucket, or, where `{owner}` is no longer in use, delete the object `{OWNER}` \
+             and run `roundtrip setup`"
+        );
+    }
+
     fn list(&self, after: Option<String>) -> Work<Event> {
         let holdings = self.holdings.clone();
         Work::task(async move {
@@ -85,16 +118,41 @@ impl SweepWorld {
     }
 }
 
+fn spare(objects: &[Object], reason: &Reason) {
+    let (count, bytes) = (
+        objects.len(),
+        objects.iter().map(|object| object.size).sum::<u64>(),
+    );
+    for object in objects {
+        debug!(object = object.key, why = reason.rule, "spares");
+    }
+    let (why, key) = (&reason.rule, reason.key);
+    info!(
+        count,
+        bytes,
+        why,
+        key,
+        "objects would be deleted, but are not: run `roundtrip setup` for this table and bucket"
+    );
+}
+
 fn report(tally: Tally, reason: &Reason) {
     let Tally {
         listed,
         foreign,
+        spared,
         deleted,
         failed,
     } = tally;
     let (why, key) = (reason.rule.as_str(), reason.key);
+    if spared > 0 {
+        warn!(
+            spared,
+            "objects that no job knows are left alone, since nothing says whose bucket it is: run `roundtrip setup`"
+        );
+    }
     if !key.is_empty() {
-        warn!(listed, foreign, deleted, failed, why, key, "sweep");
+        warn!(listed, foreign, spared, deleted, failed, why, key, "sweep");
     } else if foreign + deleted + failed > 0 {
         info!(
             listed,

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use roundtrip_core::names::OWNER;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -91,6 +92,7 @@ impl Desk {
             .contents()
             .iter()
             .map(|object| object.key().unwrap().to_owned())
+            .filter(|key| key != OWNER)
             .collect();
         stack.stop().await;
         Left { records, objects }

@@ -1,10 +1,12 @@
 //! What no open job knows does not stay, and a job whose upload never completes ends.
 
 use futures_util::StreamExt as _;
+use roundtrip::cloud::setup;
 use roundtrip::wire::keys::ClientKey;
+use roundtrip_core::names::OWNER;
 
 use crate::watcher::foreign_job;
-use crate::world::{BUCKET, World, history, noise, text, until};
+use crate::world::{BUCKET, TABLE, World, history, noise, text, until};
 
 /// The watcher, which sweeps what is older than this.
 fn sweeping(age_min: &str) -> [String; 1] {
@@ -130,6 +132,26 @@ async fn jobs_whose_upload_never_completes_end_as_errors() {
         assert_eq!(text(record, "error"), "the upload was never completed");
         assert_eq!(history(record), ["give-up"]);
     }
+    assert_eq!(world.objects().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_table_that_the_bucket_names_deletes_what_it_does_not_know() {
+    let world = World::new().await;
+    let key = ClientKey::generate().unwrap();
+    let orphan = format!("{}/file-{}/0", key.client_id(), uuid::Uuid::new_v4());
+    world.put_object(&orphan, b"another table's".to_vec()).await;
+    let set = sweeping("0s");
+    let role = world.role("watcher", &[&set[0]]);
+    world.put_object(OWNER, b"another-table".to_vec()).await;
+    world.once(&role, "watcher").await;
+    assert_eq!(world.objects().await, [orphan.as_str()]);
+    let name = world.clients.s3.delete_object().bucket(BUCKET).key(OWNER);
+    name.send().await.unwrap();
+    world.once(&role, "watcher").await;
+    assert_eq!(world.objects().await, [orphan.as_str()]);
+    setup::ensure(&world.clients, BUCKET, TABLE).await.unwrap();
+    world.once(&role, "watcher").await;
     assert_eq!(world.objects().await, Vec::<String>::new());
 }
 

@@ -13,6 +13,7 @@ use roundtrip::error::Result;
 use roundtrip::run::progress::{Counts, Progress};
 use roundtrip::run::role::Role;
 use roundtrip::stack::Stack;
+use roundtrip_core::names::OWNER;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -192,7 +193,7 @@ impl World {
         records.drain().next().unwrap().1
     }
 
-    /// Every object in the bucket.
+    /// Every object in the bucket but the name of its table.
     pub(crate) async fn objects(&self) -> Vec<String> {
         let mut pages = self
             .clients
@@ -207,7 +208,8 @@ impl World {
             keys.extend(
                 page.contents()
                     .iter()
-                    .map(|object| object.key().unwrap().to_owned()),
+                    .map(|object| object.key().unwrap().to_owned())
+                    .filter(|key| key != OWNER),
             );
         }
         keys

@@ -11,6 +11,7 @@ mod table;
 use aws_sdk_s3::operation::get_object::GetObjectError;
 use roundtrip::cloud::{Clients, setup as cloud_setup};
 use roundtrip::stack::Stack;
+use roundtrip_core::names::OWNER;
 
 const BUCKET: &str = "roundtrip";
 const TABLE: &str = "roundtrip-jobs";
@@ -28,6 +29,9 @@ impl Bench {
         let stack = Stack::start(folder.path(), None).await.unwrap();
         let clients = Clients::for_endpoints(stack.endpoints()).await;
         cloud_setup::ensure(&clients, BUCKET, TABLE).await.unwrap();
+        // What the tests find in the bucket they put there themselves.
+        let owner = clients.s3.delete_object().bucket(BUCKET).key(OWNER);
+        owner.send().await.unwrap();
         Self {
             stack,
             clients,

@@ -28,9 +28,12 @@ async fn setup_makes_what_is_missing_and_finds_the_rest() {
     made      bucket `roundtrip`
     left out  rule to drop unfinished uploads of `roundtrip` after 7 days (this S3 does not have it)
     left out  block of public access to `roundtrip` (this S3 does not have it)
+    made      owner of `roundtrip`: table `roundtrip-jobs`
     ");
     let again = setup::ensure(&clients, BUCKET, TABLE).await.unwrap();
     assert!(again.steps.iter().all(|step| step.outcome != Made), "{again}");
+    let second = setup::ensure(&clients, BUCKET, "second-table").await.unwrap();
+    insta::assert_snapshot!(second.steps.last().unwrap().reason.as_ref().unwrap(), @"the bucket belongs to the table `roundtrip-jobs`: `sweep` deletes nothing for this one");
     setup::check(&clients, BUCKET, TABLE).await.unwrap();
     let missing = setup::check(&clients, "elsewhere", TABLE).await.unwrap_err();
     insta::assert_snapshot!(render(&missing), @r"

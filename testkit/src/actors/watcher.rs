@@ -221,6 +221,12 @@ impl Watcher {
     fn sweep_on(&mut self, out: &mut Outbox, decision: Decision<sweep::Action>) {
         let Decision { action, reason } = decision;
         match action {
+            sweep::Action::AskOwner => {
+                // There is one table.
+                let owner = Some(self.settings.sweep.table.clone());
+                self.events
+                    .push_back(Event::Sweep(sweep::Event::OwnerTold(owner)));
+            }
             sweep::Action::List { after } => {
                 let task = self.begin(Work::Holdings);
                 out.ask(task, Request::Holdings(after));
@@ -235,7 +241,7 @@ impl Watcher {
                 let keys = objects.into_iter().map(|object| object.key);
                 out.ask(task, Request::Delete(keys.collect()));
             }
-            sweep::Action::Report(_) => {}
+            sweep::Action::Refuse { .. } | sweep::Action::Spare(_) | sweep::Action::Report(_) => {}
         }
     }
 

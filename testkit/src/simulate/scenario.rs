@@ -134,6 +134,7 @@ impl Policies {
             admit_every: seconds(60),
             pages_max: 10,
             sweep: SweepPolicy {
+                table: "jobs".to_owned(),
                 age_min: Duration::from_hours(48),
                 results_keep: Duration::from_hours(7 * 24),
                 pages_max: 1_000,

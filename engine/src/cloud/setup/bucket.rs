@@ -8,9 +8,11 @@ use aws_sdk_s3::types::{
     PublicAccessBlockConfiguration,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use roundtrip_core::names::OWNER;
 
 use super::{Outcome, Report, UNFINISHED_UPLOAD_DAYS};
 use crate::cloud::Fault;
+use crate::cloud::objects::Objects;
 use crate::error::{Error, Result};
 
 const RULE: &str = "roundtrip-unfinished-uploads";
@@ -25,6 +27,38 @@ pub(super) async fn ensure(client: &Client, name: &str, report: &mut Report) -> 
     report.note(format!("bucket `{name}`"), outcome);
     ensure_lifecycle(client, name, report).await?;
     ensure_private(client, name, report).await
+}
+
+/// Lets the bucket name the table as its own: only a bucket that does is swept. The first table stays.
+pub(super) async fn claim(client: &Client, name: &str, table: &str, report: &mut Report) -> Result<()> {
+    let thing = format!("owner of `{name}`: table `{table}`");
+    let objects = Objects::new(client.clone(), name);
+    let failed = |fault: Fault| {
+        let failure = fault.during(format!("cannot set the {thing}"));
+        failure.hint(format!(
+            "setup needs s3:GetObject and s3:PutObject on `{name}/{OWNER}`"
+        ))
+    };
+    let (owner, outcome) = match objects.owner().await.map_err(failed)? {
+        Some(owner) => (owner, Outcome::Found),
+        None => match objects.claim(table).await {
+            Ok(owner) => (owner, Outcome::Made),
+            // Without puts that take "only if absent", two setups could not agree.
+            Err(Fault::Permanent(reason)) => {
+                report.left_out(thing, reason);
+                return Ok(());
+            }
+            Err(fault) => return Err(failed(fault)),
+        },
+    };
+    if owner == table {
+        report.note(thing, outcome);
+    } else {
+        let reason =
+            format!("the bucket belongs to the table `{owner}`: `sweep` deletes nothing for this one");
+        report.left_out(thing, reason);
+    }
+    Ok(())
 }
 
 pub(super) async fn check(client: &Client, name: &str) -> Result<()> {

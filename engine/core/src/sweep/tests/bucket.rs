@@ -9,6 +9,8 @@ struct Thing {
     key: String,
     age_ms: i64,
     needed: bool,
+    /// Whether its job has no record.
+    unknown: bool,
 }
 
 /// Which jobs there are: one of each standing, by the file's number.
@@ -42,6 +44,7 @@ fn thing() -> impl Strategy<Value = Thing> {
             key: if strange { format!("{name}.bak") } else { name },
             age_ms,
             needed: !gone,
+            unknown: file.is_multiple_of(6),
         }
     })
 }
@@ -54,10 +57,14 @@ proptest! {
         things in proptest::collection::vec(thing(), 0..60),
         page_size in 1_usize..20,
         pages_max in 1_u32..4,
+        named in prop_oneof![3 => Just(Some("jobs")), 1 => Just(None), 1 => Just(Some("other"))],
         broken in proptest::collection::btree_set(1_usize..80, 0..40),
     ) {
         let mut bucket: BTreeMap<String, Thing> =
             things.into_iter().map(|thing| (thing.key.clone(), thing)).collect();
+        for thing in bucket.values_mut() {
+            thing.needed |= named == Some("other") || named.is_none() && thing.unknown;
+        }
         let wanted: Vec<String> =
             bucket.values().filter(|thing| thing.needed).map(|thing| thing.key.clone()).collect();
         let (mut sweep, mut requests) = (sweep(pages_max), 0);
@@ -65,6 +72,8 @@ proptest! {
             requests += 1;
             let fails = broken.contains(&requests);
             Some(match action {
+                Action::AskOwner if fails => Event::OwnerFailed("away".to_owned()),
+                Action::AskOwner => owner(named),
                 Action::List { .. } if fails => Event::ListFailed("away".to_owned()),
                 Action::List { after } => {
                     let rest = bucket.values().filter(|thing| after.as_ref().is_none_or(|after| thing.key > *after));
@@ -94,6 +103,14 @@ proptest! {
                         assert!(thing.age_ms > AGE_MIN_MS);
                     }
                     Event::Deleted(objects.len() as u64)
+                }
+                Action::Refuse { .. } => {
+                    assert_eq!(named, Some("other"));
+                    return None;
+                }
+                Action::Spare(_) => {
+                    assert_eq!(named, None);
+                    return None;
                 }
                 Action::Report(_) => return None,
             })
