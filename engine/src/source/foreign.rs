@@ -9,6 +9,8 @@ use roundtrip_core::claim::Offer;
 use roundtrip_core::job::{Job, Lane, LaneKind, Status};
 use roundtrip_core::names::JobKey;
 
+use tracing::warn;
+
 use super::lanes::{Look, verified};
 use crate::cloud::fault::Fault;
 use crate::cloud::item::Item;
@@ -56,17 +58,41 @@ impl Foreign {
 
     /// Jobs without a lane, jobs that are not where their status says, and old ones that wait.
     pub async fn look(&self) -> Result<Look, Fault> {
-        let mut look = Look::default();
-        let Memory { mut cursor, whole } = std::mem::take(&mut *self.remembered());
+        let Memory { cursor, whole } = std::mem::take(&mut *self.remembered());
         let mut seen = Seen {
             foreign: self,
             old: Timestamp(now().0.saturating_sub_unsigned(millis(self.upload_max))),
             before: whole,
             whole: BTreeSet::new(),
+            is_told: false,
         };
+        let looked = self.read(&mut seen, cursor.clone()).await;
+        let Seen {
+            before, mut whole, ..
+        } = seen;
+        match looked {
+            Ok((look, cursor)) => {
+                *self.remembered() = Memory { cursor, whole };
+                Ok(look)
+            }
+            Err(fault) => {
+                // Nobody hears of what this look found: the next one begins where this one did.
+                whole.extend(before);
+                *self.remembered() = Memory { cursor, whole };
+                Err(fault)
+            }
+        }
+    }
+
+    async fn read(
+        &self,
+        seen: &mut Seen<'_>,
+        mut cursor: Option<Item>,
+    ) -> Result<(Look, Option<Item>), Fault> {
+        let mut look = Look::default();
         for _ in 0..self.pages_max {
             let page = self.jobs.without_lane(cursor).await?;
-            seen.take(&mut look, page.records).await?;
+            seen.take(&mut look, page.records).await;
             cursor = page.next;
             if cursor.is_none() {
                 break;
@@ -88,16 +114,14 @@ impl Foreign {
                     .jobs
                     .astray_or_old(lane, belongs, old, LANE_PAGE, from)
                     .await?;
-                seen.take(&mut look, page.records).await?;
+                seen.take(&mut look, page.records).await;
                 from = page.next;
                 if from.is_none() {
                     break;
                 }
             }
         }
-        let whole = seen.whole;
-        *self.remembered() = Memory { cursor, whole };
-        Ok(look)
+        Ok((look, cursor))
     }
 
     fn remembered(&self) -> std::sync::MutexGuard<'_, Memory> {
@@ -118,14 +142,16 @@ struct Seen<'a> {
     before: BTreeSet<JobKey>,
     /// Those that are whole.
     whole: BTreeSet<JobKey>,
+    /// Whether a refusal of the bucket was told.
+    is_told: bool,
 }
 
 impl Seen<'_> {
-    async fn take(&mut self, look: &mut Look, records: Vec<Record>) -> Result<(), Fault> {
+    async fn take(&mut self, look: &mut Look, records: Vec<Record>) {
         for record in records {
             match record {
                 Ok(job) => {
-                    let uploaded = self.is_uploaded(&job).await?;
+                    let uploaded = self.is_uploaded(&job).await;
                     // One that waits in its lane and has everything is in good hands.
                     if uploaded && job.status == Status::Queued && job.lane.is_some() {
                         continue;
@@ -140,19 +166,34 @@ impl Seen<'_> {
                 Err(malformed) => look.malformed.push(malformed),
             }
         }
-        Ok(())
     }
 
-    /// Whether everything of a job is there; only asked about those that wait and are old.
-    async fn is_uploaded(&mut self, job: &Job) -> Result<bool, Fault> {
+    /// Whether everything of a job is there; only asked about those that wait and are old. Where the bucket does not
+    /// say, the job counts as whole until the next look: it is closed for what is missing, not for what is unknown.
+    async fn is_uploaded(&mut self, job: &Job) -> bool {
         let is_old = job.created_at.is_some_and(|created| created <= self.old);
         if job.status != Status::Queued || !is_old || job.bucket != self.foreign.objects.bucket() {
-            return Ok(true);
+            return true;
         }
-        let is_whole = self.before.contains(&job.key) || self.foreign.objects.has_all_of(job).await?;
-        if is_whole {
-            self.whole.insert(job.key.clone());
+        let is_whole = if self.before.contains(&job.key) {
+            Ok(true)
+        } else {
+            self.foreign.objects.has_all_of(job).await
+        };
+        match is_whole {
+            Ok(true) => {
+                self.whole.insert(job.key.clone());
+                true
+            }
+            Ok(false) => false,
+            Err(fault) => {
+                if !self.is_told {
+                    self.is_told = true;
+                    let file = &job.key.file;
+                    warn!(%file, %fault, "cannot see whether a waiting job is uploaded; the next look asks again");
+                }
+                true
+            }
         }
-        Ok(is_whole)
     }
 }

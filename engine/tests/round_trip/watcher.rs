@@ -6,7 +6,9 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use roundtrip::cloud::item;
 use roundtrip::cloud::jobs::{Answer, Jobs};
+use roundtrip::cloud::objects::Objects;
 use roundtrip::run::driver::now;
+use roundtrip::source::foreign::Foreign;
 use roundtrip::wire::keys::ClientKey;
 use roundtrip_core::job::Signed;
 use roundtrip_core::lifecycle;
@@ -142,6 +144,36 @@ pub(crate) async fn foreign_job(
     world.put_object(&format!("{client}/{file}/0"), chunk).await;
     world.put_record(item).await;
     file
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn foreign_jobs_are_found_though_the_bucket_does_not_say_what_is_there() {
+    let world = World::new().await;
+    let key = ClientKey::generate().unwrap();
+    let mut files = Vec::new();
+    for content in ["one", "two"] {
+        files.push(foreign_job(&world, &key, &key, content.as_bytes()).await);
+    }
+    files.sort();
+    // One of them is not whole.
+    let chunk = world.clients.s3.delete_object().bucket(BUCKET);
+    let chunk = chunk.key(format!("{}/{}/0", key.client_id(), files[0]));
+    chunk.send().await.unwrap();
+    for (s3, wanted) in [
+        (world.refused().await.s3, [true, true]),
+        (world.clients.s3.clone(), [false, true]),
+    ] {
+        let jobs = Jobs::new(world.clients.dynamodb.clone(), TABLE);
+        let foreign = Foreign::new(jobs, Objects::new(s3, BUCKET), 1, 10, Duration::from_hours(1));
+        let mut offers = foreign.look().await.unwrap().offers;
+        offers.sort_by(|one, two| one.job.key.cmp(&two.job.key));
+        let found: Vec<_> = offers
+            .iter()
+            .map(|offer| (offer.job.key.file.as_str(), offer.uploaded))
+            .collect();
+        let wanted: Vec<_> = files.iter().map(String::as_str).zip(wanted).collect();
+        assert_eq!(found, wanted);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

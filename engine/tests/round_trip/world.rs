@@ -71,6 +71,13 @@ impl World {
         world
     }
 
+    /// A client whom S3 refuses everything.
+    pub(crate) async fn refused(&self) -> Clients {
+        let mut endpoints = self.stack.endpoints().clone();
+        endpoints.secret_key = "wrong".to_owned();
+        Clients::for_endpoints(&endpoints).await
+    }
+
     /// A path in the world's folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
