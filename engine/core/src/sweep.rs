@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::at::{At, Timestamp};
 use crate::job::{Job, Status};
 use crate::machine::{Decision, Machine, Reason};
-use crate::names::{JobKey, OWNER, ObjectPart};
+use crate::names::{JobKey, OWNER};
 use crate::pace::Pace;
 use crate::retry::Retry;
 
@@ -26,8 +26,6 @@ pub struct SweepPolicy {
     pub table: String,
     /// Objects up to this age are left alone.
     pub age_min: Duration,
-    /// How long the result of a completed job is kept, from its completion on.
-    pub results_keep: Duration,
     /// Pages one look lists, at most; at least 1. The next look goes on behind them.
     pub pages_max: u32,
     /// How often a page that could not be read is tried again before the sweep is broken off.
@@ -127,7 +125,6 @@ pub enum Action {
 enum Cause {
     NoRecord,
     Cleaned,
-    ResultsKept,
 }
 
 impl Cause {
@@ -137,10 +134,6 @@ impl Cause {
             Self::Cleaned => Reason::key(
                 "its job was cleaned up without it, and it is old",
                 "source.objects.age-min",
-            ),
-            Self::ResultsKept => Reason::key(
-                "its job was cleaned up, and it was kept for the client long enough",
-                "sink.sweep.results-keep",
             ),
         }
     }
@@ -156,7 +149,7 @@ enum Step {
     /// It is listed.
     Listing,
     /// The records behind its old objects are read.
-    Asking(BTreeMap<JobKey, Vec<(ObjectPart, Object)>>),
+    Asking(BTreeMap<JobKey, Vec<Object>>),
     /// So many deletions are under way.
     Deleting(usize),
     /// It could not be read, and is listed again then.
@@ -280,8 +273,8 @@ impl Sweep {
             match JobKey::of_object(&object.key) {
                 None if object.key == OWNER => {}
                 None => self.seen.1 += 1,
-                Some((job, part)) if at.now.since(object.modified) > self.policy.age_min => {
-                    page.entry(job).or_default().push((part, object));
+                Some((job, _)) if at.now.since(object.modified) > self.policy.age_min => {
+                    page.entry(job).or_default().push(object);
                 }
                 Some(_) => {}
             }
@@ -305,10 +298,8 @@ impl Sweep {
         let mut strays = BTreeMap::<Cause, Vec<Object>>::new();
         for (job, objects) in page {
             let standing = standings.get(&job).unwrap_or(&Standing::Unreadable);
-            for (part, object) in objects {
-                if let Some(cause) = self.cause(at.now, standing, part) {
-                    strays.entry(cause).or_default().push(object);
-                }
+            if let Some(cause) = Self::cause(standing) {
+                strays.entry(cause).or_default().extend(objects);
             }
         }
         if strays.is_empty() || self.draining {
@@ -331,21 +322,18 @@ impl Sweep {
     }
 
     /// Why an old object of a job goes; none where it stays.
-    fn cause(&self, now: Timestamp, standing: &Standing, part: ObjectPart) -> Option<Cause> {
+    fn cause(standing: &Standing) -> Option<Cause> {
         let job = match standing {
             Standing::Missing => return Some(Cause::NoRecord),
             Standing::Unreadable => return None,
             Standing::Known(job) => job,
         };
-        // A finished job that is still in a lane, or not yet in one, is another duty's.
-        let cleaned = job.cleaned.filter(|_| job.lane.is_none())?;
-        match (job.status, part) {
-            (Status::Queued | Status::Processing, _) => None,
-            (Status::Completed, ObjectPart::Results) => {
-                let completed = job.processed.unwrap_or(cleaned);
-                (now.since(completed) > self.policy.results_keep).then_some(Cause::ResultsKept)
-            }
-            (Status::Completed | Status::Error, _) => Some(Cause::Cleaned),
+        // A finished job that is still in a lane, or not yet in one, is another duty's. Cleaned up is one whose result
+        // was kept for its client long enough.
+        let is_cleaned = job.cleaned.is_some() && job.lane.is_none();
+        match job.status {
+            Status::Completed | Status::Error if is_cleaned => Some(Cause::Cleaned),
+            Status::Queued | Status::Processing | Status::Completed | Status::Error => None,
         }
     }
 

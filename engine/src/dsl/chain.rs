@@ -122,7 +122,7 @@ impl End for SinkSpec {
             Self::Requeue => "sink.requeue",
             Self::Admit(_) => "sink.admit",
             Self::Metrics(_) => "sink.metrics",
-            Self::Sweep(_) => "sink.sweep",
+            Self::Sweep => "sink.sweep",
         }
     }
 
@@ -135,7 +135,7 @@ impl End for SinkSpec {
             Self::Requeue => Thing::LostJob,
             Self::Admit(_) => Thing::ForeignJob,
             Self::Metrics(_) => Thing::Counts,
-            Self::Sweep(_) => Thing::ListedObjects,
+            Self::Sweep => Thing::ListedObjects,
         }
     }
 }
@@ -150,7 +150,7 @@ pub(super) fn retries(sink: &SinkSpec) -> bool {
         | SinkSpec::Processor(_)
         | SinkSpec::Requeue
         | SinkSpec::Metrics(_)
-        | SinkSpec::Sweep(_) => true,
+        | SinkSpec::Sweep => true,
         SinkSpec::Directory(_) | SinkSpec::Delete(_) | SinkSpec::Admit(_) => false,
     }
 }

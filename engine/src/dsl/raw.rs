@@ -125,7 +125,7 @@ tables! {
     RequeueSink {}
     AdmitSink { lease: Span, upload_max: Span }
     MetricsSink { to: String }
-    SweepSink { results_keep: Span }
+    SweepSink {}
     Retry { attempts_max: Count, interval: Span, backoff_rate: Rate, interval_max: Span, jitter: String }
     Notify {
         metric: String,

@@ -315,7 +315,7 @@ pub enum SinkSpec {
     /// `[sink.metrics]`: publishes how long the queue is.
     Metrics(MetricsSink),
     /// `[sink.sweep]`: deletes objects that no open job knows.
-    Sweep(SweepSink),
+    Sweep,
 }
 
 /// A job for each stored file.
@@ -400,13 +400,6 @@ pub struct AdmitSink {
     pub lease: Duration,
     /// A waiting job whose upload is not complete this long after its creation is closed as an error.
     pub upload_max: Duration,
-}
-
-/// Deletes objects that no open job knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SweepSink {
-    /// How long the result of a completed job is kept for its client.
-    pub results_keep: Duration,
 }
 
 /// Publishes how long the queue is.

@@ -35,7 +35,7 @@ use crate::cloud::streams::Streams;
 use crate::dsl::spec::{
     AdmitSink, DirectorySink, DirectorySource, ForeignSource, JobsSink, JobsSource, LanesSource, MetricsSink,
     MetricsTo, ObjectsSource, PipelineSpec, ProcessorSink, ResultsSource, RoleSpec, SinkSpec, SourceSpec,
-    StreamSpec, SweepSink,
+    StreamSpec,
 };
 use crate::error::{Error, Result};
 use crate::sink::directory::ResultsDirectory;
@@ -130,8 +130,8 @@ pub(super) async fn build(
                 task(move |orders| async move { drive(&name, machine, world, orders).await }),
             ))
         }
-        (SourceSpec::Objects(source), SinkSpec::Sweep(sink)) => {
-            let (machine, world) = sweep(source, *sink, &middle, parts)?;
+        (SourceSpec::Objects(source), SinkSpec::Sweep) => {
+            let (machine, world) = sweep(source, &middle, parts)?;
             Ok(running(
                 false,
                 task(move |orders| async move { drive(&name, machine, world, orders).await }),
@@ -376,16 +376,10 @@ fn queue(
     Ok((Queue::new(policy, policy::pace(&source.schedule, now())), world))
 }
 
-fn sweep(
-    source: &ObjectsSource,
-    sink: SweepSink,
-    middle: &Middle<'_>,
-    parts: &Parts,
-) -> Result<(Sweep, SweepWorld)> {
+fn sweep(source: &ObjectsSource, middle: &Middle<'_>, parts: &Parts) -> Result<(Sweep, SweepWorld)> {
     let policy = SweepPolicy {
         table: parts.jobs.table().to_owned(),
         age_min: source.age_min,
-        results_keep: sink.results_keep,
         pages_max: source.pages_max,
         retry: middle.retry()?,
     };

@@ -170,7 +170,7 @@ fn what_may_still_be_uploading_is_too_young_to_be_swept() {
                 | SinkSpec::Directory(_)
                 | SinkSpec::Requeue
                 | SinkSpec::Metrics(_)
-                | SinkSpec::Sweep(_) => continue,
+                | SinkSpec::Sweep => continue,
             };
             assert!(objects.age_min > upload_max, "{}", pipeline.name);
         }

@@ -74,7 +74,7 @@ impl World {
     /// A client whom S3 refuses everything.
     pub(crate) async fn refused(&self) -> Clients {
         let mut endpoints = self.stack.endpoints().clone();
-        endpoints.secret_key = "wrong".to_owned();
+        "wrong".clone_into(&mut endpoints.secret_key);
         Clients::for_endpoints(&endpoints).await
     }
 

@@ -136,7 +136,6 @@ impl Policies {
             sweep: SweepPolicy {
                 table: "jobs".to_owned(),
                 age_min: Duration::from_hours(48),
-                results_keep: Duration::from_hours(7 * 24),
                 pages_max: 1_000,
                 retry: retry(5, seconds(5), seconds(300)),
             },
@@ -182,7 +181,6 @@ impl Policies {
             upload_max,
         };
         brisk.sweep.age_min = seconds(300);
-        brisk.sweep.results_keep = seconds(300);
         brisk.sweep.retry.interval_max = seconds(20);
         brisk.sweep_every = seconds(60);
         brisk.requeue_every = seconds(10);

@@ -10,7 +10,6 @@ use crate::job::LaneKind;
 use proptest::prelude::*;
 
 const AGE_MIN: Duration = Duration::from_secs(1_000);
-const RESULTS_KEEP: Duration = Duration::from_secs(5_000);
 const AGE_MIN_MS: i64 = 1_000_000;
 const NOTHING: [&str; 0] = [];
 
@@ -18,7 +17,6 @@ fn sweep(pages_max: u32) -> Sweep {
     let policy = SweepPolicy {
         table: "jobs".to_owned(),
         age_min: AGE_MIN,
-        results_keep: RESULTS_KEEP,
         pages_max,
         retry: retry(3),
     };
@@ -112,7 +110,6 @@ fn an_object_at_the_age_is_left_alone_and_a_millisecond_later_its_job_is_asked_f
 
 #[test]
 fn what_becomes_of_each_object_of_each_job() {
-    let kept = i64::try_from(RESULTS_KEEP.as_millis()).unwrap();
     let in_lane = |status, kind| Job {
         status,
         lane: Some(crate::fixture::lane(kind)),
@@ -146,35 +143,34 @@ fn what_becomes_of_each_object_of_each_job() {
         ("ERROR in done", known(in_lane(Status::Error, LaneKind::Done))),
         ("ERROR and cleaned", known(cleaned(1, Status::Error))),
     ];
+    let now = at(AGE_MIN_MS + 1);
     let mut table = String::new();
     for (name, standing) in standings {
-        for (when, ms) in [("kept until now", kept), ("kept long enough", kept + 1)] {
-            let mut sweep = sweep(10);
-            look(&mut sweep, at(ms));
-            let job = key(1);
-            let objects = [job.chunk(0), job.manifest(), job.results()].map(|name| object(name, START));
-            sweep.handle(at(ms), page(objects, None));
-            short(&mut sweep);
-            sweep.handle(at(ms), answer([(1, standing.clone())]));
-            let deleted = decisions(&mut sweep).into_iter().filter_map(|decision| {
-                let Action::Delete(objects) = decision.action else {
-                    return None;
-                };
-                let names: Vec<_> = objects
-                    .iter()
-                    .filter_map(|object| object.key.rsplit('/').next())
-                    .collect();
-                let Reason { rule, key } = decision.reason;
-                Some(format!("\n  {}: {rule} ({key})", names.join(", ")))
-            });
-            let deleted: String = deleted.collect();
-            let deleted = if deleted.is_empty() {
-                " all of it stays"
-            } else {
-                &deleted
+        let mut sweep = sweep(10);
+        look(&mut sweep, now);
+        let job = key(1);
+        let objects = [job.chunk(0), job.manifest(), job.results()].map(|name| object(name, START));
+        sweep.handle(now, page(objects, None));
+        short(&mut sweep);
+        sweep.handle(now, answer([(1, standing.clone())]));
+        let deleted = decisions(&mut sweep).into_iter().filter_map(|decision| {
+            let Action::Delete(objects) = decision.action else {
+                return None;
             };
-            writeln!(table, "{name}, {when}:{deleted}").unwrap();
-        }
+            let names: Vec<_> = objects
+                .iter()
+                .filter_map(|object| object.key.rsplit('/').next())
+                .collect();
+            let Reason { rule, key } = decision.reason;
+            Some(format!("\n  {}: {rule} ({key})", names.join(", ")))
+        });
+        let deleted: String = deleted.collect();
+        let deleted = if deleted.is_empty() {
+            " all of it stays"
+        } else {
+            &deleted
+        };
+        writeln!(table, "{name}:{deleted}").unwrap();
     }
     insta::assert_snapshot!(table);
 }

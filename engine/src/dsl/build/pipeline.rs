@@ -264,7 +264,7 @@ fn sink_spec(bench: &mut Bench<'_>, path: &[String], raw: Option<raw::Sink>) -> 
     let requeue = requeue.map(|raw::RequeueSink {}| SinkSpec::Requeue);
     let admit = admit.map(|raw| SinkSpec::Admit(sink::admit(At::new(bench, at("admit")), &raw)));
     let metrics = metrics.map(|raw| SinkSpec::Metrics(sink::metrics(At::new(bench, at("metrics")), raw)));
-    let sweep = sweep.map(|raw| SinkSpec::Sweep(sink::sweep(At::new(bench, at("sweep")), &raw)));
+    let sweep = sweep.map(|raw::SweepSink {}| SinkSpec::Sweep);
     only([jobs, processor, directory, delete, requeue, admit, metrics, sweep])
 }
 

@@ -9,7 +9,7 @@ use super::value::{At, TICK};
 use crate::dsl::raw;
 use crate::dsl::spec::{
     AdmitSink, Announce, DeleteSink, DirectorySink, JobsSink, MetricsSink, MetricsTo, ProcessorKind,
-    ProcessorSink, SweepSink,
+    ProcessorSink,
 };
 use crate::dsl::units::Words;
 
@@ -155,11 +155,5 @@ pub(super) fn metrics(mut at: At<'_, '_>, raw: raw::MetricsSink) -> MetricsSink 
     let places = [("cloudwatch", MetricsTo::CloudWatch), ("log", MetricsTo::Log)];
     MetricsSink {
         to: at.word("to", raw.to, &places).unwrap_or(MetricsTo::Log),
-    }
-}
-
-pub(super) fn sweep(mut at: At<'_, '_>, raw: &raw::SweepSink) -> SweepSink {
-    SweepSink {
-        results_keep: at.span("results-keep", raw.results_keep, Duration::ZERO),
     }
 }

@@ -21,12 +21,7 @@ fn standing(file: u32) -> Standing {
         2 => Standing::Known(Box::new(cleaned(file, Status::Error))),
         3 => Standing::Known(Box::new(completed(file))),
         4 => Standing::Unreadable,
-        _ => Standing::Known(Box::new(Job {
-            processed: Some(Timestamp(
-                START.0 - 10 * i64::try_from(RESULTS_KEEP.as_millis()).unwrap(),
-            )),
-            ..cleaned(file, Status::Completed)
-        })),
+        _ => Standing::Known(Box::new(cleaned(file, Status::Completed))),
     }
 }
 
