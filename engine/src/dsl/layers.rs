@@ -203,6 +203,13 @@ impl Stack {
         found.is_some_and(|layer| matches!(layer.given, Given::Text { defaults: true, .. }))
     }
 
+    /// Whether a file gives this value, be it a pipeline's or the role's own.
+    pub(super) fn is_written(&self, path: &[String]) -> bool {
+        let mut layers = self.layers.iter().rev();
+        let found = layers.find(|layer| find(&layer.values, path).is_some());
+        found.is_some_and(|layer| matches!(layer.given, Given::Text { defaults: false, .. }))
+    }
+
     /// The text of a value that was given as text: by the environment or by `--set`.
     pub(super) fn given_as_text(&self, path: &[String]) -> Option<&str> {
         let found = self

@@ -226,3 +226,17 @@ fn results_may_lie_in_the_inbox_where_they_are_excluded() {
     ]);
     assert!(load_role("client", &hidden).is_ok());
 }
+
+#[test]
+fn a_sweep_before_admit_closes_is_only_taken_for_one_run() {
+    let one_run = set(&["sweep.source.objects.age-min=0s"]);
+    assert!(load_role("watcher", &one_run).is_ok());
+    let limits = [
+        "analyse.claim.in-flight-max=1",
+        "analyse.sink.processor.builtin=fingerprint",
+    ];
+    assert!(
+        load_role("fetcher", &set(&limits)).is_ok(),
+        "a default is no limit that somebody wrote"
+    );
+}

@@ -8,7 +8,10 @@ use roundtrip_core::retry::{Jitter, Retry};
 use super::value::{At, TICK};
 use crate::dsl::raw;
 use crate::dsl::spec::{ClaimSpec, Feed, ManifestNeed, Start};
-use crate::dsl::units::{Span, show_span};
+use crate::dsl::units::{Count, Span, show_span};
+
+/// The highest of the limits on jobs held at once.
+const HELD_MAX: u64 = 1_024;
 
 pub(super) fn claim(mut at: At<'_, '_>, raw: raw::Claim) -> ClaimSpec {
     if let (Some(Span(lease)), Some(Span(heartbeat))) = (raw.lease, raw.heartbeat)
@@ -22,6 +25,12 @@ pub(super) fn claim(mut at: At<'_, '_>, raw: raw::Claim) -> ClaimSpec {
         let help =
             "one heartbeat may be lost without losing the job: shorten `heartbeat` or lengthen `lease`";
         at.between("heartbeat", &what, "lease", help);
+    }
+    for (key, count) in [
+        ("downloads-max", raw.downloads_max),
+        ("analyses-max", raw.analyses_max),
+    ] {
+        within_what_is_held(&mut at, key, count, raw.in_flight_max);
     }
     let moments = [("announced", Start::Announced), ("uploaded", Start::Uploaded)];
     let feeds = [("streaming", Feed::Streaming), ("complete", Feed::Complete)];
@@ -37,9 +46,9 @@ pub(super) fn claim(mut at: At<'_, '_>, raw: raw::Claim) -> ClaimSpec {
         manifest: at
             .word("manifest", raw.manifest, &needs)
             .unwrap_or(ManifestNeed::Optional),
-        in_flight_max: at.number("in-flight-max", raw.in_flight_max, 1..=1_024),
-        downloads_max: at.number("downloads-max", raw.downloads_max, 1..=1_024),
-        analyses_max: at.number("analyses-max", raw.analyses_max, 1..=1_024),
+        in_flight_max: at.number("in-flight-max", raw.in_flight_max, 1..=HELD_MAX),
+        downloads_max: at.number("downloads-max", raw.downloads_max, 1..=HELD_MAX),
+        analyses_max: at.number("analyses-max", raw.analyses_max, 1..=HELD_MAX),
         lease: at.span("lease", raw.lease, TICK),
         heartbeat: at.span("heartbeat", raw.heartbeat, TICK),
         stall: at.span("stall", raw.stall, TICK),
@@ -49,6 +58,21 @@ pub(super) fn claim(mut at: At<'_, '_>, raw: raw::Claim) -> ClaimSpec {
         report: at.span("report", raw.report, TICK),
         failing_max: at.number("failing-max", raw.failing_max, 1..=1_000),
         failing_rest: at.span("failing-rest", raw.failing_rest, TICK),
+    }
+}
+
+/// A limit within what is held at once, where somebody wrote one; the highest stands for all that is held.
+fn within_what_is_held(at: &mut At<'_, '_>, key: &str, count: Option<Count>, in_flight_max: Option<Count>) {
+    if let (Some(Count(count)), Some(Count(bound))) = (count, in_flight_max)
+        && count > bound
+        && count < HELD_MAX
+        && !at.is_default(key)
+    {
+        let what = format!("{count} is more than `in-flight-max` ({bound})");
+        let help = format!(
+            "no more than `in-flight-max` jobs are held: raise it or lower `{key}`; {HELD_MAX} is as many as are held"
+        );
+        at.value_wrong(key, &what, &help);
     }
 }
 

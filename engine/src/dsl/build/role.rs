@@ -1,15 +1,20 @@
 //! Judges a role as a whole: what its pipelines need of one another.
 
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use super::{Bench, below};
 use crate::dsl::document::Part;
 use crate::dsl::read::nearest;
 use crate::dsl::spec::{DirectorySource, PipelineSpec, RoleSpec, SinkSpec, SourceSpec};
+use crate::dsl::units::show_span;
 
 /// Notes what does not fit between pipelines.
 pub(super) fn check(bench: &mut Bench<'_>, role: &RoleSpec) {
     for pipeline in role.pipelines.values() {
+        if let SourceSpec::Objects(source) = &pipeline.source {
+            sweeps_before_admit_closes(bench, role, pipeline, source.age_min);
+        }
         if let SourceSpec::Results(source) = &pipeline.source {
             for name in &source.of {
                 of_names_an_upload(bench, role, pipeline, name);
@@ -61,6 +66,35 @@ fn of_names_an_upload(bench: &mut Bench<'_>, role: &RoleSpec, pipeline: &Pipelin
         format!("`source.results.of`: the role has no upload pipeline {name:?}"),
         help,
     );
+}
+
+/// Objects of a job that waits for its upload have to stay until `admit` closes it. What the command line or the
+/// environment says of the two is for one run, such as a test's, and its own affair.
+fn sweeps_before_admit_closes(
+    bench: &mut Bench<'_>,
+    role: &RoleSpec,
+    pipeline: &PipelineSpec,
+    age_min: Duration,
+) {
+    let path = below(&at(pipeline), &["source", "objects", "age-min"]);
+    for other in role.pipelines.values() {
+        let SinkSpec::Admit(admit) = &other.sink else {
+            continue;
+        };
+        let upload_max = below(&at(other), &["sink", "admit", "upload-max"]);
+        let written = bench.stack.is_written(&path) && bench.stack.is_written(&upload_max);
+        if written && age_min < admit.upload_max && !bench.is_refused(&path) {
+            let what = format!(
+                "`source.objects.age-min`: {} is shorter than `sink.admit.upload-max` of `{}` ({})",
+                show_span(age_min),
+                other.name,
+                show_span(admit.upload_max)
+            );
+            let help = "objects of an upload that may still become a job would be deleted: lengthen `age-min`, twice \
+                        `upload-max` is a good choice, or shorten `upload-max`";
+            bench.wrong(path.clone(), Part::Value, what, help);
+        }
+    }
 }
 
 /// Whether a file written into `folder` would be taken by the source.

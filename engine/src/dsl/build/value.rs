@@ -210,6 +210,11 @@ impl<'b, 'a> At<'b, 'a> {
         }
     }
 
+    /// Whether nobody but the built-in defaults gives this value.
+    pub(super) fn is_default(&self, key: &str) -> bool {
+        self.bench.stack.is_default(&extended(&self.path, key))
+    }
+
     /// Notes that two values do not fit, at the one that somebody chose.
     pub(super) fn between(&mut self, key: &str, what: &str, other: &str, help: &str) {
         let (path, beside) = (extended(&self.path, key), extended(&self.path, other));
