@@ -256,8 +256,14 @@ impl Sweep {
     }
 
     fn begin_anew(&mut self) {
+        self.after = None;
+        self.forget();
+    }
+
+    /// The next look asks for the owner and counts from nothing.
+    fn forget(&mut self) {
         self.is_ours = None;
-        (self.after, self.next) = (None, None);
+        self.next = None;
         (self.pages, self.failures) = (0, 0);
         self.tally = Tally::default();
     }
@@ -353,12 +359,16 @@ impl Sweep {
     /// The page is dealt with.
     fn turn_page(&mut self, at: At) {
         self.step = Step::Resting;
+        if self.draining {
+            return;
+        }
         self.failures = 0;
         self.tally.listed += self.seen.0;
         self.tally.foreign += self.seen.1;
         self.after = self.next.take();
         if self.after.is_none() {
-            return self.end(at, Reason::rule("the whole bucket was looked through"));
+            self.end(at, Reason::rule("the whole bucket was looked through"));
+            return;
         }
         self.pages += 1;
         if self.pages < self.policy.pages_max || self.round != Round::Endless {
@@ -370,14 +380,15 @@ impl Sweep {
         }
     }
 
-    /// The sweep is over; the next one begins anew.
+    /// The sweep is over; the next one goes on behind the last page that was dealt with, or begins anew after the last
+    /// of all.
     fn end(&mut self, at: At, reason: Reason) {
         self.decide(Action::Report(self.tally), reason);
         self.rest(at);
     }
 
     fn rest(&mut self, at: At) {
-        self.begin_anew();
+        self.forget();
         self.step = Step::Resting;
         self.pace.looked(at, false);
         if self.round == Round::Running {

@@ -1,6 +1,7 @@
 //! The objects of the bucket, page by page, and the records of the jobs they belong to.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use roundtrip_core::lifecycle::RecordKey;
 use roundtrip_core::names::JobKey;
@@ -10,8 +11,11 @@ use crate::cloud::fault::Fault;
 use crate::cloud::jobs::{BATCH_GET_MAX, Jobs};
 use crate::cloud::objects::Objects;
 
-/// How often keys that the table left unanswered are asked for again.
-const ASKED_MAX: usize = 3;
+/// How often keys are asked for of which the table leaves some unanswered: about six seconds in all.
+const ASKED_MAX: u32 = 8;
+
+/// Before keys that were left unanswered are asked for once more; each further wait is twice as long.
+const ASKED_AGAIN_WAIT: Duration = Duration::from_millis(50);
 
 /// The bucket beside the table.
 #[derive(Clone, Debug)]
@@ -33,7 +37,11 @@ impl Holdings {
         let mut standings = BTreeMap::new();
         for part in keys.chunks(BATCH_GET_MAX) {
             let mut wanted = part.to_vec();
-            for _ in 0..ASKED_MAX {
+            for asked in 0..ASKED_MAX {
+                if asked > 0 {
+                    // The table leaves keys out where it is read faster than it allows.
+                    tokio::time::sleep(ASKED_AGAIN_WAIT * 2_u32.pow(asked - 1)).await;
+                }
                 let (records, left) = self.jobs.get_many(&wanted).await?;
                 let unanswered = |key: &JobKey| left.contains(&RecordKey::from(key));
                 let mut answers: BTreeMap<RecordKey, Standing> = records

@@ -284,7 +284,11 @@ fn a_page_that_cannot_be_read_is_read_again_and_then_the_sweep_is_broken_off() {
     assert_eq!(broken.reason.key, "retry.attempts-max");
     assert_eq!(broken.action, Action::Report(Tally::default()));
     look(&mut sweep, at(now + 200_000));
-    assert_eq!(short(&mut sweep), ["list"], "the next sweep begins anew");
+    assert_eq!(
+        short(&mut sweep),
+        ["list after o"],
+        "the next sweep goes on where this one stopped"
+    );
 }
 
 #[test]
@@ -409,6 +413,20 @@ fn the_name_of_the_table_is_nobodys_job_and_not_foreign_either() {
         short(&mut sweep),
         ["list", "1 listed, 0 foreign, 0 deleted, 0 failed"]
     );
+}
+
+#[test]
+fn drained_at_the_last_page_it_does_not_tell_that_all_was_looked_through() {
+    let now = at(AGE_MIN_MS + 1);
+    for is_old in [false, true] {
+        let mut sweep = sweep(10);
+        look(&mut sweep, now);
+        sweep.drain(now);
+        let modified = if is_old { START } else { now.now };
+        sweep.handle(now, page([object(key(1).chunk(0), modified)], None));
+        assert_eq!(short(&mut sweep), ["list"]);
+        assert!(sweep.is_idle());
+    }
 }
 
 fn events() -> Vec<Event> {
