@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
 
-use crate::world::{World, files_below, noise, statuses, text, until};
+use crate::world::{BUCKET, World, files_below, noise, statuses, text, until};
 
 /// Slow enough to be met in the middle: one small chunk after the other.
 const SLOW: &[&str] = &[
@@ -62,6 +62,33 @@ async fn only_the_last_state_of_a_file_that_keeps_changing_has_a_result() {
     }
     assert!(records.values().all(|record| record.contains_key("cleaned")));
     assert_eq!(world.objects().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_whose_chunks_are_swept_before_its_job_is_made_is_sent_anew() {
+    let world = World::new().await;
+    let content = noise(1, 12_000_000);
+    world.write("inbox/late.raw", &content);
+    let last = [SLOW, &["upload.sink.jobs.announce=last"]].concat();
+    let client = world.start(&world.role("client", &last), "client").await;
+    until("some chunks are there", async || world.objects().await.len() >= 2).await;
+    let first = world.objects().await.swap_remove(0);
+    let sweep = world.clients.s3.delete_object().bucket(BUCKET).key(&first);
+    sweep.send().await.unwrap();
+    assert!(
+        world.records().await.is_empty(),
+        "the upload was not met in the middle"
+    );
+    let fetcher = world.start(&world.role("fetcher", &[]), "fetcher").await;
+    let counts = client.finish().await;
+    fetcher.finish().await;
+    assert_eq!((counts.done, counts.failed, counts.left), (1, 0, 0));
+    world.assert_fingerprint("results/late.raw.json", &content);
+    let record = world.record().await;
+    assert!(
+        !first.contains(text(&record, "file")),
+        "the job is that of the second upload"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

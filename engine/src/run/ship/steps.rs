@@ -13,7 +13,7 @@ use roundtrip_core::plan::{Codec, Cut, FORMAT, Manifest, Outline};
 use roundtrip_core::shard;
 use roundtrip_core::upload::{Fault, Step};
 use sha2::{Digest, Sha256};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::Shared;
 use crate::cloud::fault::Fault as CloudFault;
@@ -173,7 +173,21 @@ fn new_file_id() -> Result<FileId, Fault> {
     FileId::parse(&id).map_err(|error| Fault::Permanent(error.to_string()))
 }
 
+/// Whether what was sent ahead of its job was deleted since, as that of a job that was never made: the first chunk is
+/// the oldest. A job that is there already may be done, and its chunks with it.
+async fn is_swept(shared: &Shared, shipment: &Shipment) -> Result<bool, Fault> {
+    let Shipment { key, digests, .. } = shipment;
+    let (jobs, objects) = (&shared.parts.jobs, &shared.parts.objects);
+    Ok(digests.is_some()
+        && !objects.exists(&key.chunk(0)).await.map_err(cloud)?
+        && jobs.get(key).await.map_err(cloud)?.is_none())
+}
+
 async fn create(shared: &Shared, shipment: &mut Shipment) -> Result<(), Fault> {
+    if is_swept(shared, shipment).await? {
+        warn!(file = %shipment.key.file, "what was sent is gone before its job was made; the file is sent anew");
+        return Err(Fault::Changed);
+    }
     let Shipment {
         key,
         created,
