@@ -16,11 +16,14 @@ pub mod local;
 mod output;
 mod process;
 mod progress;
+pub mod record;
+pub mod replay;
 pub mod results;
 pub mod role;
 pub mod setup;
 pub mod simulate;
 pub mod stack;
+pub mod test;
 
 /// The folder for what must survive a restart, where none is named.
 pub(crate) const STATE_DEFAULT: &str = ".roundtrip";
@@ -70,6 +73,12 @@ enum Command {
     Jobs(jobs::Command),
     /// Who is alive, with which version, holding what
     Fleet(fleet::Arguments),
+    /// Writes the records of the table's stream into a file as they come
+    Record(record::Arguments),
+    /// What a role would decide on a recorded history
+    Replay(replay::Arguments),
+    /// Replays recordings and compares the decisions with the snapshots beside them
+    Test(test::Arguments),
     /// Looks into one job record
     #[command(subcommand)]
     Job(job::Command),
@@ -116,6 +125,9 @@ fn run(command: Command) -> Result<Exit> {
         Command::Simulate(arguments) => simulate::simulate(&arguments),
         Command::Jobs(command) => jobs::run(command),
         Command::Fleet(arguments) => fleet::run(&arguments),
+        Command::Record(arguments) => record::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Job(command) => job::run(command),
         Command::Results(command) => results::run(command),
         Command::Keys(command) => keys::run(command),

@@ -77,6 +77,11 @@ pub fn load_role(name_or_path: &str, layers: &Layers) -> Result<RoleSpec, Faults
     }
 }
 
+/// Whether a TOML file is a role, not a pipeline.
+pub fn is_role(file: &Path) -> bool {
+    document::Document::read(file).is_ok_and(|document| document.is_role())
+}
+
 /// Checks a file: a role where it lists pipelines, else a pipeline. What a stronger layer may still give is
 /// among the faults, marked as missing.
 pub fn check_file(file: &Path) -> Faults {

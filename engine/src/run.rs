@@ -9,6 +9,7 @@ mod feed;
 mod fetch;
 mod membership;
 pub mod parts;
+pub(crate) mod policy;
 pub mod progress;
 mod protection;
 mod queue;

@@ -6,4 +6,7 @@
 mod actors;
 mod model;
 pub mod promises;
+pub mod recording;
+pub mod replay;
+pub mod report;
 pub mod simulate;

@@ -9,6 +9,9 @@ use crate::machine::Reason;
 use crate::names::JobKey;
 use crate::worker::Ending;
 
+/// The partition of the table that holds a row for each fetcher: its last report.
+pub const PARTITION: &str = "roundtrip#fleet";
+
 /// Jobs a report names, at most.
 pub const HELD_MAX: usize = 50;
 

@@ -11,8 +11,7 @@ use roundtrip_core::lifecycle::{Value, attribute as a};
 use super::fault::Fault;
 use super::item::{self, Item};
 
-/// The partition of the fleet's rows. It begins with [`roundtrip_core::names::RESERVED_PREFIX`]: no scan takes them for jobs.
-pub const PARTITION: &str = "roundtrip#fleet";
+pub use roundtrip_core::fleet::PARTITION;
 
 /// How long after its last report a fetcher's row is kept.
 const ROW_KEPT: std::time::Duration = std::time::Duration::from_hours(24);

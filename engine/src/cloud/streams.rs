@@ -7,6 +7,7 @@ use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use roundtrip_core::stream::{BadRecord, From, Shard};
+use roundtrip_testkit::recording::Entry;
 
 use super::fault::Fault;
 
@@ -50,6 +51,26 @@ pub struct Records {
     pub last: Option<String>,
     /// Where the next read begins; none at the end of a closed shard.
     pub next: Option<String>,
+}
+
+/// What one read brought, as a recording keeps it.
+#[derive(Clone, Debug, Default)]
+pub struct Entries {
+    /// Records that could be read, in their order.
+    pub entries: Vec<Entry>,
+    /// Records that could not.
+    pub bad: Vec<BadRecord>,
+    /// Where the next read begins; none at the end of a closed shard.
+    pub next: Option<String>,
+}
+
+impl Entries {
+    fn take(&mut self, entry: Result<Entry, BadRecord>) {
+        match entry {
+            Ok(entry) => self.entries.push(entry),
+            Err(bad) => self.bad.push(bad),
+        }
+    }
 }
 
 /// The stream of one table.
@@ -140,6 +161,29 @@ impl Streams {
                 let unreadable =
                     || Refusal::Fault(Fault::Transient("the answer could not be read".to_owned()));
                 body.and_then(json::records).ok_or_else(unreadable)
+            }
+            Err(error) => Err(refusal(&error)),
+        }
+    }
+
+    /// Reads records as a recording keeps them.
+    pub async fn entries(&self, iterator: &str) -> Result<Entries, Refusal> {
+        match self.client.get_records().shard_iterator(iterator).send().await {
+            Ok(output) => {
+                let mut entries = Entries {
+                    next: output.next_shard_iterator,
+                    ..Entries::default()
+                };
+                for record in output.records.unwrap_or_default() {
+                    entries.take(record::entry_of_sdk(record));
+                }
+                Ok(entries)
+            }
+            Err(error) if succeeded(&error) => {
+                let body = error.raw_response().and_then(|answer| answer.body().bytes());
+                let unreadable =
+                    || Refusal::Fault(Fault::Transient("the answer could not be read".to_owned()));
+                body.and_then(json::entries).ok_or_else(unreadable)
             }
             Err(error) => Err(refusal(&error)),
         }

@@ -3,22 +3,15 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use roundtrip_core::caretaker::{Caretaker, Duty};
-use roundtrip_core::claim::{ClaimPolicy, Feed as CoreFeed, Start as CoreStart};
 use roundtrip_core::collect::Collect;
-use roundtrip_core::fleet::FleetPolicy;
-use roundtrip_core::health::HealthPolicy;
-use roundtrip_core::intake::IntakePolicy;
 use roundtrip_core::pace::Pace;
-use roundtrip_core::protection::ProtectionPolicy;
-use roundtrip_core::queue::{Queue, QueuePolicy};
-use roundtrip_core::retry::{Jitter, Retry};
+use roundtrip_core::queue::Queue;
 use roundtrip_core::stream::StreamPolicy;
 use roundtrip_core::sweep::{Sweep, SweepPolicy};
-use roundtrip_core::upload::{Announce as CoreAnnounce, Upload, UploadPolicy};
-use roundtrip_core::worker::{Worker, WorkerPolicy};
+use roundtrip_core::upload::Upload;
+use roundtrip_core::worker::Worker;
 use tokio::sync::watch;
 use tracing::info;
 
@@ -30,6 +23,7 @@ use super::feed::{Feed, Follower, feed};
 use super::fetch::FetchPolicy;
 use super::membership::Membership;
 use super::parts::Parts;
+use super::policy::{self, Middle};
 use super::queue::QueueWorld;
 use super::ship::{Cargo, Ship};
 use super::stream::reader;
@@ -39,10 +33,9 @@ use crate::cloud::leases::Leases;
 use crate::cloud::metrics::Metrics;
 use crate::cloud::streams::Streams;
 use crate::dsl::spec::{
-    AdmitSink, Announce, ChunkerSpec, ClaimSpec, CodecSpec, DirectorySink, DirectorySource, Feed as FeedSpec,
-    ForeignSource, JobsSink, JobsSource, LanesSource, MetricsSink, MetricsTo, ObjectsSource, PipelineSpec,
-    ProcessorSink, ResultsSource, RoleSpec, Schedule, SinkSpec, SourceSpec, Start, StreamSpec, SweepSink,
-    TransportSpec,
+    AdmitSink, DirectorySink, DirectorySource, ForeignSource, JobsSink, JobsSource, LanesSource, MetricsSink,
+    MetricsTo, ObjectsSource, PipelineSpec, ProcessorSink, ResultsSource, RoleSpec, SinkSpec, SourceSpec,
+    StreamSpec, SweepSink,
 };
 use crate::error::{Error, Result};
 use crate::sink::directory::ResultsDirectory;
@@ -54,10 +47,6 @@ use crate::source::lanes::Lanes;
 use crate::source::news::Interest;
 use crate::source::objects::Holdings;
 use crate::source::queue::Census;
-
-/// The shortest and the longest wait before a delivery that failed is tried again.
-const DELIVERY_WAIT_MIN: Duration = Duration::from_secs(1);
-const DELIVERY_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// A pipeline that is ready to run.
 pub(super) struct Running {
@@ -73,38 +62,6 @@ impl Running {
     /// Runs until it is idle after [`Order::Finish`] or [`Order::Drain`].
     pub(super) async fn run(self, orders: watch::Receiver<Order>) -> Result<()> {
         (self.task)(orders).await
-    }
-}
-
-/// The stages of a chain that lie between its source and its sink.
-struct Middle<'a> {
-    spec: &'a PipelineSpec,
-}
-
-impl Middle<'_> {
-    fn need<'b, T>(&self, stage: Option<&'b T>, name: &str) -> Result<&'b T> {
-        stage.ok_or_else(|| Error::config(format!("pipeline `{}` has no [{name}]", self.spec.name)))
-    }
-
-    fn chunk_size(&self) -> Result<u64> {
-        let ChunkerSpec::Fixed { size } = self.need(self.spec.chunker.as_ref(), "chunker.fixed")?;
-        Ok(*size)
-    }
-
-    fn codec(&self) -> Result<&CodecSpec> {
-        self.need(self.spec.codec.as_ref(), "codec.zstd")
-    }
-
-    fn transport(&self) -> Result<(usize, u64)> {
-        let TransportSpec::S3 {
-            concurrency_max,
-            file_size_max,
-        } = self.need(self.spec.transport.as_ref(), "transport.s3")?;
-        Ok((*concurrency_max, *file_size_max))
-    }
-
-    fn retry(&self) -> Result<Retry> {
-        self.need(self.spec.retry.as_ref(), "retry").cloned()
     }
 }
 
@@ -146,24 +103,14 @@ pub(super) async fn build(
             ))
         }
         (SourceSpec::Jobs(source), SinkSpec::Delete(sink)) => {
-            let (results_keep, retention, upload_max) = (sink.results_keep, sink.retention, sink.upload_max);
-            let (machine, world) = care(
-                source,
-                Duty::Clean {
-                    results_keep,
-                    retention,
-                    upload_max,
-                },
-                parts,
-                followers,
-            );
+            let (machine, world) = care(source, policy::clean(sink), parts, followers);
             Ok(running(
                 false,
                 task(move |orders| async move { drive(&name, machine, world, orders).await }),
             ))
         }
         (SourceSpec::Jobs(source), SinkSpec::Requeue) => {
-            let (machine, world) = care(source, Duty::Requeue(middle.retry()?), parts, followers);
+            let (machine, world) = care(source, policy::requeue(&middle)?, parts, followers);
             Ok(running(
                 false,
                 task(move |orders| async move { drive(&name, machine, world, orders).await }),
@@ -219,7 +166,7 @@ async fn ship(
     middle: &Middle<'_>,
     parts: &Parts,
 ) -> Result<(Upload, Ship)> {
-    let (codec, retry) = (middle.codec()?, middle.retry()?);
+    let codec = middle.codec()?;
     let (concurrency_max, _) = middle.transport()?;
     let cargo = Cargo {
         chunk_size: middle.chunk_size()?,
@@ -230,19 +177,7 @@ async fn ship(
         send_name: sink.send_name,
         priority: sink.priority,
     };
-    let policy = UploadPolicy {
-        intake: IntakePolicy {
-            settle: source.settle,
-            settle_max: source.settle_max,
-            waiting_max: source.waiting_max,
-        },
-        files_max: source.files_max,
-        announce: match sink.announce {
-            Announce::First => CoreAnnounce::First,
-            Announce::Last => CoreAnnounce::Last,
-        },
-        retry,
-    };
+    let policy = policy::upload(source, sink, middle)?;
     let directory = Directory::open(source)?;
     let (key, ledger) = (
         owned(parts.key.as_ref(), "key")?,
@@ -270,16 +205,10 @@ fn collector(
         of,
         folder: ResultsDirectory::open(sink)?,
     };
-    // A delivery that fails (a full disk) is repeated for as long as the pipeline runs. Its waits are not those of
-    // looking for results, which may be short where requests cost nothing: each failure is a line in the log.
-    let retry = Retry {
-        attempts_max: u32::MAX,
-        interval: source.interval.max(DELIVERY_WAIT_MIN),
-        backoff_rate: 2.0,
-        interval_max: source.interval_max.max(DELIVERY_WAIT_MAX),
-        jitter: Jitter::None,
-    };
-    let machine = Collect::new(Pace::new(source.interval, source.interval_max), retry);
+    let machine = Collect::new(
+        Pace::new(source.interval, source.interval_max),
+        policy::delivery(source),
+    );
     Ok((
         machine,
         CollectWorld {
@@ -297,12 +226,7 @@ async fn analyse(
     let claim = middle.need(middle.spec.claim.as_ref(), "claim")?;
     let (concurrency_max, file_size_max) = middle.transport()?;
     middle.codec()?;
-    let policy = WorkerPolicy {
-        processor: parts.processor.to_string(),
-        bucket: parts.objects.bucket().to_owned(),
-        claim: claim_policy(claim),
-        retry: middle.retry()?,
-    };
+    let policy = policy::worker(middle, &parts.processor, parts.objects.bucket())?;
     let fetch = FetchPolicy {
         concurrency_max,
         stall: claim.stall,
@@ -314,9 +238,9 @@ async fn analyse(
     processor.ready().await?;
     let spool = owned(parts.spool.as_ref(), "spool")?;
     let machine = Worker::new(policy.clone(), Pace::new(source.interval, source.interval_max))
-        .in_fleet(fleet_policy(claim));
+        .in_fleet(policy::fleet(claim));
     let machine = match &parts.agent {
-        Some(_) => machine.protected(protection_policy(claim, policy.retry.clone())),
+        Some(_) => machine.protected(policy::protection(claim, policy.retry.clone())),
         None => machine,
     };
     let membership = Membership::new(parts, &middle.spec.name, claim.report);
@@ -335,47 +259,6 @@ async fn analyse(
     ))
 }
 
-fn protection_policy(claim: &ClaimSpec, retry: Retry) -> ProtectionPolicy {
-    ProtectionPolicy {
-        minutes: claim.protection.as_secs().div_ceil(60),
-        retry,
-    }
-}
-
-fn fleet_policy(claim: &ClaimSpec) -> FleetPolicy {
-    FleetPolicy {
-        report: claim.report,
-        health: HealthPolicy {
-            failing_max: claim.failing_max,
-            failing_rest: claim.failing_rest,
-        },
-    }
-}
-
-fn claim_policy(claim: &ClaimSpec) -> ClaimPolicy {
-    ClaimPolicy {
-        versions: claim.versions.clone(),
-        start: match claim.start {
-            Start::Announced => CoreStart::Announced,
-            Start::Uploaded => CoreStart::Uploaded,
-        },
-        feed: match claim.feed {
-            FeedSpec::Streaming => CoreFeed::Streaming {
-                wait: claim.feed_wait,
-            },
-            FeedSpec::Complete => CoreFeed::Complete,
-        },
-        in_flight_max: claim.in_flight_max,
-        downloads_max: claim.downloads_max,
-        analyses_max: claim.analyses_max,
-        lease: claim.lease,
-        heartbeat: claim.heartbeat,
-        stall: claim.stall,
-        upload_max: claim.upload_max,
-        drain: claim.drain,
-    }
-}
-
 fn lanes(source: &JobsSource, parts: &Parts) -> Lanes {
     Lanes {
         jobs: parts.jobs.clone(),
@@ -385,23 +268,12 @@ fn lanes(source: &JobsSource, parts: &Parts) -> Lanes {
     }
 }
 
-/// Looks at a steady pace, or by the calendar from now on.
-fn pace(schedule: &Schedule) -> Pace {
-    match schedule {
-        Schedule::Every(every) => Pace::new(*every, *every),
-        Schedule::Cron(cron) => Pace::on(Arc::new(cron.clone()), now()),
-    }
-}
-
 fn care(source: &JobsSource, duty: Duty, parts: &Parts, followers: &mut Vec<Follower>) -> (Caretaker, Care) {
-    let pace = match &source.cron {
-        Some(cron) => Pace::on(Arc::new(cron.clone()), now()),
-        None => Pace::new(source.interval, source.interval_max),
-    };
+    let pace = policy::jobs_pace(source, now());
     let world = Care {
         parts: parts.clone(),
         source: Source::Lanes(lanes(source, parts)),
-        feed: source.stream.then(|| follow(Interest::Finished, followers)),
+        feed: policy::jobs_interest(source).map(|interest| follow(interest, followers)),
     };
     (Caretaker::new(duty, &*parts.processor, pace), world)
 }
@@ -453,25 +325,16 @@ fn admit(
     parts: &Parts,
     followers: &mut Vec<Follower>,
 ) -> (Caretaker, Care) {
-    let AdmitSink { lease, upload_max } = *sink;
-    let pace = pace(&source.schedule);
+    let pace = policy::pace(&source.schedule, now());
     let (jobs, objects) = (parts.jobs.clone(), parts.objects.clone());
-    let foreign = Foreign::new(jobs, objects, parts.shards, source.pages_max, upload_max);
+    let foreign = Foreign::new(jobs, objects, parts.shards, source.pages_max, sink.upload_max);
     let world = Care {
         parts: parts.clone(),
         source: Source::Foreign(foreign),
-        feed: source.stream.then(|| follow(Interest::Foreign, followers)),
+        feed: policy::foreign_interest(source).map(|interest| follow(interest, followers)),
     };
     (
-        Caretaker::new(
-            Duty::Admit {
-                shards: parts.shards,
-                lease,
-                upload_max,
-            },
-            &*parts.processor,
-            pace,
-        ),
+        Caretaker::new(policy::admit(sink, parts.shards), &*parts.processor, pace),
         world,
     )
 }
@@ -483,12 +346,7 @@ fn queue(
     parts: &Parts,
 ) -> Result<(Queue, QueueWorld)> {
     let notify = &middle.spec.notify;
-    let thresholds = notify.iter().map(|(name, spec)| (name.clone(), spec.threshold));
-    let policy = QueuePolicy {
-        thresholds: thresholds.collect(),
-        retry: middle.retry()?,
-        attempt_max: notify.values().map(|spec| spec.timeout).max().unwrap_or_default(),
-    };
+    let policy = policy::queue(middle)?;
     let notifiers = notify.iter().map(|(name, spec)| {
         let notifier = Notifier::new(name, spec, &parts.clients, |variable| {
             std::env::var(variable).ok()
@@ -515,7 +373,7 @@ fn queue(
         metrics,
         notifiers: notifiers.collect::<Result<_>>()?,
     };
-    Ok((Queue::new(policy, pace(&source.schedule)), world))
+    Ok((Queue::new(policy, policy::pace(&source.schedule, now())), world))
 }
 
 fn sweep(
@@ -535,7 +393,7 @@ fn sweep(
         objects: parts.objects.clone(),
     };
     Ok((
-        Sweep::new(policy, pace(&source.schedule)),
+        Sweep::new(policy, policy::pace(&source.schedule, now())),
         SweepWorld { holdings },
     ))
 }

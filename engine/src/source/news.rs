@@ -1,58 +1,21 @@
-//! What the stream tells about jobs: which of them a pipeline wants to hear of.
+//! What the stream tells about jobs: the changes in it, and the jobs as they are now.
 
 use std::collections::BTreeSet;
 
 use roundtrip_core::claim::Offer;
-use roundtrip_core::job::{Job, LaneKind};
+use roundtrip_core::job::Job;
+use roundtrip_core::lifecycle::{RecordKey, attribute as a};
 use roundtrip_core::names::{JobKey, RESERVED_PREFIX};
+pub use roundtrip_core::news::{Interest, News};
 use roundtrip_core::stream::BadRecord;
 
 use super::lanes::verified;
 use crate::cloud::Fault;
-use crate::cloud::item::{self, record_key};
 use crate::cloud::jobs::{BATCH_GET_MAX, Jobs};
 use crate::cloud::streams::{Change, Kind};
 
 /// How often keys that the table left unanswered are asked for again.
 const ASKED_MAX: usize = 3;
-
-/// A change of a job.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct News {
-    /// The job as it was; none where it was made, or was no job.
-    pub before: Option<Job>,
-    /// The job as it is since.
-    pub after: Job,
-}
-
-/// Which jobs a pipeline wants to hear of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interest {
-    /// Finished jobs whose objects still lie in the bucket.
-    Finished,
-    /// Jobs that are not in the lane they belong to, since whoever wrote them knows no lanes.
-    Foreign,
-}
-
-impl Interest {
-    /// Whether this change is news. A job that stood like this before is none: what a pipeline writes to a job it
-    /// leaves where it is would else come back to it at once, again and again.
-    pub fn hears(self, news: &News) -> bool {
-        self.is_in(&news.after) && !news.before.as_ref().is_some_and(|before| self.is_in(before))
-    }
-
-    /// Whether a job stands like those it wants to hear of.
-    pub fn is_in(self, job: &Job) -> bool {
-        let lane = job.lane.map(|lane| lane.kind);
-        match self {
-            Self::Finished => job.status.is_finished() && lane == Some(LaneKind::Done),
-            Self::Foreign => {
-                let waits = job.status == roundtrip_core::job::Status::Queued;
-                job.cleaned.is_none() && (lane.is_none() || (lane == Some(LaneKind::Ready) && !waits))
-            }
-        }
-    }
-}
 
 /// A change of a job, or why the record is none. Deletions, and rows that are no jobs, are no news.
 pub fn news(change: &Change) -> Option<Result<News, BadRecord>> {
@@ -60,7 +23,7 @@ pub fn news(change: &Change) -> Option<Result<News, BadRecord>> {
         Kind::Written => {}
         Kind::Deleted | Kind::Expired => return None,
     }
-    if record_key(&change.keys).client.starts_with(RESERVED_PREFIX) {
+    if RecordKey::of(&change.keys).client.starts_with(RESERVED_PREFIX) {
         return None;
     }
     let bad = |why: String| BadRecord {
@@ -70,13 +33,13 @@ pub fn news(change: &Change) -> Option<Result<News, BadRecord>> {
     let Some(image) = &change.after else {
         return Some(Err(bad("it does not tell how the record is now".to_owned())));
     };
-    match item::read(image) {
+    match Job::read(image) {
         Ok(after) => Some(Ok(News {
-            before: change.before.as_ref().and_then(|before| item::read(before).ok()),
+            before: change.before.as_ref().and_then(|before| Job::read(before).ok()),
             after,
         })),
         // What was refused before is no news.
-        Err(_) if image.contains_key(roundtrip_core::lifecycle::attribute::CLEANED) => None,
+        Err(_) if image.contains_key(a::CLEANED) => None,
         Err(malformed) => Some(Err(bad(format!("it is no job: {}", malformed.why)))),
     }
 }
@@ -121,14 +84,13 @@ fn offer(job: Job, interest: Interest) -> Offer {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_dynamodb::types::AttributeValue;
+    use roundtrip_core::record::{Attribute, Record};
 
     use super::*;
-    use crate::cloud::item::Item;
 
-    fn record(status: &str, lane: Option<&str>) -> Item {
-        let said = |text: &str| AttributeValue::S(text.to_owned());
-        let mut item = Item::from([
+    fn record(status: &str, lane: Option<&str>) -> Record {
+        let said = |text: &str| Attribute::text(text);
+        let mut item = Record::from([
             ("status".to_owned(), said(status)),
             ("version".to_owned(), said("2.5.21")),
             ("created".to_owned(), said("2026-01-02T03:04:05.678Z")),
@@ -137,7 +99,7 @@ mod tests {
                 "file".to_owned(),
                 said("file-1a026c06-e99c-4f2f-842c-cb01c51849af"),
             ),
-            ("chunks".to_owned(), AttributeValue::N("1".to_owned())),
+            ("chunks".to_owned(), Attribute::Number("1".to_owned())),
             (
                 "client".to_owned(),
                 said(&format!("client-04{}", "ab".repeat(64))),
@@ -148,7 +110,7 @@ mod tests {
         item
     }
 
-    fn written(before: Option<Item>, after: Item) -> Change {
+    fn written(before: Option<Record>, after: Record) -> Change {
         Change {
             sequence: "7".to_owned(),
             kind: Kind::Written,
@@ -159,7 +121,7 @@ mod tests {
     }
 
     /// Which pipelines hear of a change.
-    fn heard(before: Option<Item>, after: Item) -> Vec<Interest> {
+    fn heard(before: Option<Record>, after: Record) -> Vec<Interest> {
         let news = news(&written(before, after)).unwrap().unwrap();
         let all = [Interest::Finished, Interest::Foreign];
         all.into_iter().filter(|interest| interest.hears(&news)).collect()
@@ -183,10 +145,7 @@ mod tests {
             [Interest::Foreign]
         );
         let mut cleaned = record("COMPLETED", None);
-        cleaned.insert(
-            "cleaned".to_owned(),
-            AttributeValue::S("2026-01-02T03:04:06.000Z".to_owned()),
-        );
+        cleaned.insert("cleaned".to_owned(), Attribute::text("2026-01-02T03:04:06.000Z"));
         assert_eq!(heard(Some(leased), cleaned), []);
     }
 
@@ -202,8 +161,8 @@ mod tests {
                 None
             );
         }
-        let key = AttributeValue::S("roundtrip#stream".to_owned());
-        let row = Item::from([("client".to_owned(), key)]);
+        let key = Attribute::text("roundtrip#stream");
+        let row = Record::from([("client".to_owned(), key)]);
         assert_eq!(news(&written(None, row)), None);
     }
 
@@ -216,7 +175,7 @@ mod tests {
             (bad.sequence.as_str(), bad.why.as_str()),
             ("7", "it is no job: `chunks` is missing or no whole number")
         );
-        nonsense.insert("cleaned".to_owned(), AttributeValue::S("now".to_owned()));
+        nonsense.insert("cleaned".to_owned(), Attribute::text("now"));
         assert_eq!(news(&written(None, nonsense)), None);
     }
 }

@@ -103,6 +103,10 @@ pub(crate) struct Services {
 }
 
 impl Services {
+    pub(crate) fn dynamodb(&self) -> &str {
+        &self.stack.endpoints().dynamodb
+    }
+
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let stack = Stack::start(folder.path(), None).await.unwrap();

@@ -6,4 +6,5 @@ mod desk;
 mod folders;
 mod local;
 mod output;
+mod replay;
 mod services;

@@ -9,6 +9,7 @@ mod priorities;
 mod processes;
 mod processors;
 mod program;
+mod recorded;
 mod roles;
 mod sealed;
 mod several;

@@ -1,14 +1,13 @@
 //! An answer of the stream that the SDK cannot read, read record by record.
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::types::AttributeValue;
+use roundtrip_core::record::Record;
 use roundtrip_core::stream::BadRecord;
+use roundtrip_testkit::recording::Entry;
+use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::Records;
 use super::record::{Change, Kind, TTL_PRINCIPAL};
-use crate::cloud::item::Item;
+use super::{Entries, Records};
 
 /// The records of an answer; none where the answer itself is no answer.
 pub(super) fn records(body: &[u8]) -> Option<Records> {
@@ -24,6 +23,25 @@ pub(super) fn records(body: &[u8]) -> Option<Records> {
         records.take(record(value));
     }
     Some(records)
+}
+
+/// The records of an answer as a recording keeps them.
+pub(super) fn entries(body: &[u8]) -> Option<Entries> {
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    let next = answer.get("NextShardIterator").and_then(Value::as_str);
+    let mut entries = Entries {
+        next: next.map(str::to_owned),
+        ..Entries::default()
+    };
+    for value in answer.get("Records")?.as_array()? {
+        let sequence = value.pointer("/dynamodb/SequenceNumber").and_then(Value::as_str);
+        let bad = |error: serde_json::Error| BadRecord {
+            sequence: sequence.unwrap_or_default().to_owned(),
+            why: error.to_string(),
+        };
+        entries.take(Entry::deserialize(value).map_err(bad));
+    }
+    Some(entries)
 }
 
 fn record(value: &Value) -> Result<Change, BadRecord> {
@@ -59,44 +77,8 @@ fn record(value: &Value) -> Result<Change, BadRecord> {
     })
 }
 
-fn item(value: &Value) -> Option<Item> {
-    let attributes = value.as_object()?;
-    attributes
-        .iter()
-        .map(|(name, value)| Some((name.clone(), attribute(value)?)))
-        .collect()
-}
-
-/// `{"S": "text"}` and the other types a record of ours may hold. Binary values are none of ours: they are read
-/// as absent.
-fn attribute(value: &Value) -> Option<AttributeValue> {
-    let typed = value.as_object().filter(|typed| typed.len() == 1)?;
-    let (kind, value) = typed.iter().next()?;
-    let texts = || -> Option<Vec<String>> {
-        let values = value.as_array()?;
-        values
-            .iter()
-            .map(|value| Some(value.as_str()?.to_owned()))
-            .collect()
-    };
-    Some(match kind.as_str() {
-        "S" => AttributeValue::S(value.as_str()?.to_owned()),
-        "N" => AttributeValue::N(value.as_str()?.to_owned()),
-        "BOOL" => AttributeValue::Bool(value.as_bool()?),
-        "NULL" | "B" | "BS" => AttributeValue::Null(true),
-        "SS" => AttributeValue::Ss(texts()?),
-        "NS" => AttributeValue::Ns(texts()?),
-        "L" => {
-            let values = value.as_array()?;
-            AttributeValue::L(values.iter().map(attribute).collect::<Option<_>>()?)
-        }
-        "M" => {
-            let values = value.as_object()?;
-            let read = |(name, value): (&String, &Value)| Some((name.clone(), attribute(value)?));
-            AttributeValue::M(values.iter().map(read).collect::<Option<HashMap<_, _>>>()?)
-        }
-        _ => return None,
-    })
+fn item(value: &Value) -> Option<Record> {
+    Record::deserialize(value).ok()
 }
 
 #[cfg(test)]

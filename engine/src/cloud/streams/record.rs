@@ -1,10 +1,12 @@
 //! One record of the stream, as the SDK gives it.
 
-use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_dynamodbstreams::types::{AttributeValue as Streamed, OperationType, Record};
-use roundtrip_core::stream::BadRecord;
+use std::collections::HashMap;
 
-use crate::cloud::item::Item;
+use aws_sdk_dynamodbstreams::types::{AttributeValue, OperationType, Record as Streamed};
+use roundtrip_core::at::Timestamp;
+use roundtrip_core::record::{Attribute, Opaque, Record};
+use roundtrip_core::stream::BadRecord;
+use roundtrip_testkit::recording::{Body, Entry, Identity, Kind as Recorded};
 
 /// What happened to an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,17 +27,17 @@ pub struct Change {
     /// What happened.
     pub kind: Kind,
     /// The item's key.
-    pub keys: Item,
+    pub keys: Record,
     /// The item as it was before, where there was one.
-    pub before: Option<Item>,
+    pub before: Option<Record>,
     /// The item as it was afterwards, where there was one.
-    pub after: Option<Item>,
+    pub after: Option<Record>,
 }
 
 /// Who deletes items whose time to live has passed.
 pub(super) const TTL_PRINCIPAL: &str = "dynamodb.amazonaws.com";
 
-pub(super) fn of_sdk(record: Record) -> Result<Change, BadRecord> {
+pub(super) fn of_sdk(record: Streamed) -> Result<Change, BadRecord> {
     let expired = record
         .user_identity
         .is_some_and(|identity| identity.principal_id.as_deref() == Some(TTL_PRINCIPAL));
@@ -54,7 +56,7 @@ pub(super) fn of_sdk(record: Record) -> Result<Change, BadRecord> {
         // The SDK's enum is open.
         Some(_) | None => return Err(bad(&sequence, "its event is none of the three")),
     };
-    let item = |image: std::collections::HashMap<String, Streamed>| -> Option<Item> {
+    let item = |image: HashMap<String, AttributeValue>| -> Option<Record> {
         image
             .into_iter()
             .map(|(name, value)| Some((name, attribute(value)?)))
@@ -74,28 +76,79 @@ pub(super) fn of_sdk(record: Record) -> Result<Change, BadRecord> {
     })
 }
 
-/// A value of a stream as one of a table; none of a type that neither knows.
+/// A value of a stream as the core sees it; none of a type that the SDK does not know.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "the variant for unknown types cannot be named"
 )]
-fn attribute(value: Streamed) -> Option<AttributeValue> {
+pub(super) fn attribute(value: AttributeValue) -> Option<Attribute> {
     Some(match value {
-        Streamed::B(blob) => AttributeValue::B(blob),
-        Streamed::Bool(value) => AttributeValue::Bool(value),
-        Streamed::Bs(blobs) => AttributeValue::Bs(blobs),
-        Streamed::L(values) => AttributeValue::L(values.into_iter().map(attribute).collect::<Option<_>>()?),
-        Streamed::M(values) => AttributeValue::M(
+        AttributeValue::S(text) => Attribute::Text(text),
+        AttributeValue::N(digits) => Attribute::Number(digits),
+        AttributeValue::Bool(value) => Attribute::Bool(value),
+        AttributeValue::Null(value) => Attribute::Null(value),
+        AttributeValue::L(values) => {
+            Attribute::List(values.into_iter().map(attribute).collect::<Option<_>>()?)
+        }
+        AttributeValue::M(values) => Attribute::Map(
             values
                 .into_iter()
                 .map(|(name, value)| Some((name, attribute(value)?)))
                 .collect::<Option<_>>()?,
         ),
-        Streamed::N(number) => AttributeValue::N(number),
-        Streamed::Ns(numbers) => AttributeValue::Ns(numbers),
-        Streamed::Null(value) => AttributeValue::Null(value),
-        Streamed::S(text) => AttributeValue::S(text),
-        Streamed::Ss(texts) => AttributeValue::Ss(texts),
+        AttributeValue::B(_) | AttributeValue::Bs(_) | AttributeValue::Ns(_) | AttributeValue::Ss(_) => {
+            Attribute::Opaque(Opaque)
+        }
         _ => return None,
+    })
+}
+
+/// A record of the stream as a recording keeps it.
+pub(super) fn entry_of_sdk(record: Streamed) -> Result<Entry, BadRecord> {
+    let bad = |sequence: &str, why: &str| BadRecord {
+        sequence: sequence.to_owned(),
+        why: why.to_owned(),
+    };
+    let Some(body) = record.dynamodb else {
+        return Err(bad("", "the record has no body"));
+    };
+    let sequence = body.sequence_number.unwrap_or_default();
+    let kind = match record.event_name {
+        Some(OperationType::Insert) => Recorded::Insert,
+        Some(OperationType::Modify) => Recorded::Modify,
+        Some(OperationType::Remove) => Recorded::Remove,
+        // The SDK's enum is open.
+        Some(_) | None => return Err(bad(&sequence, "its event is none of the three")),
+    };
+    let image = |image: Option<HashMap<String, AttributeValue>>| -> Result<Option<Record>, BadRecord> {
+        let read = |image: HashMap<String, AttributeValue>| -> Option<Record> {
+            let attributes = image.into_iter();
+            attributes
+                .map(|(name, value)| Some((name, attribute(value)?)))
+                .collect()
+        };
+        let unreadable = || bad(&sequence, "an attribute has a type this version does not know");
+        image.map(|image| read(image).ok_or_else(unreadable)).transpose()
+    };
+    let keys = image(body.keys)?.ok_or_else(|| bad(&sequence, "it has no keys"))?;
+    let (before, after) = (image(body.old_image)?, image(body.new_image)?);
+    let created = body.approximate_creation_date_time;
+    Ok(Entry {
+        id: record.event_id,
+        kind,
+        identity: record.user_identity.map(|identity| Identity {
+            kind: identity.r#type,
+            principal: identity.principal_id,
+        }),
+        body: Body {
+            created: created.and_then(|moment| Some(Timestamp(moment.to_millis().ok()?))),
+            keys,
+            before,
+            after,
+            sequence: (!sequence.is_empty()).then_some(sequence),
+            size_bytes: body.size_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+            view: body.stream_view_type.map(|view| view.as_str().to_owned()),
+        },
+        own: None,
     })
 }

@@ -1,0 +1,290 @@
+//! A record of the table as it stands there, and what it takes to be a job: untrusted on the way in.
+
+use std::collections::BTreeMap;
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::at::Timestamp;
+use crate::claim::Malformed;
+use crate::iso;
+use crate::job::{Attempt, HISTORY_MAX, Job, Lane, LaneKind, PRIORITY_MAX, Status};
+use crate::lifecycle::{RecordKey, Value, attribute as a};
+use crate::names::{ClientId, FileId, JobKey};
+
+/// A record: attributes by name.
+pub type Record = BTreeMap<String, Attribute>;
+
+/// An attribute's value. Written and read as DynamoDB's JSON: `{"S": "text"}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Attribute {
+    /// A string.
+    #[serde(rename = "S")]
+    Text(String),
+    /// A number, as its digits.
+    #[serde(rename = "N")]
+    Number(String),
+    /// True or false.
+    #[serde(rename = "BOOL")]
+    Bool(bool),
+    /// Nothing.
+    #[serde(rename = "NULL")]
+    Null(bool),
+    /// Attributes by name.
+    #[serde(rename = "M")]
+    Map(Record),
+    /// Values in their order.
+    #[serde(rename = "L")]
+    List(Vec<Attribute>),
+    /// A type that no record of ours has: bytes and sets. What they hold is not kept.
+    #[serde(rename = "B", alias = "BS", alias = "SS", alias = "NS")]
+    Opaque(Opaque),
+}
+
+/// In place of a value that is not kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Opaque;
+
+impl Serialize for Opaque {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("")
+    }
+}
+
+impl<'de> Deserialize<'de> for Opaque {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self)
+    }
+}
+
+impl Attribute {
+    /// A text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// The text, where it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Number(_)
+            | Self::Bool(_)
+            | Self::Null(_)
+            | Self::Map(_)
+            | Self::List(_)
+            | Self::Opaque(_) => None,
+        }
+    }
+
+    /// The number, where it is a whole one, not below zero.
+    pub fn as_number(&self) -> Option<u64> {
+        match self {
+            Self::Number(digits) => digits.parse().ok(),
+            Self::Text(_)
+            | Self::Bool(_)
+            | Self::Null(_)
+            | Self::Map(_)
+            | Self::List(_)
+            | Self::Opaque(_) => None,
+        }
+    }
+
+    fn as_bool(&self) -> Option<bool> {
+        match self {
+            Self::Bool(value) => Some(*value),
+            Self::Text(_)
+            | Self::Number(_)
+            | Self::Null(_)
+            | Self::Map(_)
+            | Self::List(_)
+            | Self::Opaque(_) => None,
+        }
+    }
+
+    fn as_map(&self) -> Option<&Record> {
+        match self {
+            Self::Map(map) => Some(map),
+            Self::Text(_)
+            | Self::Number(_)
+            | Self::Bool(_)
+            | Self::Null(_)
+            | Self::List(_)
+            | Self::Opaque(_) => None,
+        }
+    }
+
+    fn as_list(&self) -> Option<&[Self]> {
+        match self {
+            Self::List(list) => Some(list),
+            Self::Text(_)
+            | Self::Number(_)
+            | Self::Bool(_)
+            | Self::Null(_)
+            | Self::Map(_)
+            | Self::Opaque(_) => None,
+        }
+    }
+}
+
+impl From<&Value> for Attribute {
+    fn from(value: &Value) -> Self {
+        match value {
+            Value::Text(text) => Self::text(text),
+            Value::Number(number) => Self::Number(number.to_string()),
+            Value::Time(moment) => Self::Text(iso::write(*moment)),
+            Value::Turn { priority: 0, due } => Self::Text(iso::write(*due)),
+            Value::Turn { priority, due } => Self::Text(turn_prefix(*priority) + &iso::write(*due)),
+            Value::Expiry(moment) => Self::Number((moment.0 / 1_000).to_string()),
+            Value::History(attempts) => Self::List(attempts.iter().map(attempt).collect()),
+        }
+    }
+}
+
+impl Job {
+    /// Reads a record. It is no job where a name does not hold or a signed attribute is missing or of another type;
+    /// what is ours and unreadable is taken as absent.
+    pub fn read(record: &Record) -> Result<Self, Malformed> {
+        let malformed = |why: &str| Malformed {
+            key: RecordKey::of(record),
+            why: why.to_owned(),
+        };
+        let signed = |name: &str| {
+            text(record, name).ok_or_else(|| malformed(&format!("`{name}` is missing or no text")))
+        };
+        let time = |name: &str| text(record, name).and_then(iso::read);
+        let owned = |name: &str| text(record, name).map(str::to_owned);
+
+        let client = ClientId::parse(signed(a::CLIENT)?).map_err(|error| malformed(&error.to_string()))?;
+        let file = FileId::parse(signed(a::FILE)?).map_err(|error| malformed(&error.to_string()))?;
+        let status =
+            Status::parse(signed(a::STATUS)?).ok_or_else(|| malformed("`status` is none of the four"))?;
+        let chunks = record.get(a::CHUNKS).and_then(Attribute::as_number);
+        let chunks = chunks.ok_or_else(|| malformed("`chunks` is missing or no whole number"))?;
+        let created = signed(a::CREATED)?;
+        let created_at = iso::read(created).ok_or_else(|| malformed("`created` is no ISO 8601 time"))?;
+        let lane = text(record, a::LANE).and_then(Lane::parse);
+        let (turn, due) = text(record, a::DUE).map_or((0, None), place);
+        let stated = record.get(a::PRIORITY).and_then(Attribute::as_number);
+        let stated = stated.and_then(|stated| u8::try_from(stated).ok());
+        // Where it waits, its place says how urgent it is: a condition on what was seen spells it in the same way.
+        let priority = match lane.map(|lane| lane.kind) {
+            Some(LaneKind::Ready) if due.is_some() => turn,
+            Some(LaneKind::Ready | LaneKind::Leased | LaneKind::Done) | None => {
+                stated.unwrap_or_default().min(PRIORITY_MAX)
+            }
+        };
+        Ok(Self {
+            key: JobKey { client, file },
+            status,
+            version: signed(a::VERSION)?.to_owned(),
+            created_at: Some(created_at),
+            created: created.to_owned(),
+            bucket: signed(a::BUCKET)?.to_owned(),
+            chunks,
+            signature: signed(a::SIGNATURE)?.to_owned(),
+            processor: owned(a::PROCESSOR),
+            assigned: time(a::ASSIGNED),
+            downloaded: time(a::DOWNLOADED),
+            processed: time(a::PROCESSED),
+            results: owned(a::RESULTS),
+            results_type: owned(a::RESULTS_TYPE),
+            error: owned(a::ERROR),
+            outline: owned(a::OUTLINE),
+            outline_signature: owned(a::OUTLINE_SIGNATURE),
+            lane,
+            due,
+            retries: count(record, a::RETRIES),
+            failures: count(record, a::FAILURES),
+            history: history(record),
+            cleaned: time(a::CLEANED),
+            priority,
+        })
+    }
+}
+
+impl RecordKey {
+    /// The key of a record, whatever it is worth.
+    pub fn of(record: &Record) -> Self {
+        let text = |name| text(record, name).unwrap_or_default().to_owned();
+        Self {
+            client: text(a::CLIENT),
+            file: text(a::FILE),
+        }
+    }
+}
+
+/// Where the places of jobs without a priority begin: moments start with a digit, those of urgent jobs with a mark that
+/// sorts before every digit.
+const ORDINARY: &str = "0";
+
+/// Where the places of a priority begin in a ready lane: the highest sort first, ordinary jobs last.
+pub fn turn_prefix(priority: u8) -> String {
+    match PRIORITY_MAX.checked_sub(priority) {
+        Some(rank) if priority > 0 => format!("!{rank}#"),
+        Some(_) => ORDINARY.to_owned(),
+        None => turn_prefix(PRIORITY_MAX),
+    }
+}
+
+/// A place in a lane as it stands in a record: the priority it states, and the moment.
+pub fn place(text: &str) -> (u8, Option<Timestamp>) {
+    let turn = text.strip_prefix('!').and_then(|turn| turn.split_once('#'));
+    let Some((rank, due)) = turn else {
+        return (0, iso::read(text));
+    };
+    let rank = rank.parse().unwrap_or(PRIORITY_MAX);
+    (PRIORITY_MAX.saturating_sub(rank), iso::read(due))
+}
+
+/// When the table deletes a record: its time to live.
+pub fn expires(record: &Record) -> Option<Timestamp> {
+    let seconds = record.get(a::EXPIRES).and_then(Attribute::as_number)?;
+    Some(Timestamp(i64::try_from(seconds).ok()?.checked_mul(1_000)?))
+}
+
+fn text<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
+    record.get(name).and_then(Attribute::as_text)
+}
+
+fn count(record: &Record, name: &str) -> u32 {
+    let number = record.get(name).and_then(Attribute::as_number);
+    number.map_or(0, |number| u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+fn attempt(attempt: &Attempt) -> Attribute {
+    let mut map = Record::from([
+        ("at".to_owned(), Attribute::Text(iso::write(attempt.at))),
+        ("by".to_owned(), Attribute::text(&attempt.by)),
+        ("what".to_owned(), Attribute::text(&attempt.what)),
+        ("why".to_owned(), Attribute::text(&attempt.why)),
+    ]);
+    if let Some(since) = attempt.since {
+        map.insert("since".to_owned(), Attribute::Text(iso::write(since)));
+    }
+    if attempt.failed {
+        map.insert("failed".to_owned(), Attribute::Bool(true));
+    }
+    Attribute::Map(map)
+}
+
+fn history(record: &Record) -> Vec<Attempt> {
+    let Some(list) = record.get(a::HISTORY).and_then(Attribute::as_list) else {
+        return Vec::new();
+    };
+    let read = |entry: &Attribute| {
+        let map = entry.as_map()?;
+        let owned = |name: &str| text(map, name).map(str::to_owned);
+        Some(Attempt {
+            since: text(map, "since").and_then(iso::read),
+            at: iso::read(text(map, "at")?)?,
+            by: owned("by")?,
+            what: owned("what")?,
+            why: owned("why")?,
+            failed: map.get("failed").and_then(Attribute::as_bool).unwrap_or_default(),
+        })
+    };
+    list.iter().take(HISTORY_MAX).filter_map(read).collect()
+}
+
+#[cfg(test)]
+mod tests;

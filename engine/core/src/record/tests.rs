@@ -1,0 +1,186 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn record() -> Record {
+    let client = format!("client-04{}", "ab".repeat(64));
+    let texts = [
+        ("status", "QUEUED"),
+        ("version", "2.5.21"),
+        ("created", "2025-09-25T11:21:51.690Z"),
+        ("bucket", "lab"),
+        ("file", "file-1a026c06-e99c-4f2f-842c-cb01c51849af"),
+        ("client", &client),
+        ("signature", "30"),
+    ];
+    let mut record: Record = texts
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), Attribute::text(value)))
+        .collect();
+    record.insert("chunks".to_owned(), Attribute::Number("20".to_owned()));
+    record
+}
+
+#[test]
+fn a_foreign_record_is_a_job() {
+    let job = Job::read(&record()).unwrap();
+    assert_eq!(
+        (job.chunks, job.retries, job.lane, job.created_at),
+        (20, 0, None, Some(Timestamp(1_758_799_311_690)))
+    );
+}
+
+#[test]
+fn a_record_that_is_no_job_says_why() {
+    let reasons = [
+        "status",
+        "version",
+        "created",
+        "bucket",
+        "file",
+        "chunks",
+        "client",
+        "signature",
+    ]
+    .map(|name| {
+        let mut record = record();
+        record.insert(name.to_owned(), Attribute::Bool(true));
+        Job::read(&record).unwrap_err().why
+    });
+    insta::assert_snapshot!(reasons.join("\n"));
+    let mut record = record();
+    record.insert("file".to_owned(), Attribute::text("../../x"));
+    assert_eq!(Job::read(&record).unwrap_err().key.file, "../../x");
+}
+
+#[test]
+fn a_history_reads_as_it_is_written() {
+    let attempts = vec![Attempt {
+        since: Some(Timestamp(1)),
+        at: Timestamp(2),
+        by: "processor-1".to_owned(),
+        what: "release".to_owned(),
+        why: "away".to_owned(),
+        failed: true,
+    }];
+    let mut record = record();
+    record.insert(
+        "history".to_owned(),
+        Attribute::from(&Value::History(attempts.clone())),
+    );
+    assert_eq!(Job::read(&record).unwrap().history, attempts);
+}
+
+#[test]
+fn records_are_written_as_the_table_writes_them() {
+    let text = r#"{"a":{"S":"x"},"b":{"N":"1"},"c":{"BOOL":true},"d":{"NULL":true},"e":{"L":[{"M":{"f":{"S":"y"}}}]}}"#;
+    let record: Record = serde_json::from_str(text).unwrap();
+    assert_eq!(serde_json::to_string(&record).unwrap(), text);
+    let bytes = r#"{"a":{"B":"AAAA"},"b":{"SS":["x"]},"c":{"NS":["1"]},"d":{"BS":["AAAA"]}}"#;
+    let record: Record = serde_json::from_str(bytes).unwrap();
+    assert!(record.values().all(|value| *value == Attribute::Opaque(Opaque)));
+}
+
+#[test]
+fn a_record_expires_at_whole_seconds() {
+    let moment = Timestamp(1_758_799_311_690);
+    let record = Record::from([("expires".to_owned(), Attribute::from(&Value::Expiry(moment)))]);
+    assert_eq!(expires(&record), Some(Timestamp(1_758_799_311_000)));
+}
+
+#[test]
+fn urgent_places_sort_first_and_read_as_they_are_written() {
+    let due = Timestamp(1_758_799_311_690);
+    let text = |priority, due| {
+        let place = Attribute::from(&Value::Turn { priority, due });
+        place.as_text().unwrap().to_owned()
+    };
+    let later = Timestamp(due.0 + 1_000_000_000);
+    let places = [
+        text(9, due),
+        text(9, later),
+        text(5, due),
+        text(1, later),
+        iso::write(due),
+    ];
+    assert!(places.is_sorted(), "{places:?}");
+    assert_eq!(places[0], "!0#2025-09-25T11:21:51.690Z");
+    for priority in 1..=PRIORITY_MAX {
+        assert!(text(priority, later).as_str() < ORDINARY);
+        assert!(text(priority, due) > turn_prefix(priority));
+        assert!(text(priority, later) < turn_prefix(priority - 1));
+        let mut record = record();
+        record.insert("lane".to_owned(), Attribute::text("ready#3"));
+        record.insert("due".to_owned(), Attribute::Text(text(priority, due)));
+        let job = Job::read(&record).unwrap();
+        assert_eq!((job.priority, job.due), (priority, Some(due)));
+    }
+}
+
+#[test]
+fn a_priority_is_bounded_whatever_a_client_writes() {
+    for (stated, taken) in [
+        ("3", 3),
+        ("9", 9),
+        ("10", 9),
+        ("255", 9),
+        ("256", 0),
+        ("-1", 0),
+        ("1.5", 0),
+    ] {
+        let mut record = record();
+        record.insert("priority".to_owned(), Attribute::Number(stated.to_owned()));
+        assert_eq!(Job::read(&record).unwrap().priority, taken, "{stated}");
+    }
+    let mut record = record();
+    record.insert("lane".to_owned(), Attribute::text("ready#3"));
+    for place in [
+        "!-3#2025-09-25T11:21:51.690Z",
+        "!99#2025-09-25T11:21:51.690Z",
+        "!",
+        "!0#",
+    ] {
+        record.insert("due".to_owned(), Attribute::text(place));
+        assert!(Job::read(&record).unwrap().priority <= PRIORITY_MAX, "{place}");
+    }
+}
+
+fn hostile() -> impl Strategy<Value = Attribute> {
+    let leaf = prop_oneof![
+        ".{0,60}".prop_map(Attribute::Text),
+        "-?[0-9]{0,40}(e[0-9]{1,3})?".prop_map(Attribute::Number),
+        any::<bool>().prop_map(Attribute::Bool),
+        Just(Attribute::Null(true)),
+        Just(Attribute::Opaque(Opaque)),
+        "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z".prop_map(Attribute::Text),
+        "(ready|leased|done)#[0-9]{1,12}".prop_map(Attribute::Text),
+    ];
+    leaf.prop_recursive(3, 40, 8, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..6).prop_map(Attribute::List),
+            proptest::collection::btree_map("(at|by|what|why|since|failed)", inner, 0..6)
+                .prop_map(Attribute::Map),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_record_breaks_the_reading(
+        names in proptest::collection::vec(
+            "(status|version|created|bucket|file|chunks|client|signature|processor|assigned|due|lane|retries|failures|history|cleaned|expires)",
+            0..6,
+        ),
+        values in proptest::collection::vec(hostile(), 6),
+    ) {
+        let mut record = record();
+        for (name, value) in names.into_iter().zip(values) {
+            record.insert(name, value);
+        }
+        match Job::read(&record) {
+            Ok(job) => prop_assert!(job.history.len() <= HISTORY_MAX),
+            Err(malformed) => prop_assert!(!malformed.why.is_empty()),
+        }
+        let _ = expires(&record);
+    }
+}

@@ -1,0 +1,169 @@
+//! `roundtrip record`: writes the records of the table's stream into a file as they come.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use roundtrip_testkit::recording::{Entry, Redaction, Writer};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::output::say;
+use super::process;
+use crate::cloud::Clients;
+use crate::cloud::streams::Streams;
+use crate::error::{Error, Exit, Result};
+use crate::recorder::{Recorder, Start};
+
+/// Time between two lines that tell how far the recording is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+
+/// Arguments.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The file, which must not exist yet
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// How long to record, for example 15m or 24h; until it is stopped where not said
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    duration: Option<Duration>,
+    /// Replaces clients, files, results, errors and signatures, the same ones always by the same
+    #[arg(long)]
+    redact: bool,
+    /// Begins with the oldest record the stream still has, up to a day old
+    #[arg(long)]
+    from_start: bool,
+    /// The table of jobs
+    #[arg(long, env = "ROUNDTRIP_TABLE", default_value = super::setup::TABLE)]
+    table: String,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
+    process::log("roundtrip=info,warn,aws_config=error", false)?;
+    process::block_on(async {
+        let stop = process::signals()?.stop;
+        let clients = Clients::from_environment().await?;
+        let streams = Streams::new(
+            clients.streams.clone(),
+            clients.dynamodb.clone(),
+            &arguments.table,
+        );
+        let start = if arguments.from_start {
+            Start::Oldest
+        } else {
+            Start::Newest
+        };
+        let recorder = Recorder::begin(streams, start).await?;
+        let mut tape = Tape::begin(arguments)?;
+        let (table, out) = (&arguments.table, arguments.out.display());
+        say(&format!(
+            "records the stream of {table} into {out}; stop it with Ctrl-C"
+        ));
+        tape.record(recorder, arguments.duration, &stop).await?;
+        say(&format!("{} records in {out}", tape.count));
+        Ok(Exit::Done)
+    })
+}
+
+/// The file that is written.
+struct Tape<'a> {
+    path: &'a Path,
+    writer: Writer<BufWriter<File>>,
+    redaction: Option<Redaction>,
+    count: u64,
+}
+
+impl<'a> Tape<'a> {
+    fn begin(arguments: &'a Arguments) -> Result<Self> {
+        let path = arguments.out.as_path();
+        let mut writer = Writer::new(BufWriter::new(create(path)?));
+        let origin = format!("recorded by roundtrip {}", env!("CARGO_PKG_VERSION"));
+        let origin = if arguments.redact {
+            format!("{origin}, redacted")
+        } else {
+            origin
+        };
+        let begun = writer.header(None, Some(&origin)).and_then(|()| writer.flush());
+        begun.map_err(|error| unwritable(path, error))?;
+        let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
+        Ok(Self {
+            path,
+            writer,
+            redaction: arguments.redact.then(|| Redaction::new([high, low])),
+            count: 0,
+        })
+    }
+
+    async fn record(
+        &mut self,
+        mut recorder: Recorder,
+        duration: Option<Duration>,
+        stop: &CancellationToken,
+    ) -> Result<()> {
+        let end = duration.map(|duration| Instant::now() + duration);
+        let (mut told_at, mut told) = (Instant::now(), 0);
+        loop {
+            let deadline = end.unwrap_or_else(|| Instant::now() + Duration::from_hours(24));
+            let entries = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep_until(deadline) => {
+                    if end.is_some() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                entries = recorder.next() => entries?,
+            };
+            self.write(entries)?;
+            if told_at.elapsed() >= PROGRESS_EVERY && told != self.count {
+                (told_at, told) = (Instant::now(), self.count);
+                say(&format!("{} records", self.count));
+            }
+        }
+    }
+
+    fn write(&mut self, entries: Vec<Entry>) -> Result<()> {
+        let written = || -> io::Result<()> {
+            for entry in entries {
+                let entry = match &self.redaction {
+                    Some(redaction) => redaction.redact(entry),
+                    None => entry,
+                };
+                self.writer.entry(&entry)?;
+                self.count += 1;
+            }
+            self.writer.flush()
+        };
+        written().map_err(|error| unwritable(self.path, error))
+    }
+}
+
+/// A file for its owner alone: it tells who sent what.
+fn create(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(|error| {
+        if error.kind() == ErrorKind::AlreadyExists {
+            return Error::usage(format!("{} is there already", path.display()))
+                .hint("name another file with --out: a recording is never written over");
+        }
+        Error::usage(format!("{} cannot be made", path.display())).because(error)
+    })
+}
+
+fn unwritable(path: &Path, error: io::Error) -> Error {
+    let full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+    let hint = if full {
+        "make room and record anew: what came until then is in the file, its last line may be cut off"
+    } else {
+        "what came until then is in the file, its last line may be cut off"
+    };
+    Error::failed(format!("the recording {} cannot be written on", path.display()))
+        .because(error)
+        .hint(hint)
+}

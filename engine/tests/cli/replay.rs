@@ -1,0 +1,155 @@
+//! Replay at the edge: what differs between two roles, what a broken recording says, and recordings as tests.
+
+use std::path::Path;
+
+use crate::desk::{Desk, Services};
+
+/// A desk with one of the repository's recordings as `recording.jsonl`, and copies of the shipped roles.
+fn desk(recording: &str) -> Desk {
+    let desk = Desk::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testkit/recordings");
+    let text = std::fs::read_to_string(folder.join(recording)).unwrap();
+    desk.write("recording.jsonl", &text);
+    assert!(desk.run(&["init", "lab"]).status.success());
+    desk
+}
+
+fn against(desk: &Desk, role: &str, set: &[&str]) -> String {
+    let (new, old) = (format!("lab/roles/{role}.toml"), role);
+    let mut arguments = vec!["replay", "recording.jsonl", "--role", &new, "--against", old];
+    for set in set {
+        arguments.extend(["--set", set]);
+    }
+    desk.seen(&arguments)
+}
+
+#[test]
+fn an_unchanged_copy_decides_the_same() {
+    let desk = desk("busy-minutes.jsonl");
+    let seen = "exit code 0\nno decision differs\n---\n";
+    for role in ["watcher", "client"] {
+        assert_eq!(against(&desk, role, &[]), seen, "{role}");
+    }
+}
+
+#[test]
+fn fewer_attempts_for_lost_jobs() {
+    let desk = desk("poison-job.jsonl");
+    let seen = against(&desk, "watcher", &["restart-stalled.retry.attempts-max=3"]);
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn smaller_chunks() {
+    let desk = desk("one-job.jsonl");
+    insta::assert_snapshot!(against(&desk, "client", &["upload.chunker.fixed.size=1 MiB"]));
+}
+
+#[test]
+fn a_longer_lease() {
+    let desk = desk("lost-after-the-claim.jsonl");
+    desk.write(
+        "old.toml",
+        "name = \"old\"\n[pipelines.analyse]\nsink.processor.builtin = \"fingerprint\"\n",
+    );
+    desk.write(
+        "new.toml",
+        "name = \"new\"\n[pipelines.analyse]\nsink.processor.builtin = \"fingerprint\"\nclaim.lease = \"15m\"\n",
+    );
+    let seen = desk.seen(&[
+        "replay",
+        "recording.jsonl",
+        "--role",
+        "new.toml",
+        "--against",
+        "old.toml",
+    ]);
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn the_recorded_course_is_kept() {
+    let desk = desk("lost-after-the-claim.jsonl");
+    let set = "queue-length.source.lanes.every=1h";
+    let seen = desk.seen(&[
+        "replay",
+        "recording.jsonl",
+        "--role",
+        "watcher",
+        "--strict",
+        "--set",
+        set,
+    ]);
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn decisions_for_programs() {
+    let desk = desk("one-job.jsonl");
+    let set = "queue-length.source.lanes.every=1h";
+    let seen = desk.seen(&[
+        "replay",
+        "recording.jsonl",
+        "--role",
+        "watcher",
+        "--format",
+        "json",
+        "--set",
+        set,
+        "--until",
+        "2026-02-25T06:14:00Z",
+    ]);
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn a_recording_that_is_none() {
+    let desk = Desk::new();
+    desk.write(
+        "recording.jsonl",
+        "{\"eventName\":\"INSERT\",\n\"dynamodb\":{\"Keys\":7}}\n",
+    );
+    insta::assert_snapshot!(desk.seen(&["replay", "recording.jsonl", "--role", "watcher"]));
+    insta::assert_snapshot!(desk.seen(&["replay", "nowhere.jsonl", "--role", "watcher"]));
+    insta::assert_snapshot!(desk.seen(&[
+        "replay",
+        "-",
+        "--role",
+        "fetcher",
+        "--set",
+        "analyse.sink.processor.builtin=fingerprint"
+    ]));
+}
+
+#[test]
+fn recordings_of_ones_own_are_tests() {
+    let desk = desk("lost-after-the-claim.jsonl");
+    desk.write(
+        "lab/tests/lost.jsonl",
+        &std::fs::read_to_string(desk.path("recording.jsonl")).unwrap(),
+    );
+    desk.write(
+        "lab/tests/ours.toml",
+        "name = \"ours\"\npipelines = [\"cleanup\", \"restart-stalled\"]\n",
+    );
+    insta::assert_snapshot!(desk.seen(&["test", "lab/tests"]));
+    insta::assert_snapshot!(desk.seen(&["test", "lab/tests", "--accept"]));
+    insta::assert_snapshot!(desk.seen(&["test", "lab/tests"]));
+    desk.write(
+        "lab/tests/ours.toml",
+        "name = \"ours\"\n[pipelines.cleanup]\n[pipelines.restart-stalled]\nretry.attempts-max = 1\n",
+    );
+    insta::assert_snapshot!(desk.seen(&["test", "lab/tests"]));
+    insta::assert_snapshot!(desk.seen(&["test", "inbox"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recording_is_never_written_over() {
+    let services = Services::start().await;
+    let mut desk = Desk::new().with(&services);
+    let endpoint = services.dynamodb().to_owned();
+    desk.set("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", &endpoint);
+    insta::assert_snapshot!(desk.seen(&["record", "--out", "a.jsonl", "--for", "100ms"]));
+    insta::assert_snapshot!(desk.seen(&["record", "--out", "a.jsonl", "--for", "100ms"]));
+    insta::assert_snapshot!(desk.seen(&["record", "--out", "b.jsonl", "--table", "nowhere"]));
+}

@@ -1,0 +1,129 @@
+//! Every history in `testkit/recordings` through the shipped roles: the decisions are snapshots.
+//!
+//! Adding a recording is adding a file: `INSTA_UPDATE=always cargo test -p roundtrip --test recordings` writes its
+//! snapshot, to be read and committed.
+#![expect(clippy::unwrap_used, reason = "a test says what broke by panicking")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use roundtrip::dsl::{Layers, load_role};
+use roundtrip::recordings::open;
+use roundtrip::replay::decisions;
+use roundtrip_testkit::replay::{History, Line, Outcome, Settings};
+
+/// More decisions than this are told as counts and a hash.
+const LINES_MAX: usize = 1_000;
+
+fn recordings() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testkit/recordings");
+    let mut recordings: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            let name = path.to_string_lossy();
+            name.ends_with(".jsonl") || name.ends_with(".jsonl.zst")
+        })
+        .collect();
+    recordings.sort();
+    recordings
+}
+
+fn name(recording: &Path) -> String {
+    let name = recording.file_name().unwrap().to_string_lossy();
+    name.trim_end_matches(".zst")
+        .trim_end_matches(".jsonl")
+        .to_owned()
+}
+
+fn replayed(role: &str, recording: &Path) -> Vec<Line> {
+    let set = match role {
+        "fetcher" => vec!["analyse.sink.processor.builtin=fingerprint".to_owned()],
+        _ => Vec::new(),
+    };
+    let layers = Layers {
+        set,
+        ..Layers::default()
+    };
+    let spec = load_role(role, &layers).unwrap();
+    decisions(&spec, Settings::default(), recording).unwrap().0
+}
+
+/// The decisions as text. Numbers are published every minute: they are only counted.
+fn text(lines: &[Line]) -> String {
+    let (published, told): (Vec<&Line>, Vec<&Line>) =
+        lines.iter().partition(|line| line.action == "publish-metric");
+    let mut text = String::new();
+    if told.len() > LINES_MAX {
+        let mut counts: BTreeMap<(&str, &str, Outcome), usize> = BTreeMap::new();
+        for line in &told {
+            *counts
+                .entry((&line.pipeline, &line.action, line.outcome))
+                .or_default() += 1;
+        }
+        for ((pipeline, action, outcome), count) in counts {
+            let _ = writeln!(text, "{pipeline} {action} {} x {count}", outcome.as_str());
+        }
+        let whole: String = told.iter().map(|line| line.text() + "\n").collect();
+        let _ = writeln!(text, "hash {:016x}", hash(&whole));
+    } else {
+        for line in told {
+            let _ = writeln!(text, "{}", line.text());
+        }
+    }
+    if !published.is_empty() {
+        let _ = writeln!(text, "publish-metric x {}", published.len());
+    }
+    text
+}
+
+/// FNV-1a: the same for every version of everything.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[test]
+fn the_shipped_roles_decide_on_every_history_as_they_did() {
+    let recordings = recordings();
+    assert!(recordings.len() >= 25, "{} recordings", recordings.len());
+    for recording in recordings {
+        let mut told = String::new();
+        for role in ["watcher", "fetcher", "client"] {
+            let once = text(&replayed(role, &recording));
+            let again = text(&replayed(role, &recording));
+            assert!(once == again, "{} tells {role} two things", recording.display());
+            let _ = writeln!(told, "# {role}\n{once}");
+        }
+        insta::assert_snapshot!(name(&recording), told);
+    }
+}
+
+/// What was decided about each file, in its order, by those who decide so.
+fn by_file<'a>(lines: impl Iterator<Item = &'a Line>) -> BTreeMap<&'a str, Vec<&'a str>> {
+    let mut files: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let watcher = ["requeue", "give-up", "cleaned", "keep", "admit", "adopt"];
+    for line in lines.filter(|line| watcher.contains(&line.action.as_str())) {
+        files.entry(&line.file).or_default().push(&line.action);
+    }
+    files
+}
+
+#[test]
+fn the_watcher_decides_what_the_recorded_one_did() {
+    let is_real = |path: &PathBuf| name(path).starts_with("real-");
+    let real: Vec<PathBuf> = recordings().into_iter().filter(is_real).collect();
+    assert!(real.len() >= 5, "{} real recordings", real.len());
+    for recording in real {
+        let mut history = History::new();
+        let entries = open(&recording).unwrap();
+        let recorded: Vec<Line> = entries
+            .filter_map(|entry| history.read(&entry.unwrap()))
+            .collect();
+        let replayed = replayed("watcher", &recording);
+        let done = replayed.iter().filter(|line| line.outcome == Outcome::Done);
+        assert_eq!(by_file(done), by_file(recorded.iter()), "{}", recording.display());
+    }
+}

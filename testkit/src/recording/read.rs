@@ -1,0 +1,274 @@
+//! Reads recordings as a stream: JSON Lines of our own, answers of `GetRecords`, events as Lambda gets them.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead};
+
+use serde::Deserialize;
+
+use super::FORMAT;
+use super::entry::{Body, Entry, Header, Identity, Kind, Own};
+
+/// The longest JSON value that is read, in bytes: a hundred times what a service answers at once.
+const VALUE_BYTES_MAX: usize = 64 << 20;
+
+/// What a line begins with that `roundtrip record` wrote.
+const RECORD_BEGINS: &[u8] = b"{\"eventID\":\"";
+
+/// Why a recording cannot be read on.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file broke off.
+    #[error("line {line} cannot be read")]
+    Io {
+        /// Which line.
+        line: usize,
+        /// What happened.
+        source: io::Error,
+    },
+    /// Not JSON, or not a record of a stream.
+    #[error("line {line}, column {column}: {what}")]
+    Malformed {
+        /// Which line.
+        line: usize,
+        /// Which column.
+        column: usize,
+        /// What is wrong.
+        what: String,
+    },
+    /// The text ends in the middle of a record.
+    #[error("line {line}: the recording ends in the middle of a record")]
+    CutOff {
+        /// Where the record begins.
+        line: usize,
+    },
+    /// A value without end.
+    #[error("line {line}: a value of more than {} MiB is no record", VALUE_BYTES_MAX >> 20)]
+    TooLong {
+        /// Where it begins.
+        line: usize,
+    },
+    /// Written by a later version.
+    #[error("line {line}: the recording has format {format}; this version reads format {FORMAT}")]
+    Format {
+        /// Where it says so.
+        line: usize,
+        /// What it says.
+        format: u32,
+    },
+}
+
+impl ReadError {
+    /// What can be done about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "see whether the file can be read, and as text",
+            Self::Malformed { .. } | Self::TooLong { .. } => {
+                "a recording is what `roundtrip record` writes, the output of `aws dynamodbstreams get-records`, or \
+                 an event as Lambda gets it"
+            }
+            Self::CutOff { .. } => "take the last line out: its recorder was stopped while it wrote",
+            Self::Format { .. } => "install a later version of roundtrip",
+        }
+    }
+}
+
+/// One value of the text, whichever of the three forms it has.
+#[derive(Deserialize)]
+struct Value {
+    recording: Option<Header>,
+    #[serde(rename = "Records")]
+    records: Option<Vec<Entry>>,
+    #[serde(rename = "eventID")]
+    id: Option<String>,
+    #[serde(rename = "eventName")]
+    kind: Option<Kind>,
+    #[serde(rename = "userIdentity")]
+    identity: Option<Identity>,
+    #[serde(rename = "dynamodb")]
+    body: Option<Body>,
+    #[serde(rename = "roundtrip")]
+    own: Option<Own>,
+}
+
+/// The entries of a text, one after another. It holds no more than one value of it: a line of a recording, or one
+/// answer of the service.
+#[derive(Debug)]
+pub struct Reader<R> {
+    text: R,
+    line: usize,
+    buffer: Vec<u8>,
+    read: VecDeque<Entry>,
+    header: Option<Header>,
+    ended: bool,
+}
+
+impl<R: BufRead> Reader<R> {
+    /// Reads this text.
+    pub fn new(text: R) -> Self {
+        Self {
+            text,
+            line: 0,
+            buffer: Vec::new(),
+            read: VecDeque::new(),
+            header: None,
+            ended: false,
+        }
+    }
+
+    /// What the recording says of itself, once its first line was read.
+    pub fn header(&self) -> Option<&Header> {
+        self.header.as_ref()
+    }
+
+    /// Reads a line to the end of the buffer; false at the end of the text.
+    fn line(&mut self) -> Result<bool, ReadError> {
+        let line = self.line + 1;
+        let room = (VALUE_BYTES_MAX + 1).saturating_sub(self.buffer.len());
+        let room = u64::try_from(room).unwrap_or(u64::MAX);
+        let read = io::Read::take(&mut self.text, room).read_until(b'\n', &mut self.buffer);
+        if read.map_err(|source| ReadError::Io { line, source })? == 0 {
+            return Ok(false);
+        }
+        self.line = line;
+        Ok(true)
+    }
+
+    /// Reads one whole value into the buffer, and gives the line it begins in; none at the end of the text.
+    fn value(&mut self) -> Result<Option<usize>, ReadError> {
+        self.buffer.clear();
+        while self.buffer.trim_ascii().is_empty() {
+            self.buffer.clear();
+            if !self.line()? {
+                return Ok(None);
+            }
+        }
+        let (first, mut braces, mut scanned) = (self.line, Braces::default(), 0);
+        // A line of a recording is a whole record: that is seen at once, and proven by reading it.
+        let line = self.buffer.trim_ascii();
+        if line.starts_with(RECORD_BEGINS) && line.ends_with(b"}}") {
+            return Ok(Some(first));
+        }
+        loop {
+            if self.buffer.len() > VALUE_BYTES_MAX {
+                return Err(ReadError::TooLong { line: first });
+            }
+            if let Some(unscanned) = self.buffer.get(scanned..) {
+                braces.scan(unscanned);
+            }
+            scanned = self.buffer.len();
+            if braces.depth == 0 {
+                return Ok(Some(first));
+            }
+            if !self.line()? {
+                return Err(ReadError::CutOff { line: first });
+            }
+        }
+    }
+
+    /// Reads the next value's entries; false at the end of the text.
+    fn fill(&mut self) -> Result<bool, ReadError> {
+        let Some(first) = self.value()? else {
+            return Ok(false);
+        };
+        let malformed = |line, column, what: String| ReadError::Malformed { line, column, what };
+        let values = serde_json::Deserializer::from_slice(&self.buffer).into_iter::<Value>();
+        for value in values {
+            let value = value.map_err(|error| {
+                let text = error.to_string();
+                let what = text.split(" at line ").next().unwrap_or_default().to_owned();
+                malformed(first + error.line().saturating_sub(1), error.column(), what)
+            })?;
+            let Value {
+                recording,
+                records,
+                id,
+                kind,
+                identity,
+                body,
+                own,
+            } = value;
+            match (recording, records, kind, body) {
+                (_, _, Some(kind), Some(body)) => self.read.push_back(Entry {
+                    id,
+                    kind,
+                    identity,
+                    body,
+                    own,
+                }),
+                (_, Some(records), None, None) => self.read.extend(records),
+                (Some(header), None, None, None) => {
+                    if header.format > FORMAT {
+                        let format = header.format;
+                        return Err(ReadError::Format { line: first, format });
+                    }
+                    self.header.get_or_insert(header);
+                }
+                (_, _, _, None) => {
+                    return Err(malformed(
+                        first,
+                        1,
+                        "it has neither `dynamodb` nor `Records`".to_owned(),
+                    ));
+                }
+                (_, _, None, Some(_)) => {
+                    return Err(malformed(first, 1, "it has no `eventName`".to_owned()));
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl<R: BufRead> Iterator for Reader<R> {
+    type Item = Result<Entry, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.ended {
+            if let Some(entry) = self.read.pop_front() {
+                return Some(Ok(entry));
+            }
+            match self.fill() {
+                Ok(true) => {}
+                Ok(false) => self.ended = true,
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// How deep in braces and brackets a text ends, strings left out.
+#[derive(Debug, Default)]
+struct Braces {
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Braces {
+    fn scan(&mut self, text: &[u8]) {
+        for byte in text {
+            if self.in_string {
+                match byte {
+                    _ if self.escaped => self.escaped = false,
+                    b'\\' => self.escaped = true,
+                    b'"' => self.in_string = false,
+                    _ => {}
+                }
+                continue;
+            }
+            match byte {
+                b'"' => self.in_string = true,
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

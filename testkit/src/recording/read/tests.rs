@@ -1,0 +1,77 @@
+use proptest::prelude::*;
+use roundtrip_core::at::Timestamp;
+
+use super::*;
+use crate::recording::Writer;
+
+const ENTRY: &str = r#"{"eventID":"1","eventName":"MODIFY","dynamodb":{"ApproximateCreationDateTime":1758799311,"Keys":{"client":{"S":"c"},"file":{"S":"f"}},"NewImage":{"chunks":{"N":"1"}},"SequenceNumber":"7"}}"#;
+
+fn read(text: &str) -> Result<Vec<Entry>, String> {
+    Reader::new(text.as_bytes())
+        .collect::<Result<_, ReadError>>()
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_three_forms_tell_the_same() {
+    let line = read(ENTRY).unwrap();
+    let answer =
+        format!("{{\n  \"Records\": [\n    {ENTRY},\n {ENTRY}],\n  \"NextShardIterator\": \"i\"\n}}\n");
+    let lambda = format!("{{\"Records\":[{ENTRY}]}}");
+    let mut both = line.clone();
+    both.extend(line.clone());
+    assert_eq!(read(&answer).unwrap(), both);
+    assert_eq!(read(&lambda).unwrap(), line);
+    // Answers one after another, as a loop of the command line tool writes them.
+    assert_eq!(read(&format!("{lambda}{lambda}\n\n{ENTRY}")).unwrap().len(), 3);
+}
+
+#[test]
+fn a_moment_is_a_number_or_a_text() {
+    let of = |text: &str| read(&ENTRY.replace("1758799311", text)).unwrap()[0].moment();
+    for text in ["1758799311", "1.758799311E9", "\"2025-09-25T13:21:51+02:00\""] {
+        assert_eq!(of(text), Some(Timestamp(1_758_799_311_000)), "{text}");
+    }
+    assert_eq!(of("1758799311.69"), Some(Timestamp(1_758_799_311_690)));
+}
+
+#[test]
+fn what_is_written_reads_the_same() {
+    let entries = read(ENTRY).unwrap();
+    let mut writer = Writer::new(Vec::new());
+    writer.header(Some("a test"), Some("made by hand")).unwrap();
+    for entry in &entries {
+        writer.entry(entry).unwrap();
+    }
+    let text = writer.into_inner();
+    let mut reader = Reader::new(text.as_slice());
+    let again: Vec<Entry> = reader.by_ref().map(Result::unwrap).collect();
+    assert_eq!(again, entries);
+    assert_eq!(
+        reader.header().and_then(|header| header.about.as_deref()),
+        Some("a test")
+    );
+}
+
+#[test]
+fn a_fault_is_told_with_its_place() {
+    let answers = [
+        format!("{ENTRY}\n\n{{\"eventName\": \"MODIFY\"}}\n"),
+        format!("{ENTRY}\n{}\n", ENTRY.replace("MODIFY", "TOUCH")),
+        format!("{ENTRY}\n{}\n", &ENTRY[..120]),
+        format!("{ENTRY}\nnot json\n"),
+        ENTRY.replace("\"S\":\"c\"", "\"Q\":\"c\""),
+        ENTRY.replace("1758799311", "\"today\""),
+        "{\"Records\": [\n{\"eventName\": \"INSERT\"}\n]}".to_owned(),
+        "{\"recording\": {\"format\": 99}}".to_owned(),
+    ]
+    .map(|text| read(&text).unwrap_err());
+    insta::assert_snapshot!(answers.join("\n"));
+}
+
+proptest! {
+    #[test]
+    fn no_text_breaks_the_reader(text in "[{}\\[\\]\",:a-zRecords0-9\\\\\n ]{0,80}") {
+        let _ = read(&text);
+    }
+}

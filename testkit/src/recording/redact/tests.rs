@@ -1,0 +1,68 @@
+use super::*;
+use crate::recording::Reader;
+
+fn entry() -> Entry {
+    let client = format!("client-04{}", "ab".repeat(64));
+    let file = "file-1a026c06-e99c-4f2f-842c-cb01c51849af";
+    let outline = format!(
+        r#"{{\"format\":1,\"client\":\"{client}\",\"file\":\"{file}\",\"size\":9,\"chunk_size\":4,\"codec\":\"zstd\",\"name\":\"secret.tif\"}}"#
+    );
+    let text = format!(
+        r#"{{"eventName":"MODIFY","dynamodb":{{"Keys":{{"client":{{"S":"{client}"}},"file":{{"S":"{file}"}}}},
+        "NewImage":{{"client":{{"S":"{client}"}},"file":{{"S":"{file}"}},"status":{{"S":"COMPLETED"}},
+        "outline":{{"S":"{outline}"}},"signature":{{"S":"30ab"}},"results":{{"S":"{client}/{file}/results"}},
+        "error":{{"S":"secret.tif is no image"}},"note":{{"S":"secret"}},"chunks":{{"N":"3"}},
+        "history":{{"L":[{{"M":{{"what":{{"S":"fail"}},"why":{{"S":"secret"}},"by":{{"S":"processor-1"}}}}}}]}}}}}},
+        "roundtrip":{{"signature":"the signature of secret does not hold"}}}}"#
+    );
+    let text = text.replace('\n', " ");
+    Reader::new(text.as_bytes()).next().unwrap().unwrap()
+}
+
+#[test]
+fn nothing_personal_is_left_and_names_still_hold() {
+    let redaction = Redaction::new([1, 2]);
+    let redacted = redaction.redact(entry());
+    let text = serde_json::to_string(&redacted).unwrap();
+    for secret in ["secret", "abab", "1a026c06", "30ab"] {
+        assert!(!text.contains(secret), "{secret} in {text}");
+    }
+    let image = redacted.body.after.as_ref().unwrap();
+    let name = |name: &str| image[name].as_text().unwrap();
+    let client = ClientId::parse(name("client")).unwrap();
+    let file = FileId::parse(name("file")).unwrap();
+    assert_eq!(
+        name("results"),
+        JobKey {
+            client: client.clone(),
+            file: file.clone()
+        }
+        .results()
+    );
+    let outline = Outline::read(name("outline"), &client, &file, 3).unwrap();
+    assert_eq!((outline.size, outline.chunk_size), (9, 4));
+    assert_eq!(redacted.key().client, client.as_str());
+}
+
+#[test]
+fn the_same_name_becomes_the_same_name_under_one_key() {
+    let redaction = Redaction::new([1, 2]);
+    assert_eq!(redaction.redact(entry()), redaction.redact(entry()));
+    assert_ne!(redaction.redact(entry()), Redaction::new([1, 3]).redact(entry()));
+}
+
+#[test]
+fn a_row_of_the_fleet_keeps_when_it_was_seen() {
+    let mut row = entry();
+    let text = |text: &str| Attribute::text(text);
+    let image = Record::from([
+        ("client".to_owned(), text("roundtrip#fleet")),
+        ("file".to_owned(), text("processor-1#analyse")),
+        ("host".to_owned(), text("ada's desk")),
+        ("seen".to_owned(), text("2025-09-25T11:21:51.690Z")),
+    ]);
+    row.body.keys.clone_from(&image);
+    row.body.after = Some(image);
+    let after = Redaction::new([1, 2]).redact(row).body.after.unwrap();
+    assert_eq!(after.keys().collect::<Vec<_>>(), ["client", "file", "seen"]);
+}

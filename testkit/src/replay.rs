@@ -1,0 +1,28 @@
+//! The decisions a role takes on a recorded history: the machines of production on a virtual clock.
+
+mod analyse;
+mod care;
+mod chance;
+mod change;
+mod client;
+mod compare;
+mod course;
+mod history;
+mod intake;
+mod line;
+mod queue;
+mod role;
+mod run;
+mod survey;
+mod table;
+mod world;
+
+pub use compare::{Comparison, Difference, Effect, Side};
+pub use history::History;
+pub use intake::Happening;
+pub use line::{Line, Outcome};
+pub use role::{
+    AnalysePipeline, CarePipeline, CollectPipeline, PaceFrom, Pipeline, QueuePipeline, Role, UploadPipeline,
+};
+pub use run::{Replay, Settings, Summary};
+pub use survey::Survey;

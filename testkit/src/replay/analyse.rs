@@ -1,0 +1,326 @@
+//! A fetcher of the recording on a replayed table: the machine decides, the recording tells how long work takes.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use roundtrip_core::claim::{Malformed, Offer};
+use roundtrip_core::job::{Job, Lane, LaneKind, PRIORITY_MAX};
+use roundtrip_core::lifecycle::{Change, RecordKey, Write};
+use roundtrip_core::machine::{Decision, Machine as _, Reason};
+use roundtrip_core::names::JobKey;
+use roundtrip_core::worker::{Action, Ending, Event, Outcome as Answer, Worker};
+
+use super::line::Outcome;
+use super::role::AnalysePipeline;
+use super::survey::{Fetcher, Survey};
+use super::world::{Plan, World};
+
+/// Pages of one shard a look reads, at most, as in production.
+const PAGES_MAX: usize = 10;
+
+/// A fetcher.
+#[derive(Debug)]
+pub(super) struct Analyse {
+    pub(super) name: String,
+    pub(super) machine: Worker,
+    policy: AnalysePipeline,
+    survey: Rc<Survey>,
+    /// Which of the replay's actors it is.
+    actor: usize,
+    shards: u32,
+    /// Where its looks begin: production draws a shard.
+    first_shard: u32,
+    bucket: String,
+    /// What it works on.
+    work: BTreeMap<JobKey, Work>,
+    works: u64,
+    /// Whether another fetcher is there.
+    pub(super) others: bool,
+    /// It went silent for good.
+    pub(super) dead: bool,
+}
+
+#[derive(Debug)]
+struct Work {
+    number: u64,
+    ending: Option<Ending>,
+    /// How long the analysis takes, from the moment it begins; none where it never ends or never begins.
+    analysis: Option<Duration>,
+    silent: bool,
+}
+
+/// What a look brings.
+#[derive(Debug, Default)]
+struct Found {
+    offers: Vec<Offer>,
+    malformed: Vec<Malformed>,
+}
+
+/// What happens to work on a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The file is here.
+    Arrived,
+    /// The work ends.
+    Ended,
+    /// Nothing gets through any more.
+    Silent,
+}
+
+impl Analyse {
+    pub(super) fn new(
+        name: &str,
+        policy: &AnalysePipeline,
+        fetcher: &Fetcher,
+        survey: &Rc<Survey>,
+        actor: usize,
+        shards: u32,
+        world: &World,
+    ) -> Self {
+        let worker = policy.worker.clone();
+        let worker = roundtrip_core::worker::WorkerPolicy {
+            processor: fetcher.id.clone(),
+            // Where jobs lie is no policy: the recording's bucket counts, whatever it is called here.
+            bucket: survey.bucket().unwrap_or_default().to_owned(),
+            ..worker
+        };
+        let bucket = worker.bucket.clone();
+        let machine = Worker::new(worker, policy.pace.at(world.now)).in_fleet(policy.fleet);
+        Self {
+            name: name.to_owned(),
+            machine,
+            policy: policy.clone(),
+            survey: Rc::clone(survey),
+            actor,
+            shards: shards.max(1),
+            first_shard: u32::try_from(actor).unwrap_or(0) % shards.max(1),
+            bucket,
+            work: BTreeMap::new(),
+            works: 0,
+            others: false,
+            dead: false,
+        }
+    }
+
+    /// Does all that the machine asks for.
+    pub(super) fn pump(&mut self, world: &mut World) {
+        while let Some(decision) = self.machine.poll_action() {
+            let (subject, event) = self.perform(world, decision);
+            if let Some(event) = event {
+                self.machine.handle(world.at(&self.name, &subject), event);
+            }
+        }
+    }
+
+    /// Something happens to work on a job, if that work still goes on.
+    pub(super) fn turn(&mut self, world: &mut World, key: &JobKey, number: u64, turn: Turn) {
+        let Some(work) = self.work.get_mut(key).filter(|work| work.number == number) else {
+            return;
+        };
+        let event = match turn {
+            Turn::Arrived => Event::Arrived(key.clone()),
+            Turn::Ended => {
+                let Some(ending) = work.ending.take() else { return };
+                self.work.remove(key);
+                Event::Ended(key.clone(), ending)
+            }
+            Turn::Silent => {
+                work.silent = true;
+                world.plan_rescue(&RecordKey::from(key));
+                return;
+            }
+        };
+        self.machine
+            .handle(world.at(&self.name, key.file.as_str()), event);
+        self.pump(world);
+    }
+
+    /// It goes silent for good: what it holds is given to others when the leases end.
+    pub(super) fn die(&mut self, world: &mut World) {
+        self.dead = true;
+        for key in std::mem::take(&mut self.work).into_keys() {
+            world.plan_rescue(&RecordKey::from(&key));
+        }
+    }
+
+    fn perform(&mut self, world: &mut World, decision: Decision<Action>) -> (String, Option<Event>) {
+        let Decision { action, reason } = decision;
+        match action {
+            Action::Look { limit, priority_max } => {
+                (String::new(), Some(self.look(world, limit, priority_max)))
+            }
+            Action::Protect(_) => (String::new(), Some(Event::Protected(true))),
+            Action::Write(change) => {
+                let file = change.key.file.clone();
+                (file, Some(self.write(world, &change, reason)))
+            }
+            Action::Fetch(job) => {
+                world.say(&self.name, job.key.file.as_str(), "fetch", reason, Outcome::Done);
+                self.fetch(world, &job);
+                (String::new(), None)
+            }
+            Action::Engage(key) => {
+                world.say(&self.name, key.file.as_str(), "engage", reason, Outcome::Done);
+                self.engaged(world, &key);
+                (String::new(), None)
+            }
+            Action::Stop(key) => {
+                world.say(&self.name, key.file.as_str(), "stop", reason, Outcome::Done);
+                let file = key.file.to_string();
+                // Work that had ended tells of itself.
+                let stopped = self.work.remove(&key).is_some();
+                (file, stopped.then_some(Event::Ended(key, Ending::Stopped)))
+            }
+            Action::Report(_) => {
+                if reason.key != "claim.report" {
+                    world.say(&self.name, "", "report", reason, Outcome::Done);
+                }
+                (String::new(), Some(Event::Reported(Some(self.others))))
+            }
+        }
+    }
+
+    fn write(&mut self, world: &mut World, change: &Change, reason: Reason) -> Event {
+        let (key, write) = (change.key.clone(), change.write);
+        let silent = self
+            .work
+            .iter()
+            .any(|(held, work)| work.silent && RecordKey::from(held) == key);
+        if silent {
+            let outcome = Answer::Failed("nothing gets through, as it was recorded".to_owned());
+            return Event::Written { key, write, outcome };
+        }
+        let made = world.write(&self.name, change, reason);
+        let job = || {
+            world
+                .table
+                .get(&key)
+                .and_then(|row| row.job().cloned())
+                .map(Box::new)
+        };
+        let outcome = match (made, write) {
+            (true, Write::Claim) => Answer::Done(job()),
+            (true, _) => Answer::Done(None),
+            (false, _) => Answer::Lost(job()),
+        };
+        Event::Written { key, write, outcome }
+    }
+
+    fn fetch(&mut self, world: &mut World, job: &Job) {
+        let attempt = world.next_attempt(&RecordKey::from(&job.key));
+        let course = self.survey.course(job, attempt);
+        self.works += 1;
+        let number = self.works;
+        let mut plan = |after, turn| {
+            let (actor, key) = (self.actor, job.key.clone());
+            let at = world.now + after;
+            world.plan(
+                at,
+                Plan::Turn {
+                    actor,
+                    key,
+                    number,
+                    turn,
+                },
+            );
+        };
+        if let Some(download) = course.download {
+            plan(download, Turn::Arrived);
+        }
+        let analysis = match (&course.end, course.download) {
+            (Some((end, _)), Some(download)) => Some(end.saturating_sub(download)),
+            // It ends before there is anything to analyse.
+            (Some((end, _)), None) => {
+                plan(*end, Turn::Ended);
+                None
+            }
+            (None, _) => None,
+        };
+        if let Some(silent) = course.silent {
+            plan(silent, Turn::Silent);
+        }
+        let work = Work {
+            number,
+            ending: course.end.map(|(_, ending)| ending),
+            analysis,
+            silent: false,
+        };
+        self.work.insert(job.key.clone(), work);
+    }
+
+    /// The processor has the file.
+    fn engaged(&self, world: &mut World, key: &JobKey) {
+        if let Some(work) = self.work.get(key)
+            && let Some(analysis) = work.analysis
+        {
+            let (actor, key, number, turn) = (self.actor, key.clone(), work.number, Turn::Ended);
+            let at = world.now + analysis;
+            world.plan(
+                at,
+                Plan::Turn {
+                    actor,
+                    key,
+                    number,
+                    turn,
+                },
+            );
+        }
+    }
+
+    /// Jobs that may be claimed, as production looks for them: those whose turn it is first.
+    fn look(&self, world: &mut World, wanted: usize, priority_max: u8) -> Event {
+        let mut found = Found::default();
+        for n in 0..self.shards {
+            let lane = Lane {
+                kind: LaneKind::Ready,
+                shard: (self.first_shard + n) % self.shards,
+            };
+            let urgent = (priority_max < PRIORITY_MAX).then_some(PRIORITY_MAX);
+            for below in [Some(priority_max), urgent].into_iter().flatten() {
+                if found.offers.len() < wanted {
+                    self.look_into(world, lane, below, wanted, &mut found);
+                }
+            }
+            if found.offers.len() >= wanted {
+                break;
+            }
+        }
+        Event::Found {
+            offers: found.offers,
+            malformed: found.malformed,
+        }
+    }
+
+    fn look_into(&self, world: &mut World, lane: Lane, below: u8, wanted: usize, found: &mut Found) {
+        let claim = &self.policy.worker.claim;
+        let limit = self.policy.batch_max.saturating_mul(PAGES_MAX);
+        let (rows, _) = world.table.due(lane, world.now, limit, below);
+        let mut keys = Vec::new();
+        for row in rows {
+            if found.offers.len() + keys.len() >= wanted {
+                break;
+            }
+            match &row.job {
+                Ok(job) if claim.accepts(job, &self.bucket, world.now) => {
+                    keys.push(RecordKey::from(&job.key));
+                }
+                Ok(_) => {}
+                Err(bad) if found.malformed.contains(bad) => {}
+                Err(bad) => found.malformed.push(bad.clone()),
+            }
+        }
+        for key in keys {
+            let signature = world.signature(&key);
+            let uploaded = self.survey.is_uploaded(&key, world.now);
+            let job = world.table.get(&key).and_then(|row| row.job().cloned());
+            let known = |job: &Job| found.offers.iter().any(|offer| offer.job.key == job.key);
+            let job = job.filter(|job| !known(job));
+            found.offers.extend(job.map(|job| Offer {
+                job,
+                signature,
+                uploaded,
+            }));
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! A pipeline that looks after jobs, on a replayed table.
+
+use roundtrip_core::caretaker::{Action, Caretaker, Event};
+use roundtrip_core::claim::Offer;
+use roundtrip_core::job::{Lane, LaneKind, PRIORITY_MAX};
+use roundtrip_core::lifecycle::RecordKey;
+use roundtrip_core::machine::{Decision, Machine as _};
+use roundtrip_core::news::Interest;
+
+use super::line::Outcome;
+use super::role::CarePipeline;
+use super::table::Row;
+use super::world::World;
+
+/// A pipeline that looks after jobs.
+#[derive(Debug)]
+pub(super) struct Care {
+    pub(super) name: String,
+    pub(super) machine: Caretaker,
+    pub(super) interest: Option<Interest>,
+    lane: Option<LaneKind>,
+    shards: u32,
+    batch_max: usize,
+}
+
+/// What a look brought.
+#[derive(Default)]
+struct Look {
+    keys: Vec<RecordKey>,
+    more: bool,
+}
+
+impl Care {
+    pub(super) fn new(name: &str, role: &str, shards: u32, policy: &CarePipeline, world: &World) -> Self {
+        Self {
+            name: name.to_owned(),
+            machine: Caretaker::new(policy.duty.clone(), role, policy.pace.at(world.now)),
+            interest: policy.interest,
+            lane: policy.lane,
+            shards,
+            batch_max: policy.batch_max,
+        }
+    }
+
+    /// Does all that the machine asks for.
+    pub(super) fn pump(&mut self, world: &mut World) {
+        while let Some(decision) = self.machine.poll_action() {
+            let (subject, event) = self.perform(world, decision);
+            self.machine.handle(world.at(&self.name, &subject), event);
+        }
+    }
+
+    /// It hears of a job, which is read as it is now.
+    pub(super) fn tell(&mut self, world: &mut World, key: &RecordKey) {
+        let current = world.table.get(key).and_then(Row::job);
+        let is_for_us = current.is_some_and(|job| self.interest.is_some_and(|interest| interest.is_in(job)));
+        if is_for_us && let Some(offer) = self.offer(world, key) {
+            let at = world.at(&self.name, &key.file);
+            self.machine.handle(at, Event::Offered(vec![offer]));
+            self.pump(world);
+        }
+    }
+
+    fn perform(&self, world: &mut World, Decision { action, reason }: Decision<Action>) -> (String, Event) {
+        match action {
+            Action::Look => (String::new(), self.look(world)),
+            Action::Delete(job, _) => {
+                let key = RecordKey::from(&job.key);
+                let outcome = if world.strict {
+                    Outcome::Told
+                } else {
+                    Outcome::Done
+                };
+                world.say(&self.name, &key.file, "delete-chunks", reason, outcome);
+                (key.file.clone(), Event::Deleted(key, World::sweep(&job)))
+            }
+            Action::Write(change) => {
+                let made = world.write(&self.name, &change, reason);
+                let (file, key) = (change.key.file.clone(), change.key);
+                let event = if made {
+                    Event::Written(key)
+                } else {
+                    Event::Lost(key)
+                };
+                (file, event)
+            }
+        }
+    }
+
+    fn look(&self, world: &mut World) -> Event {
+        let look = match self.lane {
+            Some(kind) => self.due(world, kind),
+            None => Look {
+                keys: world.table.foreign().map(|key| RecordKey::clone(key)).collect(),
+                more: false,
+            },
+        };
+        let (mut offers, mut malformed) = (Vec::new(), Vec::new());
+        for key in look.keys {
+            match world.table.get(&key).and_then(|row| row.job.as_ref().err()) {
+                Some(bad) => malformed.push(bad.clone()),
+                None => offers.extend(self.offer(world, &key)),
+            }
+        }
+        Event::Found {
+            offers,
+            malformed,
+            more: look.more,
+        }
+    }
+
+    fn due(&self, world: &World, kind: LaneKind) -> Look {
+        let mut look = Look::default();
+        for shard in 0..self.shards {
+            let (rows, more) = world
+                .table
+                .due(Lane { kind, shard }, world.now, self.batch_max, PRIORITY_MAX);
+            look.more |= more;
+            look.keys.extend(rows.into_iter().map(|row| match &row.job {
+                Ok(job) => RecordKey::from(&job.key),
+                Err(malformed) => malformed.key.clone(),
+            }));
+        }
+        look
+    }
+
+    fn offer(&self, world: &mut World, key: &RecordKey) -> Option<Offer> {
+        // Only jobs without a lane are judged: those in one were judged before.
+        let signature = if self.lane.is_none() {
+            world.signature(key)
+        } else {
+            Ok(())
+        };
+        Some(Offer {
+            job: world.table.get(key)?.job()?.clone(),
+            signature,
+            uploaded: true,
+        })
+    }
+}

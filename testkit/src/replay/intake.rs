@@ -1,0 +1,113 @@
+//! From an entry of a recording to a change of the replayed table: which write it was, and when.
+
+use roundtrip_core::at::Timestamp;
+use roundtrip_core::fleet;
+use roundtrip_core::iso;
+use roundtrip_core::job::{Job, Lane};
+use roundtrip_core::lifecycle::{RecordKey, Write, attribute as a};
+use roundtrip_core::names::RESERVED_PREFIX;
+use roundtrip_core::record::{Attribute, Record};
+
+use super::course::{self, Act, Recorded};
+use crate::recording::{Entry, Kind};
+
+/// How far a record's own time may lie from the stream's, which tells seconds only. Beyond it the writer's clock is
+/// wrong, and the stream's time counts.
+const CLOCKS_APART_MS: i64 = 2_000;
+
+/// What an entry means to a replay. It is read apart from the replay itself, on another thread for example: that takes
+/// the longer part of the time.
+#[derive(Clone, Debug)]
+pub struct Happening(pub(super) What);
+
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    /// A job changed.
+    Job(Box<Recorded>),
+    /// A fetcher reported itself; none where its row is gone.
+    Fetcher { row: String, seen: Option<Timestamp> },
+    /// A row that is no job, and of no meaning here.
+    Nothing,
+}
+
+impl Happening {
+    /// Reads an entry.
+    pub fn read(entry: &Entry) -> Self {
+        let key = entry.key();
+        if !key.client.starts_with(RESERVED_PREFIX) {
+            return Self(What::Job(Box::new(recorded(entry, key))));
+        }
+        if key.client != fleet::PARTITION {
+            return Self(What::Nothing);
+        }
+        let seen = entry.body.after.as_ref().and_then(|row| row.get("seen"));
+        Self(What::Fetcher {
+            row: key.file,
+            seen: seen.and_then(Attribute::as_text).and_then(iso::read),
+        })
+    }
+}
+
+/// The change of a job in an entry; none where it is about a row that is no job.
+pub(super) fn change(entry: &Entry) -> Option<Recorded> {
+    match Happening::read(entry).0 {
+        What::Job(recorded) => Some(*recorded),
+        What::Fetcher { .. } | What::Nothing => None,
+    }
+}
+
+fn recorded(entry: &Entry, key: RecordKey) -> Recorded {
+    let verdict = entry.verdict().cloned();
+    let sequence = entry.place().unwrap_or_default();
+    let told = entry.moment();
+    let before = entry.body.before.as_ref().and_then(|image| Job::read(image).ok());
+    let after = entry.body.after.as_ref().map(Job::read);
+    let image = entry.body.after.as_ref();
+    // One that is no job and was refused: it is done with.
+    let refused = matches!(after, Some(Err(_))) && image.is_some_and(|image| image.contains_key(a::CLEANED));
+    let act = match (entry.kind, &after) {
+        (Kind::Remove, _) | (_, None) => Act::Deleted,
+        (Kind::Insert, Some(_)) => Act::Write(Write::Create),
+        (Kind::Modify, Some(Err(_))) if refused => Act::Deleted,
+        (Kind::Modify, Some(Err(_))) => Act::Other,
+        (Kind::Modify, Some(Ok(after))) => course::act(before.as_ref(), after),
+    };
+    let exact = match &after {
+        Some(Ok(after)) => written_at(before.as_ref(), after),
+        Some(Err(_)) | None => None,
+    };
+    let is_near = |exact: &Timestamp| {
+        told.is_none_or(|told| exact.0.saturating_sub(told.0).saturating_abs() <= CLOCKS_APART_MS)
+    };
+    // Without any moment it happens when it comes.
+    let at = exact.filter(is_near).or(told).unwrap_or(Timestamp(i64::MIN));
+    Recorded {
+        at,
+        key,
+        act,
+        before,
+        place: image.and_then(place),
+        after,
+        verdict,
+        sequence,
+    }
+}
+
+/// When a write was made, as far as it says so itself: to the millisecond.
+fn written_at(before: Option<&Job>, after: &Job) -> Option<Timestamp> {
+    let Some(before) = before else {
+        return after.created_at;
+    };
+    let news = |was: Option<Timestamp>, is: Option<Timestamp>| is.filter(|_| was != is);
+    let attempt = after.history.last().map(|attempt| attempt.at);
+    news(before.assigned, after.assigned)
+        .or_else(|| news(before.processed, after.processed))
+        .or_else(|| news(before.history.last().map(|attempt| attempt.at), attempt))
+        .or_else(|| news(before.downloaded, after.downloaded))
+        .or_else(|| news(before.cleaned, after.cleaned))
+}
+
+fn place(image: &Record) -> Option<(Lane, Timestamp)> {
+    let text = |name| image.get(name).and_then(Attribute::as_text);
+    Some((Lane::parse(text(a::LANE)?)?, iso::read(text(a::DUE)?)?))
+}

@@ -1,0 +1,432 @@
+//! The course of a replay: recorded changes, news and schedules in the order of their moments.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use roundtrip_core::at::Timestamp;
+use roundtrip_core::job::Job;
+use roundtrip_core::lifecycle::{RecordKey, Write};
+use roundtrip_core::machine::Machine as _;
+
+use super::analyse::Analyse;
+use super::care::Care;
+use super::client::{self, Collect, Ship};
+use super::course::Act;
+use super::intake::{Happening, What};
+use super::line::{Line, Outcome};
+use super::queue::Queue;
+use super::role::{AnalysePipeline, Pipeline, Role};
+use super::survey::{Fetcher, Survey};
+use super::table::Row;
+use super::world::{Plan, Verify, World};
+use crate::recording::Entry;
+use crate::report::Timeline;
+
+/// How long a replay goes on after the last record where nobody says until when: the longest of the shipped leases,
+/// and what is done about it.
+const TAIL: Duration = Duration::from_mins(10);
+
+/// A machine that wants to be woken at once is woken after this, as production does it.
+const WAKE_MIN: Duration = Duration::from_millis(2);
+
+/// How a replay is run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// Keeps the recorded course: what the role would write is told and not done.
+    pub strict: bool,
+    /// Until when schedules are fired; a while after the last record where none.
+    pub until: Option<Timestamp>,
+    /// What the jitter is made from.
+    pub seed: u64,
+}
+
+/// What a replay was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Records of the recording.
+    pub records: u64,
+    /// What happened in all: records, news, and ticks of the clock.
+    pub events: u64,
+    /// The first moment.
+    pub begin: Option<Timestamp>,
+    /// The last moment.
+    pub end: Option<Timestamp>,
+    /// Decisions by pipeline and action.
+    pub decisions: BTreeMap<(String, String), u64>,
+    /// Jobs in the table at once, at most.
+    pub jobs_max: usize,
+    /// Jobs in the table at the end: neither cleaned nor expired.
+    pub jobs_left: usize,
+}
+
+/// A pipeline at work.
+#[derive(Debug)]
+enum Actor {
+    Analyse(Box<Analyse>),
+    Collect(Box<Collect>),
+    Ship(Box<Ship>),
+    Care(Box<Care>),
+    Queue(Box<Queue>),
+}
+
+impl Actor {
+    fn wake_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Analyse(fetcher) if fetcher.dead => None,
+            Self::Collect(collect) => collect.machine.wake_at(),
+            Self::Ship(ship) => ship.machine.wake_at(),
+            Self::Analyse(fetcher) => fetcher.machine.wake_at(),
+            Self::Care(care) => care.machine.wake_at(),
+            Self::Queue(queue) => queue.machine.wake_at(),
+        }
+    }
+
+    fn tick(&mut self, world: &mut World) {
+        match self {
+            Self::Collect(collect) => {
+                collect.machine.tick(world.at(&collect.name, ""));
+                collect.pump(world);
+            }
+            Self::Ship(ship) => {
+                ship.machine.tick(world.at(&ship.name, ""));
+                ship.pump(world);
+            }
+            Self::Analyse(fetcher) => {
+                fetcher.machine.tick(world.at(&fetcher.name, ""));
+                fetcher.pump(world);
+            }
+            Self::Care(care) => {
+                care.machine.tick(world.at(&care.name, ""));
+                care.pump(world);
+            }
+            Self::Queue(queue) => {
+                queue.machine.tick(world.at(&queue.name, ""));
+                queue.pump(world);
+            }
+        }
+    }
+
+    fn tell(&mut self, world: &mut World, key: &RecordKey) {
+        match self {
+            Self::Care(care) => care.tell(world, key),
+            Self::Analyse(_) | Self::Collect(_) | Self::Ship(_) | Self::Queue(_) => {}
+        }
+    }
+
+    fn hears(&self, before: Option<&Job>, after: &Job) -> bool {
+        match self {
+            Self::Care(care) => care
+                .interest
+                .is_some_and(|interest| interest.tells(before, after)),
+            Self::Analyse(_) | Self::Collect(_) | Self::Ship(_) | Self::Queue(_) => false,
+        }
+    }
+}
+
+/// A role on a recorded history: entries go in, decisions come out.
+pub struct Replay {
+    role: Role,
+    settings: Settings,
+    survey: Rc<Survey>,
+    world: World,
+    actors: Vec<Actor>,
+    /// When each actor is woken.
+    wakes: BTreeSet<(Timestamp, usize)>,
+    wake_of: Vec<Option<Timestamp>>,
+    /// The actors of each client.
+    clients: BTreeMap<String, Vec<usize>>,
+    summary: Summary,
+}
+
+impl Replay {
+    /// A replay of this role. `verify` says whether a record is what its client signed, where the recording does not.
+    pub fn new(
+        role: Role,
+        settings: Settings,
+        verify: impl Fn(&Job) -> Result<(), String> + 'static,
+    ) -> Self {
+        let verify: Verify = Box::new(verify);
+        let world = World::new(role.plays(), settings.strict, settings.seed, verify);
+        Self {
+            role,
+            settings,
+            survey: Rc::default(),
+            world,
+            actors: Vec::new(),
+            wakes: BTreeSet::new(),
+            wake_of: Vec::new(),
+            clients: BTreeMap::new(),
+            summary: Summary::default(),
+        }
+    }
+
+    /// The same replay with what the recording tells of its fetchers.
+    #[must_use]
+    pub fn with(self, mut survey: Survey) -> Self {
+        survey.close();
+        Self {
+            survey: Rc::new(survey),
+            ..self
+        }
+    }
+
+    /// The same replay, which keeps what becomes of each job over time: memory grows with the jobs of the recording.
+    #[must_use]
+    pub fn with_timeline(mut self) -> Self {
+        self.world.timeline = Some(Timeline::default());
+        self
+    }
+
+    /// What became of each job up to now; none without [`Replay::with_timeline`].
+    pub fn timeline(&mut self) -> Option<&Timeline> {
+        let timeline = self.world.timeline.as_mut()?;
+        timeline.pass(self.world.now);
+        Some(timeline)
+    }
+
+    /// Goes on to an entry's moment and lets it happen.
+    pub fn feed(&mut self, entry: &Entry) {
+        self.happen(Happening::read(entry));
+    }
+
+    /// The same for an entry that was read before.
+    pub fn happen(&mut self, happening: Happening) {
+        self.summary.records += 1;
+        let mut recorded = match happening.0 {
+            What::Job(recorded) => *recorded,
+            What::Fetcher { row, seen } => {
+                match seen {
+                    Some(seen) => self.world.fleet.insert(row, seen),
+                    None => self.world.fleet.remove(&row),
+                };
+                return;
+            }
+            What::Nothing => return,
+        };
+        recorded.at = recorded.at.max(self.world.now);
+        self.go_to(recorded.at);
+        self.summary.events += 1;
+        if let (Act::Write(Write::Create), Some(Ok(job))) = (recorded.act, &recorded.after) {
+            self.announced(job);
+        }
+        self.world.hear(recorded);
+        self.spread();
+        self.summary.jobs_max = self.summary.jobs_max.max(self.world.jobs());
+    }
+
+    /// The decisions since the last call.
+    pub fn lines(&mut self) -> Vec<Line> {
+        let lines = std::mem::take(&mut self.world.lines);
+        for line in lines.iter().filter(|line| line.outcome != Outcome::Trace) {
+            let key = (line.pipeline.clone(), line.action.clone());
+            *self.summary.decisions.entry(key).or_default() += 1;
+        }
+        lines
+    }
+
+    /// Goes on to the end: what is still planned and scheduled until then happens.
+    pub fn finish(&mut self) {
+        if self.summary.begin.is_none() {
+            return;
+        }
+        let last = self.world.now;
+        let end = self.settings.until.unwrap_or(last + TAIL).max(last);
+        self.go_to(end + Duration::from_millis(1));
+        self.world.now = end;
+        self.world.close();
+        self.summary.end = Some(end);
+        self.summary.jobs_left = self.world.jobs();
+    }
+
+    /// What the replay was, so far.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// The clock begins with the first record.
+    fn begin(&mut self, at: Timestamp) {
+        self.world.now = at;
+        self.summary.begin = Some(at);
+        let Role {
+            name,
+            shards,
+            pipelines,
+            ..
+        } = self.role.clone();
+        for (pipeline, policy) in pipelines {
+            let actor = match policy {
+                // They begin with the first job of each client.
+                Pipeline::Upload(_) | Pipeline::Collect(_) => continue,
+                Pipeline::Analyse(analyse) => {
+                    self.begin_fetchers(&pipeline, &analyse);
+                    continue;
+                }
+                Pipeline::Care(care) => {
+                    Actor::Care(Box::new(Care::new(&pipeline, &name, shards, &care, &self.world)))
+                }
+                Pipeline::Queue(queue) => Actor::Queue(Box::new(Queue::new(&pipeline, &queue, &self.world))),
+            };
+            self.actors.push(actor);
+            self.wake_of.push(None);
+            self.set_wake(self.actors.len() - 1, at);
+        }
+    }
+
+    /// A job was made: its client has a file to ship, and an outcome to wait for.
+    fn announced(&mut self, job: &Job) {
+        // A foreign client ships in its own way.
+        let Some(size) = client::size_of(job) else {
+            return;
+        };
+        let id = job.key.client.as_str();
+        if !self.clients.contains_key(id) {
+            let actors = self.begin_client();
+            self.clients.insert(id.to_owned(), actors);
+        }
+        for actor in self.clients.get(id).cloned().unwrap_or_default() {
+            match self.actors.get_mut(actor) {
+                Some(Actor::Ship(ship)) => ship.sight(&mut self.world, job.key.file.as_str(), size),
+                Some(Actor::Collect(collect)) => collect.await_outcome(&job.key),
+                Some(Actor::Analyse(_) | Actor::Care(_) | Actor::Queue(_)) | None => {}
+            }
+            self.set_wake(actor, self.world.now);
+        }
+    }
+
+    fn begin_client(&mut self) -> Vec<usize> {
+        let begin = |(name, pipeline): &(String, Pipeline)| match pipeline {
+            Pipeline::Upload(upload) => Some(Actor::Ship(Box::new(Ship::new(name, upload)))),
+            Pipeline::Collect(collect) => {
+                let collect = Collect::new(name, collect, self.world.now);
+                Some(Actor::Collect(Box::new(collect)))
+            }
+            Pipeline::Analyse(_) | Pipeline::Care(_) | Pipeline::Queue(_) => None,
+        };
+        let actors: Vec<Actor> = self.role.pipelines.iter().filter_map(begin).collect();
+        let first = self.actors.len();
+        self.actors.extend(actors);
+        self.wake_of.resize(self.actors.len(), None);
+        (first..self.actors.len()).collect()
+    }
+
+    /// Every fetcher of the recording takes part from its first claim on, until it went silent.
+    fn begin_fetchers(&mut self, pipeline: &str, policy: &AnalysePipeline) {
+        let survey = Rc::clone(&self.survey);
+        let nobody = [Fetcher::unrecorded(self.world.now)];
+        let fetchers = if survey.fetchers().is_empty() {
+            &nobody
+        } else {
+            survey.fetchers()
+        };
+        for fetcher in fetchers {
+            let (actor, shards) = (self.actors.len(), self.role.shards);
+            let mut analyse = Analyse::new(pipeline, policy, fetcher, &survey, actor, shards, &self.world);
+            analyse.others = fetchers.len() > 1;
+            self.actors.push(Actor::Analyse(Box::new(analyse)));
+            self.wake_of.push(None);
+            self.set_wake(actor, fetcher.from);
+            if let Some(until) = fetcher.until {
+                self.world
+                    .plan(until + Duration::from_millis(1), Plan::Die(actor));
+            }
+        }
+    }
+
+    /// Lets everything happen that comes before a moment.
+    fn go_to(&mut self, moment: Timestamp) {
+        if self.summary.begin.is_none() {
+            self.begin(moment);
+        }
+        loop {
+            let wake = self.wakes.first().map(|(at, _)| *at);
+            let plan = self.world.next_plan();
+            let Some(next) = wake.into_iter().chain(plan).min().filter(|next| *next < moment) else {
+                break;
+            };
+            self.world.now = self.world.now.max(next);
+            self.summary.events += 1;
+            if plan == Some(next) {
+                self.carry_out();
+            } else if let Some((_, actor)) = self.wakes.first().copied() {
+                self.wake(actor);
+            }
+            self.spread();
+        }
+        self.world.now = self.world.now.max(moment);
+    }
+
+    fn carry_out(&mut self) {
+        match self.world.take_plan() {
+            Some(Plan::Tell { actor, key }) => {
+                if let Some(told) = self.actors.get_mut(actor) {
+                    told.tell(&mut self.world, &key);
+                    self.set_wake(actor, self.world.now);
+                }
+            }
+            Some(Plan::Turn {
+                actor,
+                key,
+                number,
+                turn,
+            }) => {
+                if let Some(Actor::Analyse(fetcher)) = self.actors.get_mut(actor) {
+                    fetcher.turn(&mut self.world, &key, number, turn);
+                    self.set_wake(actor, self.world.now);
+                }
+            }
+            Some(Plan::Die(actor)) => {
+                if let Some(Actor::Analyse(fetcher)) = self.actors.get_mut(actor) {
+                    fetcher.die(&mut self.world);
+                    self.set_wake(actor, self.world.now);
+                }
+            }
+            Some(Plan::Rescue(key)) => self.world.rescue(&key),
+            Some(Plan::Play(recorded)) => self.world.play(*recorded),
+            Some(Plan::Resume(key)) => self.world.resume(&key),
+            None => {}
+        }
+    }
+
+    fn wake(&mut self, actor: usize) {
+        if let Some(woken) = self.actors.get_mut(actor) {
+            woken.tick(&mut self.world);
+            self.set_wake(actor, self.world.now + WAKE_MIN);
+        }
+    }
+
+    /// Plans the next waking of an actor, not before `earliest`.
+    fn set_wake(&mut self, actor: usize, earliest: Timestamp) {
+        let wake = self.actors.get(actor).and_then(Actor::wake_at);
+        let wake = wake.map(|wake| wake.max(earliest));
+        let Some(planned) = self.wake_of.get_mut(actor) else {
+            return;
+        };
+        if let Some(old) = std::mem::replace(planned, wake) {
+            self.wakes.remove(&(old, actor));
+        }
+        self.wakes.extend(wake.map(|wake| (wake, actor)));
+    }
+
+    /// Tells the pipelines that follow the stream of what changed, after the time news take.
+    fn spread(&mut self) {
+        for (before, key) in std::mem::take(&mut self.world.moved) {
+            let Some(after) = self.world.table.get(&key).and_then(Row::job) else {
+                continue;
+            };
+            let hear = |(_, actor): &(usize, &Actor)| actor.hears(before.as_ref(), after);
+            let told: Vec<usize> = self
+                .actors
+                .iter()
+                .enumerate()
+                .filter(hear)
+                .map(|(actor, _)| actor)
+                .collect();
+            for actor in told {
+                let at = self.world.now + self.role.news_after;
+                let key = key.clone();
+                self.world.plan(at, Plan::Tell { actor, key });
+            }
+        }
+    }
+}
