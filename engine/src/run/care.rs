@@ -57,6 +57,7 @@ impl World<Caretaker> for Care {
                             offers,
                             malformed,
                             more,
+                            priority_seen: _,
                         }) => Event::Found {
                             offers,
                             malformed,
