@@ -13,6 +13,8 @@ use roundtrip_core::at::Timestamp;
 use roundtrip_core::claim::{ClaimPolicy, Feed, Start};
 use roundtrip_core::job::{Lane, LaneKind, PRIORITY_MAX};
 use roundtrip_core::lifecycle::Value;
+use roundtrip_core::names::{ClientId, FileId, JobKey};
+use roundtrip_core::shard;
 
 use crate::world::{BUCKET, TABLE, World, text, until};
 
@@ -88,6 +90,24 @@ async fn what_is_urgent_overtakes_what_waits() {
             .values()
             .all(|record| !text(record, "due").starts_with('!'))
     );
+}
+
+/// However few of its client wait: it overtakes what is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_urgent_job_goes_to_the_shards_of_the_busy() {
+    let world = World::new().await;
+    world.write("inbox/urgent", "urgent");
+    let client = world.role("client", &["upload.sink.jobs.priority=1"]);
+    let client = world.start(&client, "client").await;
+    until("it is there", async || !world.records().await.is_empty()).await;
+    client.stop().await;
+    let record = world.record().await;
+    let key = JobKey {
+        client: ClientId::parse(text(&record, "client")).unwrap(),
+        file: FileId::parse(text(&record, "file")).unwrap(),
+    };
+    let shard = shard::of(&key, 8, shard::MANY);
+    assert_eq!(text(&record, "lane"), format!("ready#{shard}"));
 }
 
 /// One shard, read two records at a time, with an ordinary job in it.
