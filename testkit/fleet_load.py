@@ -3,7 +3,7 @@
 One client queues 1,900 files and one 97; then one comes with 3 more, and only then the fetchers start. A counting
 proxy stands in front of the embedded stack, with ports of its own for each role. All settings are the shipped ones.
 Exit 1 where results are missing, where more than 1.3 claims are tried for one that is won, or where a client that
-came behind the others has the last result of all.
+came behind the others waits for more than half of all results.
 """
 
 import argparse
@@ -196,8 +196,9 @@ class Load:
                 f"{number + 1:6} {self.asked.files[number]:6}  {ranks[-1]:5} of {len(order)}, "
                 f"{(done - begun).total_seconds():6.1f} s; {(done - created).total_seconds():6.1f} s  ({lanes})"
             )
-            if number >= 2 and ranks[-1] == len(order):
-                self.faults.append(f"client {number + 1}, which came behind the others, had to wait for all of them")
+            # One that came behind thousands waits for a few of theirs, not for most of them.
+            if number >= 2 and ranks[-1] > len(order) // 2:
+                self.faults.append(f"client {number + 1}, which came behind the others, waited for most of their jobs")
 
     def tell_requests(self, what: str, before: Spent, after: Spent) -> None:
         """Requests per job, by kind and role."""

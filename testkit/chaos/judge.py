@@ -83,8 +83,8 @@ def stream_records(environment: dict[str, str], table: str):
             iterator = page.get("NextShardIterator")
 
 
-def judge_stream(verdict: Verdict, records) -> None:
-    """No job was completed twice, and nothing changed a result after it was committed."""
+def judge_stream(verdict: Verdict, records, files: int) -> None:
+    """Each job was completed once, all of them, and nothing changed a result after it was committed."""
     completed: Counter[tuple[str, str]] = Counter()
     for record in records:
         verdict.told["stream records read by the judge"] += 1
@@ -100,6 +100,8 @@ def judge_stream(verdict: Verdict, records) -> None:
         if before == "COMPLETED" and (after != before or old.get("results") != new.get("results")):
             verdict.fault(f"{file}: changed after it was completed: {after}, {record['eventName']}")
     verdict.told["commits of a result in the stream"] = completed.total()
+    if len(completed) != files:
+        verdict.fault(f"the stream tells of {len(completed)} completed jobs, not of {files}")
     for (_, file), times in completed.items():
         if times != 1:
             verdict.fault(f"{file}: COMPLETED {times} times in the stream")
@@ -150,7 +152,7 @@ def judge(
         verdict.faults += [f"{name}: its result was written more than once" for name in result.rewritten()]
     jobs = service.jobs()
     judge_table(verdict, jobs, files, [key_in(state) for state in clients])
-    judge_stream(verdict, stream_records(environment, service.table.name))
+    judge_stream(verdict, stream_records(environment, service.table.name), len(files))
     verdict.faults += [f"{key}: left in the bucket" for key in service.keys()]
     verdict.faults += [f"{path}: left on a fetcher's disk" for state in fetchers for path in spooled(state)]
     return verdict

@@ -73,16 +73,32 @@ impl Pace {
     /// A look ended: plans the next one. Waits are spread by up to a quarter, so that many do not look at once;
     /// the moments of a calendar are kept.
     pub fn looked(&mut self, at: At, found: bool) {
-        if let Some(calendar) = &self.calendar {
-            self.next = calendar.next_after(at.now).unwrap_or(NEVER);
-            return;
-        }
         self.current = if found {
             self.interval
         } else {
             (self.current * 2).min(self.interval_max)
         };
-        self.next = at.now + self.current.mul_f64(1.0 - 0.25 * at.jitter);
+        self.again(at);
+    }
+
+    /// A look ended, and whether it was worth it is not known yet: the next comes after as long a wait as before.
+    pub fn again(&mut self, at: At) {
+        self.next = match &self.calendar {
+            Some(calendar) => calendar.next_after(at.now).unwrap_or(NEVER),
+            None => at.now + self.spread(at),
+        };
+    }
+
+    /// The last look was worth it: the next comes as soon as while there is something.
+    pub fn sooner(&mut self, at: At) {
+        self.current = self.interval;
+        if self.calendar.is_none() {
+            self.next = self.next.min(at.now + self.spread(at));
+        }
+    }
+
+    fn spread(&self, at: At) -> Duration {
+        self.current.mul_f64(1.0 - 0.25 * at.jitter)
     }
 }
 
@@ -118,6 +134,27 @@ mod tests {
             let next = (after.0.div_euclid(1_000) + 1) * 1_000;
             (next <= 10_000).then_some(Timestamp(next))
         }
+    }
+
+    #[test]
+    fn a_look_that_may_be_worth_it_keeps_the_pace_until_it_is_known() {
+        let mut pace = Pace::new(seconds(1), seconds(8));
+        pace.looked(at(0), false);
+        pace.again(at(0));
+        assert_eq!(
+            pace.next(),
+            at(1_750).now,
+            "two seconds less an eighth, as before"
+        );
+        pace.sooner(at(1_000));
+        assert_eq!(pace.next(), at(1_750).now, "it was sooner already");
+        pace.again(at(2_000));
+        assert_eq!(pace.next(), at(2_875).now, "a second less an eighth");
+        let mut pace = Pace::new(seconds(1), seconds(8));
+        pace.looked(at(0), false);
+        pace.looked(at(0), false);
+        pace.sooner(at(100));
+        assert_eq!(pace.next(), at(975).now);
     }
 
     fn after(ms: i64) -> At {

@@ -232,7 +232,11 @@ impl Worker {
 
     fn found(&mut self, at: At, offers: Vec<Offer>, malformed: Vec<Malformed>, priority_seen: u8) {
         let looked = std::mem::replace(&mut self.looking, Looking::No);
-        self.pace.looked(at, !(offers.is_empty() && malformed.is_empty()));
+        if offers.is_empty() && malformed.is_empty() {
+            self.pace.looked(at, false);
+        } else {
+            self.pace.again(at);
+        }
         if looked == Looking::Stale {
             self.pace.hurry();
         } else {

@@ -1,6 +1,7 @@
 //! `roundtrip simulate`: the core against a model of the services, with faults.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use roundtrip_testkit::simulate::{Faults, Found, Outcome, Policies, Scenario, Story, run, seeds, shrink};
@@ -9,6 +10,8 @@ use serde::Serialize;
 use super::Format;
 use super::output::{print, say};
 use crate::error::{Error, Exit, Result};
+
+mod fleet;
 
 /// Seeds that are run where none is named.
 const SEEDS_DEFAULT: u64 = 1_000;
@@ -29,7 +32,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1000))]
     clients: u16,
     /// Fetchers, at most
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=50_000))]
     fetchers: u16,
     /// Watchers, at most
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=100))]
@@ -43,6 +46,15 @@ pub struct Arguments {
     /// The waits of the shipped pipelines; without it they are cut short, so that a history is over sooner
     #[arg(long)]
     shipped: bool,
+    /// In place of seeds with faults: so many jobs for this fleet, all of it working, to see what it costs
+    #[arg(long, conflicts_with_all = ["seeds", "files", "clients", "calm", "recording"])]
+    jobs: Option<u64>,
+    /// With --jobs: shards of each lane
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    shards: u32,
+    /// With --jobs: how long an analysis takes, at most; half of it on average
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    analysis_max: Duration,
     /// Where the recording of the history goes, or of the one in which a promise broke
     #[arg(long, value_name = "FILE")]
     recording: Option<PathBuf>,
@@ -63,9 +75,10 @@ struct Report<'a> {
 
 pub(super) fn simulate(arguments: &Arguments) -> Result<Exit> {
     let scenario = arguments.scenario();
-    match arguments.seed {
-        Some(seed) => arguments.one(&scenario, seed),
-        None => arguments.many(&scenario),
+    match (arguments.jobs, arguments.seed) {
+        (Some(jobs), _) => fleet::measure(arguments, jobs),
+        (None, Some(seed)) => arguments.one(&scenario, seed),
+        (None, None) => arguments.many(&scenario),
     }
 }
 
@@ -83,7 +96,7 @@ impl Arguments {
                 Policies::brisk()
             },
             settle_max: if self.shipped {
-                std::time::Duration::from_hours(8 * 24)
+                Duration::from_hours(8 * 24)
             } else {
                 Scenario::default().settle_max
             },

@@ -8,3 +8,4 @@ mod local;
 mod output;
 mod replay;
 mod services;
+mod simulate;

@@ -153,3 +153,37 @@ async fn a_recording_is_never_written_over() {
     insta::assert_snapshot!(desk.seen(&["record", "--out", "a.jsonl", "--for", "100ms"]));
     insta::assert_snapshot!(desk.seen(&["record", "--out", "b.jsonl", "--table", "nowhere"]));
 }
+
+#[test]
+fn a_report_is_one_page_with_the_jobs_and_the_difference() {
+    let desk = desk("poison-job.jsonl");
+    let set = "restart-stalled.retry.attempts-max=3";
+    let replay = ["replay", "recording.jsonl", "--role", "lab/roles/watcher.toml"];
+    let compared = [
+        &replay[..],
+        &["--against", "watcher", "--set", set, "--report", "page.html"],
+    ]
+    .concat();
+    assert_eq!(desk.run(&compared).status.code(), Some(1));
+    let page = std::fs::read_to_string(desk.path("page.html")).unwrap();
+    for told in [
+        "<title>recording.jsonl with lab/roles/watcher.toml against watcher</title>",
+        "would",
+        "\"phases\"",
+    ] {
+        assert!(page.contains(told), "{told}");
+    }
+
+    let nowhere = [
+        &replay[..],
+        &["--report", "nowhere/page.html", "--format", "json"],
+    ]
+    .concat();
+    let output = desk.run(&nowhere);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("cannot write the report nowhere/page.html"),
+        "{said}"
+    );
+}

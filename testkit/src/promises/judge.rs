@@ -35,6 +35,8 @@ struct Known {
     /// A watcher deleted objects of it.
     swept: bool,
     first_offered: Option<i64>,
+    /// Work on it that ended in a failure of the job.
+    failed: BTreeSet<(usize, u32, Option<Timestamp>)>,
 }
 
 /// Work of a process on a job.
@@ -112,6 +114,13 @@ impl Judge {
     pub(crate) fn forged(&mut self, key: RecordKey) {
         self.forged.insert(key.clone());
         self.made(key);
+    }
+
+    /// An operator had a job taken again: its failures are forgotten.
+    pub(crate) fn forgiven(&mut self, key: &RecordKey) {
+        if let Some(known) = self.jobs.get_mut(key) {
+            known.failed.clear();
+        }
     }
 
     /// A job lies in the table that none of our machines made.
@@ -298,21 +307,30 @@ impl Judge {
                 format!("{} was given another file's result", key.file),
             );
         }
-        let failed = work.and_then(|work| work.failed).unwrap_or_default();
-        let counted = after.number(a::FAILURES).wrapping_sub(before.number(a::FAILURES));
+        let known = self.jobs.entry(key.clone()).or_default();
+        if let Some(Work {
+            assigned,
+            failed: Some(true),
+        }) = work
+        {
+            // A write that is repeated counts once.
+            known
+                .failed
+                .insert((writer.process, writer.incarnation, assigned));
+        }
+        let (expected, counted) = (known.failed.len() as u64, after.number(a::FAILURES));
         let retries_same = after.number(a::RETRIES) == before.number(a::RETRIES);
         if self.forgets {
             self.work
                 .remove(&(writer.process, writer.incarnation, key.clone()));
         }
-        if is_holder && (counted != u64::from(failed) || !retries_same) {
+        if is_holder && (counted != expected || !retries_same) {
             self.breach(
                 now,
                 Promise::CountedApart,
                 format!(
-                    "{what} of {} counted {counted} failures, {} is right",
-                    key.file,
-                    u64::from(failed)
+                    "after {what} {} has {counted} failures, {expected} is right",
+                    key.file
                 ),
             );
         }

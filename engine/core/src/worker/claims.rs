@@ -19,9 +19,11 @@ impl Worker {
             Outcome::Done(Some(job)) => self.claimed(at, key, *job),
             // A claim that was repeated after a lost answer finds itself.
             Outcome::Lost(Some(job)) if self.is_ours(&job) => self.claimed(at, key, *job),
+            // Whoever was first has it. To look again at once would be to chase the next one with all the others who
+            // had nothing to do.
             Outcome::Done(None) | Outcome::Lost(_) => {
                 self.held.remove(key);
-                self.pace.hurry();
+                self.pace.looked(at, false);
             }
             // If it was made after all, nobody works on it: the watcher gives it back when the lease ends.
             Outcome::Failed(_) => {
@@ -46,6 +48,8 @@ impl Worker {
         }
         held.working = true;
         let fetch = Action::Fetch(Box::new(held.job.clone()));
+        // Only a claim that was won shows that looking is worth it.
+        self.pace.sooner(at);
         self.decide(fetch, Reason::rule("the claim was won"));
     }
 

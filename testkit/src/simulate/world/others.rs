@@ -246,6 +246,7 @@ impl World<'_> {
             if let Ok(change) = operator::requeue(&job, now)
                 && self.made(&change)
             {
+                self.judge.forgiven(&key);
                 self.say(|| format!("an operator requeues {}", key.file));
             }
             return;

@@ -54,8 +54,9 @@ fn in_a_quarter_of_the_looks_the_others_have_their_turn() {
     ] {
         let mut worker = having_seen(2);
         worker.handle(jittered(1, jitter), written(9, Write::Claim, lost()));
+        worker.tick(jittered(60_000, jitter));
         assert_eq!(short(&mut worker), [wanted], "{jitter}");
-        worker.handle(at(2), found([urgent(1, 2), urgent(2, 1), urgent(3, 0)]));
+        worker.handle(at(60_002), found([urgent(1, 2), urgent(2, 1), urgent(3, 0)]));
         let claims = match wanted {
             "look for 1" => "claim 1",
             "look for 1, up to priority 0 first" => "claim 3",
@@ -94,6 +95,7 @@ fn without_urgent_jobs_every_look_is_the_same() {
     for jitter in [0.0, 0.75, 0.99] {
         let mut worker = having_seen(0);
         worker.handle(jittered(1, jitter), written(9, Write::Claim, lost()));
+        worker.tick(jittered(60_000, jitter));
         assert_eq!(short(&mut worker), ["look for 1"]);
     }
 }
@@ -105,7 +107,7 @@ fn claims(priorities: &[u8], looks: u32, mut chance: impl FnMut() -> f64) -> BTr
     let mut worker = with(single);
     let mut counts = BTreeMap::new();
     worker.tick(at(0));
-    for (file, ms) in (1..=looks).zip(1..) {
+    for (file, ms) in (1..=looks).zip((60_000..).step_by(60_000)) {
         let look = actions(&mut worker).into_iter().find_map(|action| match action {
             Action::Look { priority_max, .. } => Some(priority_max),
             Action::Write(_)
@@ -123,8 +125,8 @@ fn claims(priorities: &[u8], looks: u32, mut chance: impl FnMut() -> f64) -> BTr
         let first = *turn.or_else(|| priorities.iter().max()).unwrap();
         *counts.entry(first).or_default() += 1;
         worker.handle(jittered(ms, chance()), found([urgent(file, first)]));
-        // Lost to another: the next look is at once.
         worker.handle(jittered(ms, chance()), written(file, Write::Claim, lost()));
+        worker.tick(jittered(ms + 59_000, chance()));
     }
     counts
 }

@@ -1,0 +1,78 @@
+//! `roundtrip simulate --jobs N`: what a fleet costs, and how long its jobs wait.
+
+use roundtrip_core::caretaker::Duty;
+use roundtrip_testkit::simulate::{Measured, Prices, Scale, scale};
+
+use super::{Arguments, json};
+use crate::cli::Format;
+use crate::cli::output::{print, say};
+use crate::error::{Exit, Result};
+
+/// Measures a fleet without faults under the shipped policies.
+pub(super) fn measure(arguments: &Arguments, jobs: u64) -> Result<Exit> {
+    let mut what = Scale::new(arguments.fetchers.into(), jobs);
+    what.watchers = arguments.watchers.into();
+    what.analysis_max = arguments.analysis_max;
+    what.policies.shards = arguments.shards;
+    if let Duty::Admit { shards, .. } = &mut what.policies.admit {
+        *shards = arguments.shards;
+    }
+    say(&format!(
+        "simulates {jobs} jobs, {:.1} a second, for {} fetchers",
+        what.jobs_per_second(),
+        what.fetchers
+    ));
+    let measured = scale(&what, Prices::default(), arguments.seed.unwrap_or(1));
+    match arguments.format {
+        Format::Json => json(&measured)?,
+        Format::Text => drop(print(text(&measured).as_bytes())?),
+    }
+    let all_ended = measured.finished == measured.jobs;
+    Ok(if all_ended { Exit::Done } else { Exit::Failed })
+}
+
+fn text(measured: &Measured) -> String {
+    let Measured {
+        fetchers,
+        shards,
+        jobs,
+        finished,
+        jobs_per_second,
+        span_seconds,
+        claim_p50_ms,
+        claim_p99_ms,
+        claims_tried_per_won,
+        writes_peak,
+        writes_hottest,
+        reads_peak,
+        reads_hottest,
+        throttled,
+        requests_per_job,
+        writes_per_job,
+        reads_per_job,
+        dollars_per_million,
+        events: _,
+    } = measured;
+    let mut lines = vec![
+        format!("fleet                 {fetchers} fetchers, {shards} shards"),
+        format!(
+            "jobs                  {finished} of {jobs} ended, {jobs_per_second:.1} a second for {span_seconds} s"
+        ),
+        format!("time to claim         p50 {claim_p50_ms} ms, p99 {claim_p99_ms} ms"),
+        format!("claims tried per won  {claims_tried_per_won:.2}"),
+        format!("hottest for writes    {writes_peak} units in a second of 1000: {writes_hottest}"),
+        format!("hottest for reads     {reads_peak} units in a second of 3000: {reads_hottest}"),
+        format!("throttled             {throttled} requests"),
+        format!("units a job           {writes_per_job:.1} written, {reads_per_job:.1} read"),
+        format!(
+            "cost                  ${dollars_per_million:.2} for a million jobs, at list prices: check them"
+        ),
+        "requests a job".to_owned(),
+    ];
+    lines.extend(
+        requests_per_job
+            .iter()
+            .map(|(kind, count)| format!("  {kind:<19} {count:8.3}")),
+    );
+    lines.join("\n") + "\n"
+}
