@@ -37,7 +37,7 @@ pub(crate) fn spelled(span: Duration) -> String {
     let ms = span.as_millis();
     [(3_600_000, "h"), (60_000, "m"), (1_000, "s")]
         .into_iter()
-        .find(|(unit, _)| ms % unit == 0)
+        .find(|(unit, _)| ms.is_multiple_of(*unit))
         .map_or_else(
             || format!("{ms}ms"),
             |(unit, name)| format!("{}{name}", ms / unit),
