@@ -32,6 +32,18 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// A span as a pipeline's TOML spells it, in its largest whole unit: `24h`, `90s`.
+pub(crate) fn spelled(span: Duration) -> String {
+    let ms = span.as_millis();
+    [(3_600_000, "h"), (60_000, "m"), (1_000, "s")]
+        .into_iter()
+        .find(|(unit, _)| ms.is_multiple_of(*unit))
+        .map_or_else(
+            || format!("{ms}ms"),
+            |(unit, name)| format!("{}{name}", ms / unit),
+        )
+}
+
 /// When an event is handled, and the chance it is handled with.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct At {
@@ -39,4 +51,17 @@ pub struct At {
     pub now: Timestamp,
     /// A fresh random number, 0 inclusive to 1 exclusive; the core's only source of chance.
     pub jitter: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_spelled_in_its_largest_whole_unit() {
+        let spelled: Vec<_> = [86_400_000, 5_400_000, 90_000, 1_500, 1]
+            .map(|ms| spelled(Duration::from_millis(ms)))
+            .into();
+        assert_eq!(spelled, ["24h", "90m", "90s", "1500ms", "1ms"]);
+    }
 }

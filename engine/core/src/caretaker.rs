@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use crate::at::{At, Timestamp};
+use crate::at::{At, Timestamp, spelled};
 use crate::claim::{Malformed, Offer};
 use crate::job::{Job, Lane, LaneKind, Status};
 use crate::lifecycle::{self, Change, RecordKey};
@@ -404,8 +404,13 @@ impl Caretaker {
         match (job.status, job.lane.map(|lane| lane.kind)) {
             (Status::Queued, None | Some(LaneKind::Ready)) if is_never_complete && signature.is_ok() => {
                 let why = "the upload was never completed";
-                let change = lifecycle::close(job, lane(LaneKind::Done), at.now, &self.by, why);
-                self.write(change, Reason::key(why, "sink.admit.upload-max"));
+                let key = "sink.admit.upload-max";
+                let error = format!(
+                    "{why}: not within {} of its creation ({key})",
+                    spelled(upload_max)
+                );
+                let change = lifecycle::close(job, lane(LaneKind::Done), at.now, &self.by, &error);
+                self.write(change, Reason::key(why, key));
             }
             (Status::Queued, None) => match signature {
                 Ok(()) => {

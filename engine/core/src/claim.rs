@@ -68,7 +68,8 @@ pub struct ClaimPolicy {
     pub lease: Duration,
     /// Time between heartbeats; less than half the lease.
     pub heartbeat: Duration,
-    /// How long a claim whose chunks stopped coming rests before it is offered again.
+    /// How long a claim waits for chunks that stopped coming, and its job then rests before it is offered again: twice
+    /// as long each time in a row, up to an hour.
     pub stall: Duration,
     /// A job whose upload is not complete this long after its creation is ended.
     pub upload_max: Duration,

@@ -427,16 +427,16 @@ pub fn give_up(job: &Job, now: Timestamp, error: &str) -> Change {
 /// The watcher ends a waiting job whose upload never became complete: only if nobody holds it, and it waits exactly
 /// where and since when it was seen. `lane` is the one it goes to.
 pub fn close(job: &Job, lane: Lane, now: Timestamp, by: &str, error: &str) -> Change {
-    let only_if = vec![
-        status_is(Status::Queued),
-        Term::Missing(a::PROCESSOR),
-        Term::Generation(job.retries),
-        seen(a::LANE, job.lane.map(|lane| Value::Text(lane.to_string()))),
-        seen(a::DUE, job.due.map(Value::Time)),
-    ];
+    let waiting = Job {
+        status: Status::Queued,
+        processor: None,
+        ..job.clone()
+    };
+    let mut only_if = as_seen(&waiting);
+    only_if.push(seen(a::LANE, job.lane.map(|lane| Value::Text(lane.to_string()))));
     let placed = Job {
         lane: Some(lane),
-        ..job.clone()
+        ..waiting
     };
     ended(Change::new(Write::GiveUp, job, only_if), &placed, now, error).attempt(job, now, by, error)
 }

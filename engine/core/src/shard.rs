@@ -3,7 +3,8 @@
 //! A multilevel queue: how many files of its client wait already decides the band of shards a job goes to, and fetchers
 //! look into shards in random order, so that a client with three files never stands behind another's thousands. Among
 //! the clients with much to do it is stochastic fair queueing: a client's jobs go to a few shards chosen by its id, so
-//! that it fills only those, and the file id spreads them, so that it does not heat one partition.
+//! that it fills only those, and the file id spreads them, so that it does not heat one partition. Urgent jobs go to
+//! the last band however few they are: they overtake what waits in their shards, and its clients wait anyway.
 
 use std::ops::Range;
 

@@ -44,6 +44,7 @@ const CLEANS: &[&str] = &["cleanup.source.jobs.every"];
 const KEEPS_RECORD: &[&str] = &["cleanup.sink.delete.retention"];
 const KEEPS_RESULTS: &[&str] = &["cleanup.sink.delete.results-keep"];
 const ADMITS: &[&str] = &["admit.source.foreign.every"];
+const CLOSES: &[&str] = &["admit.sink.admit.upload-max"];
 const RESTARTS: &[&str] = &["restart-stalled.source.jobs.every"];
 const LOOKS: &[&str] = &["analyse.source.jobs.interval-max", "analyse.claim.in-flight-max"];
 
@@ -146,6 +147,7 @@ impl Story {
                     "admit refuses it: it is not what its client signed"
                 };
                 self.next(None, text, ADMITS);
+                self.closing(genuine);
             }
             Some(LaneKind::Ready) => {
                 self.ready(job, now);
@@ -155,6 +157,7 @@ impl Story {
                     "a fetcher refuses it: it is not what its client signed"
                 };
                 self.next(job.due.filter(|due| *due > now), text, LOOKS);
+                self.closing(genuine);
             }
             Some(LaneKind::Leased) => {
                 self.is(
@@ -168,6 +171,17 @@ impl Story {
             Some(kind @ LaneKind::Done) => self.astray(kind, "queued"),
         }
         self.failures(job);
+    }
+
+    /// How long is the watcher's to say: the record does not tell.
+    fn closing(&mut self, genuine: bool) {
+        if genuine {
+            self.next(
+                None,
+                "admit ends it unless its upload is complete in time",
+                CLOSES,
+            );
+        }
     }
 
     fn ready(&mut self, job: &Job, now: Timestamp) {

@@ -52,6 +52,8 @@ pub enum Event {
         offers: Vec<Offer>,
         /// Records that are no jobs.
         malformed: Vec<Malformed>,
+        /// The highest priority of all jobs that were read, whether they are offered or not.
+        priority_seen: u8,
     },
     /// A look failed.
     LookFailed(String),
@@ -141,7 +143,7 @@ pub struct Worker {
     looking: Looking,
     /// Which priorities come first in the look under way.
     priority_max: u8,
-    /// The highest priority that the last look brought.
+    /// The highest priority that the last look read.
     priority_seen: u8,
     found_nothing: bool,
     /// How often in a row the processor was away.
@@ -228,7 +230,7 @@ impl Worker {
         first.min(self.priority_seen - 1)
     }
 
-    fn found(&mut self, at: At, offers: Vec<Offer>, malformed: Vec<Malformed>) {
+    fn found(&mut self, at: At, offers: Vec<Offer>, malformed: Vec<Malformed>, priority_seen: u8) {
         let looked = std::mem::replace(&mut self.looking, Looking::No);
         if offers.is_empty() && malformed.is_empty() {
             self.pace.looked(at, false);
@@ -242,8 +244,8 @@ impl Worker {
             self.found_nothing =
                 malformed.is_empty() && !offers.iter().any(|offer| self.concerns_us(at, offer));
         }
-        let concerning = offers.iter().filter(|offer| self.concerns_us(at, offer));
-        self.priority_seen = concerning.map(|offer| offer.job.priority).max().unwrap_or(0);
+        // Urgent jobs that are not for us may be as many as a look reads, and would hide the others.
+        self.priority_seen = priority_seen.min(PRIORITY_MAX);
         if self.drain.is_told() {
             return;
         }
@@ -388,7 +390,11 @@ impl Machine for Worker {
 
     fn handle(&mut self, at: At, event: Event) {
         match event {
-            Event::Found { offers, malformed } => self.found(at, offers, malformed),
+            Event::Found {
+                offers,
+                malformed,
+                priority_seen,
+            } => self.found(at, offers, malformed, priority_seen),
             Event::LookFailed(_) => {
                 self.looking = Looking::No;
                 self.pace.looked(at, false);

@@ -90,6 +90,7 @@ impl Analyse {
                 Ok(look) => Event::Found {
                     offers: look.offers,
                     malformed: look.malformed,
+                    priority_seen: look.priority_seen,
                 },
                 Err(fault) => {
                     warn!(%fault, "cannot look for jobs");

@@ -57,6 +57,7 @@ impl World<Caretaker> for Care {
                             offers,
                             malformed,
                             more,
+                            priority_seen: _,
                         }) => Event::Found {
                             offers,
                             malformed,
@@ -92,14 +93,15 @@ impl World<Caretaker> for Care {
             Action::Write(change) => {
                 let jobs = self.parts.jobs.clone();
                 Work::task(async move {
+                    let (why, decided_by) = (reason.rule, reason.key);
                     let (write, file) = (change.write.as_str(), change.key.file.as_str());
                     match jobs.apply(&change).await {
                         Ok(Answer::Done(_)) => match change.write {
                             Write::Refuse | Write::GiveUp | Write::Cancel => {
-                                warn!(file, why = reason.rule, "{write}");
+                                warn!(file, why, key = decided_by, "{write}");
                             }
                             Write::Requeue | Write::Admit | Write::Adopt => {
-                                info!(file, why = reason.rule, "{write}");
+                                info!(file, why, key = decided_by, "{write}");
                             }
                             Write::Create
                             | Write::Claim
@@ -109,7 +111,7 @@ impl World<Caretaker> for Care {
                             | Write::Fail
                             | Write::Release
                             | Write::Cleaned
-                            | Write::Keep => debug!(file, why = reason.rule, "{write}"),
+                            | Write::Keep => debug!(file, why, key = decided_by, "{write}"),
                         },
                         Ok(Answer::Lost(_)) => {
                             debug!(file, "{write}: someone else was first");

@@ -1,12 +1,14 @@
 //! Asks the agent of Amazon ECS to protect this task from being scaled in, or no longer.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Client;
 use roundtrip_core::protection::Protect;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::error::{Error, Result};
 
@@ -27,8 +29,9 @@ const EXCERPT_CHARS_MAX: usize = 200;
 pub(super) struct Agent {
     client: Client,
     url: String,
-    /// The pipelines of this process that want the task protected: it is let go when none does.
-    wanted_by: Arc<Mutex<BTreeSet<String>>>,
+    /// The pipelines of this process whose wish for protection was granted, and until when: the task is let go when
+    /// there is none. Held over a whole request: they reach the agent in the order in which they are noted.
+    wanted_by: Arc<Mutex<BTreeMap<String, Instant>>>,
 }
 
 impl Agent {
@@ -53,13 +56,31 @@ impl Agent {
 
     /// Asks in the name of a pipeline; gives why it was refused.
     pub(super) async fn ask(&self, pipeline: &str, protect: Protect) -> std::result::Result<(), String> {
-        if self.is_kept_by_others(pipeline, protect) {
-            return Ok(());
+        let mut wanted_by = self.wanted_by.lock().await;
+        let now = Instant::now();
+        wanted_by.retain(|_, until| *until > now);
+        match protect {
+            Protect::For { minutes } => {
+                // The agent knows one end for the whole task: another pipeline's is not brought forward.
+                let until = now + Duration::from_secs(minutes.saturating_mul(60));
+                let last = wanted_by.values().copied().fold(until, Instant::max);
+                let minutes = (last - now).as_secs().div_ceil(60);
+                self.put(&json!({"ProtectionEnabled": true, "ExpiresInMinutes": minutes}))
+                    .await?;
+                wanted_by.insert(pipeline.to_owned(), until);
+                Ok(())
+            }
+            Protect::Off => {
+                wanted_by.remove(pipeline);
+                if !wanted_by.is_empty() {
+                    return Ok(());
+                }
+                self.put(&json!({"ProtectionEnabled": false})).await
+            }
         }
-        let wanted = match protect {
-            Protect::For { minutes } => json!({"ProtectionEnabled": true, "ExpiresInMinutes": minutes}),
-            Protect::Off => json!({"ProtectionEnabled": false}),
-        };
+    }
+
+    async fn put(&self, wanted: &Value) -> std::result::Result<(), String> {
         let request = self
             .client
             .put(&self.url)
@@ -76,23 +97,6 @@ impl Agent {
             }
         }
         judge(status.as_u16(), &body)
-    }
-}
-
-impl Agent {
-    /// Notes what a pipeline wants; whether that changes nothing, since another one still wants the protection.
-    fn is_kept_by_others(&self, pipeline: &str, protect: Protect) -> bool {
-        let mut wanted_by = self.wanted_by.lock().unwrap_or_else(PoisonError::into_inner);
-        match protect {
-            Protect::For { .. } => {
-                wanted_by.insert(pipeline.to_owned());
-                false
-            }
-            Protect::Off => {
-                wanted_by.remove(pipeline);
-                !wanted_by.is_empty()
-            }
-        }
     }
 }
 
@@ -134,16 +138,153 @@ fn chain(error: &reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering::SeqCst;
+
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
 
-    #[test]
-    fn a_task_is_let_go_when_no_pipeline_wants_it_protected() {
-        let agent = Agent::at("http://127.0.0.1:9/").unwrap();
-        let on = Protect::For { minutes: 10 };
-        assert!(!agent.is_kept_by_others("a", on));
-        assert!(!agent.is_kept_by_others("b", on));
-        assert!(agent.is_kept_by_others("a", Protect::Off));
-        assert!(!agent.is_kept_by_others("b", Protect::Off));
+    const ON: Protect = Protect::For { minutes: 10 };
+
+    /// An agent that answers the n-th request with the n-th status, then with 200, and keeps what it was asked.
+    struct Fake {
+        agent: Agent,
+        asked: Arc<Mutex<Vec<String>>>,
+        at_once_max: Arc<AtomicUsize>,
+    }
+
+    impl Fake {
+        async fn start(statuses: &'static [u16]) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let agent = Agent::at(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+            let asked = Arc::new(Mutex::new(Vec::new()));
+            let (at_once, at_once_max) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let fake = Self {
+                agent,
+                asked: Arc::clone(&asked),
+                at_once_max: Arc::clone(&at_once_max),
+            };
+            tokio::spawn(async move {
+                let mut statuses = statuses.iter().copied();
+                loop {
+                    let (socket, _) = listener.accept().await.unwrap();
+                    let status = statuses.next().unwrap_or(200);
+                    let (asked, at_once) = (Arc::clone(&asked), Arc::clone(&at_once));
+                    at_once_max.fetch_max(at_once.fetch_add(1, SeqCst) + 1, SeqCst);
+                    tokio::spawn(async move {
+                        let mut socket = BufReader::new(socket);
+                        let body = request(&mut socket).await;
+                        asked.lock().await.push(body);
+                        // Others have time to come in between.
+                        for _ in 0..1_000 {
+                            tokio::task::yield_now().await;
+                        }
+                        at_once.fetch_sub(1, SeqCst);
+                        let answer =
+                            format!("HTTP/1.1 {status} -\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                        socket.write_all(answer.as_bytes()).await.unwrap();
+                    });
+                }
+            });
+            fake
+        }
+
+        /// What it was asked since the last time: minutes, or 0 for no protection.
+        async fn asked(&self) -> Vec<u64> {
+            let bodies = std::mem::take(&mut *self.asked.lock().await);
+            let minutes = |body: &String| {
+                let body: Value = serde_json::from_str(body).unwrap();
+                assert_eq!(body["ProtectionEnabled"], body["ExpiresInMinutes"].is_u64());
+                body["ExpiresInMinutes"].as_u64().unwrap_or(0)
+            };
+            bodies.iter().map(minutes).collect()
+        }
+    }
+
+    /// The body of a request.
+    async fn request(socket: &mut BufReader<TcpStream>) -> String {
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            socket.read_line(&mut line).await.unwrap();
+            if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        socket.read_exact(&mut body).await.unwrap();
+        String::from_utf8(body).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_task_is_let_go_when_no_pipeline_wants_it_protected() {
+        let fake = Fake::start(&[]).await;
+        fake.agent.ask("a", ON).await.unwrap();
+        fake.agent.ask("b", ON).await.unwrap();
+        assert_eq!(fake.asked().await, [10, 10]);
+        fake.agent.ask("a", Protect::Off).await.unwrap();
+        assert_eq!(fake.asked().await, [0_u64; 0], "b still wants it");
+        fake.agent.ask("b", Protect::Off).await.unwrap();
+        assert_eq!(fake.asked().await, [0]);
+    }
+
+    #[tokio::test]
+    async fn a_pipeline_that_was_refused_keeps_nothing() {
+        let fake = Fake::start(&[200, 409]).await;
+        fake.agent.ask("a", ON).await.unwrap();
+        fake.agent.ask("b", ON).await.unwrap_err();
+        fake.agent.ask("a", Protect::Off).await.unwrap();
+        assert_eq!(fake.asked().await, [10, 10, 0]);
+    }
+
+    /// What was granted before holds until its end.
+    #[tokio::test]
+    async fn a_renewal_that_is_refused_gives_nothing_up() {
+        let fake = Fake::start(&[200, 200, 409]).await;
+        fake.agent.ask("a", ON).await.unwrap();
+        fake.agent.ask("b", ON).await.unwrap();
+        fake.agent.ask("b", ON).await.unwrap_err();
+        fake.agent.ask("a", Protect::Off).await.unwrap();
+        assert_eq!(fake.asked().await, [10, 10, 10], "b has it still");
+        fake.agent
+            .wanted_by
+            .lock()
+            .await
+            .insert("b".to_owned(), Instant::now());
+        fake.agent.ask("a", Protect::Off).await.unwrap();
+        assert_eq!(fake.asked().await, [0], "its time is over");
+    }
+
+    #[tokio::test]
+    async fn the_longest_wish_counts() {
+        let fake = Fake::start(&[]).await;
+        fake.agent.ask("a", Protect::For { minutes: 60 }).await.unwrap();
+        fake.agent.ask("b", ON).await.unwrap();
+        assert_eq!(fake.asked().await, [60, 60]);
+    }
+
+    #[tokio::test]
+    async fn requests_follow_each_other() {
+        let fake = Fake::start(&[]).await;
+        fake.agent.ask("a", ON).await.unwrap();
+        for _ in 0..10 {
+            let (off, on) = tokio::join!(fake.agent.ask("a", Protect::Off), fake.agent.ask("b", ON));
+            off.and(on).unwrap();
+            assert_eq!(
+                fake.asked().await.last(),
+                Some(&10),
+                "b is protected whoever came first"
+            );
+            let (off, on) = tokio::join!(fake.agent.ask("b", Protect::Off), fake.agent.ask("a", ON));
+            off.and(on).unwrap();
+            assert_eq!(fake.asked().await.last(), Some(&10));
+        }
+        assert_eq!(fake.at_once_max.load(SeqCst), 1);
     }
 
     #[test]

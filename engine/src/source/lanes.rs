@@ -22,9 +22,16 @@ pub struct Look {
     pub malformed: Vec<Malformed>,
     /// Whether there is more than was brought.
     pub more: bool,
+    /// The highest priority of all jobs that were read, whether they are offered or not.
+    pub priority_seen: u8,
 }
 
 impl Look {
+    /// Whether it brought this job already: what is read for those whose turn it is comes again with the rest.
+    fn offers(&self, job: &Job) -> bool {
+        self.offers.iter().any(|offer| offer.job.key == job.key)
+    }
+
     /// Takes a record in, without judging its signature.
     fn take(&mut self, record: Record) {
         match record {
@@ -106,14 +113,23 @@ impl Lanes {
             let mut passed = None;
             let mut accepted = Vec::new();
             for record in records {
-                match record {
-                    Ok(job) if passed == Some(job.priority) => {}
-                    Ok(job) if job.priority > 0 && job.due.is_some_and(|due| due > now()) => {
-                        passed = Some(job.priority);
+                let job = match record {
+                    Ok(job) => job,
+                    Err(malformed) => {
+                        if !look.malformed.contains(&malformed) {
+                            look.malformed.push(malformed);
+                        }
+                        continue;
                     }
-                    Ok(job) if !policy.accepts(&job, objects.bucket(), now()) => {}
-                    Ok(job) => accepted.push(job),
-                    Err(malformed) => look.malformed.push(malformed),
+                };
+                look.priority_seen = look.priority_seen.max(job.priority);
+                if passed == Some(job.priority) {
+                    continue;
+                }
+                let waits = job.priority > 0 && job.due.is_some_and(|due| due > now());
+                passed = waits.then_some(job.priority);
+                if policy.accepts(&job, objects.bucket(), now()) && !look.offers(&job) {
+                    accepted.push(job);
                 }
             }
             from_anywhere(&mut accepted);

@@ -55,6 +55,14 @@ pub(crate) fn lane(kind: LaneKind) -> Lane {
     Lane { kind, shard: 3 }
 }
 
+/// A job that its client wants taken before others.
+pub(crate) fn urgent() -> Job {
+    Job {
+        priority: 5,
+        ..queued()
+    }
+}
+
 /// A foreign client's, which knows no lanes.
 pub(crate) fn foreign() -> Job {
     Job {
@@ -121,6 +129,7 @@ pub(crate) fn all() -> Vec<State> {
     vec![
         state("absent", &[]),
         state("queued", &[&create]),
+        state("queued, urgent", &[&lifecycle::create(&urgent())]),
         state("queued, no lane", &[&lifecycle::create(&foreign())]),
         state("mine", &[&create, &claim(MINE, 0)]),
         state(

@@ -3,7 +3,7 @@
 use roundtrip_core::job::{Job, LaneKind};
 use roundtrip_core::lifecycle::{self, Change, RecordKey, operator};
 
-use crate::states::{LEASE, MINE, finished, foreign, held, lane, queued, second};
+use crate::states::{LEASE, MINE, finished, foreign, held, lane, queued, second, urgent};
 
 /// A write, and what its maker knows.
 pub(crate) struct Attempted {
@@ -53,6 +53,10 @@ pub(crate) fn all() -> Vec<Attempted> {
         attempted(
             "watcher, who saw it queued and its upload late",
             lifecycle::close(&queued(), lane(LaneKind::Done), now, MINE, "never complete"),
+        ),
+        attempted(
+            "watcher, who saw it queued and urgent and its upload late",
+            lifecycle::close(&urgent(), lane(LaneKind::Done), now, MINE, "never complete"),
         ),
         attempted(
             "watcher, who saw it without a lane and its upload late",

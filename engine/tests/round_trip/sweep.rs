@@ -129,7 +129,10 @@ async fn jobs_whose_upload_never_completes_end_as_errors() {
     for file in [&torn, &ours] {
         let record = &records[file];
         assert_eq!(text(record, "status"), "ERROR", "{record:?}");
-        assert_eq!(text(record, "error"), "the upload was never completed");
+        assert_eq!(
+            text(record, "error"),
+            "the upload was never completed: not within 1ms of its creation (sink.admit.upload-max)"
+        );
         assert_eq!(history(record), ["give-up"]);
     }
     assert_eq!(world.objects().await, Vec::<String>::new());

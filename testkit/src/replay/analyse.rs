@@ -55,6 +55,7 @@ struct Work {
 struct Found {
     offers: Vec<Offer>,
     malformed: Vec<Malformed>,
+    priority_seen: u8,
 }
 
 /// What happens to work on a job.
@@ -289,6 +290,7 @@ impl Analyse {
         Event::Found {
             offers: found.offers,
             malformed: found.malformed,
+            priority_seen: found.priority_seen,
         }
     }
 
@@ -297,12 +299,16 @@ impl Analyse {
         let limit = self.policy.batch_max.saturating_mul(PAGES_MAX);
         let (rows, _) = world.table.due(lane, world.now, limit, below);
         let mut keys = Vec::new();
+        let known = |offers: &[Offer], job: &Job| offers.iter().any(|offer| offer.job.key == job.key);
         for row in rows {
             if found.offers.len() + keys.len() >= wanted {
                 break;
             }
+            if let Ok(job) = &row.job {
+                found.priority_seen = found.priority_seen.max(job.priority);
+            }
             match &row.job {
-                Ok(job) if claim.accepts(job, &self.bucket, world.now) => {
+                Ok(job) if claim.accepts(job, &self.bucket, world.now) && !known(&found.offers, job) => {
                     keys.push(RecordKey::from(&job.key));
                 }
                 Ok(_) => {}
@@ -314,8 +320,6 @@ impl Analyse {
             let signature = world.signature(&key);
             let uploaded = self.survey.is_uploaded(&key, world.now);
             let job = world.table.get(&key).and_then(|row| row.job().cloned());
-            let known = |job: &Job| found.offers.iter().any(|offer| offer.job.key == job.key);
-            let job = job.filter(|job| !known(job));
             found.offers.extend(job.map(|job| Offer {
                 job,
                 signature,

@@ -1,8 +1,8 @@
 use std::fmt::Write as _;
 
 use super::*;
-use crate::fixture::{PROCESSOR, Record, START, claimed, completed, job, key, seconds};
-use crate::job::TEXT_BYTES_MAX;
+use crate::fixture::{PROCESSOR, Record, START, claimed, completed, job, key, lane, seconds};
+use crate::job::{PRIORITY_MAX, TEXT_BYTES_MAX};
 
 const LEASE: Duration = Duration::from_secs(300);
 
@@ -346,4 +346,28 @@ fn a_priority_is_a_place_in_the_ready_lane_alone() {
             .find(|(name, _)| *name == attribute::PRIORITY),
         None
     );
+}
+
+/// An upload is closed wherever its job waits, and only as the watcher saw it wait.
+#[test]
+fn a_waiting_job_is_closed_whatever_its_priority() {
+    let done = lane(LaneKind::Done);
+    for priority in [0, 1, PRIORITY_MAX] {
+        let seen = Job { priority, ..job(1) };
+        let closing = close(&seen, done, NOW, PROCESSOR, "never complete");
+        let mut record = after(&[create(&seen)]);
+        assert!(record.apply(&closing), "priority {priority}");
+        assert_eq!(record.text(attribute::LANE), Some(&*done.to_string()));
+
+        let held = Job {
+            priority,
+            ..claimed(1, PROCESSOR, LEASE)
+        };
+        let taken = claim(&seen, PROCESSOR, START, LEASE);
+        let mut record = after(&[create(&seen), taken.clone()]);
+        assert!(!record.apply(&closing), "it is held, priority {priority}");
+        let given_back = release(&held, PROCESSOR, NOW, DUE, 0, "why");
+        let mut record = after(&[create(&seen), taken, given_back]);
+        assert!(!record.apply(&closing), "it was held since, priority {priority}");
+    }
 }

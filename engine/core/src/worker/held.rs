@@ -6,9 +6,15 @@ use super::WorkerPolicy;
 use super::drain::Drain;
 use crate::at::{At, Timestamp};
 use crate::fleet::Member;
-use crate::job::Job;
-use crate::lifecycle::{self, Change};
+use crate::job::{Attempt, Job};
+use crate::lifecycle::{self, Change, Write};
 use crate::machine::Reason;
+
+/// What the reason of a release begins with in the history where chunks stopped coming.
+const STALLED: &str = "its upload stopped: ";
+
+/// A job whose upload stopped is offered again at least this often, unless `claim.stall` is longer.
+const STALLED_WAIT_MAX: Duration = Duration::from_hours(1);
 
 /// How work on a job ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -244,7 +250,12 @@ impl Held {
                         Reason::key("the upload took too long", "claim.upload-max"),
                     )
                 } else {
-                    let due = now + policy.claim.stall;
+                    let due = now + wait_for_upload(job, policy.claim.stall);
+                    let why = if why.starts_with(STALLED) {
+                        why
+                    } else {
+                        format!("{STALLED}{why}")
+                    };
                     (
                         release(due, job.failures, &why),
                         Reason::key("chunks stopped coming", "claim.stall"),
@@ -264,4 +275,15 @@ impl Held {
             ),
         }
     }
+}
+
+/// How long a job rests whose upload stopped: twice as long each time in a row, so that dead uploads do not take turns
+/// in the places of those that live.
+fn wait_for_upload(job: &Job, stall: Duration) -> Duration {
+    let stalled =
+        |attempt: &&Attempt| attempt.what == Write::Release.as_str() && attempt.why.starts_with(STALLED);
+    let in_a_row = job.history.iter().rev().take_while(stalled).count();
+    let doublings = u32::try_from(in_a_row).unwrap_or(u32::MAX);
+    let wait = stall.saturating_mul(2_u32.saturating_pow(doublings));
+    wait.min(STALLED_WAIT_MAX.max(stall))
 }

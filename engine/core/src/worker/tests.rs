@@ -56,10 +56,7 @@ fn offer(job: Job) -> Offer {
 }
 
 fn found(jobs: impl IntoIterator<Item = Job>) -> Event {
-    Event::Found {
-        offers: jobs.into_iter().map(offer).collect(),
-        malformed: Vec::new(),
-    }
+    offers(jobs.into_iter().map(offer))
 }
 
 fn written(file: u32, write: Write, outcome: Outcome) -> Event {
@@ -154,8 +151,10 @@ fn sets(worker: &mut Worker, write: Write, name: &str) -> Option<Value> {
 }
 
 fn offers(offers: impl IntoIterator<Item = Offer>) -> Event {
+    let offers: Vec<_> = offers.into_iter().collect();
     Event::Found {
-        offers: offers.into_iter().collect(),
+        priority_seen: offers.iter().map(|offer| offer.job.priority).max().unwrap_or(0),
+        offers,
         malformed: Vec::new(),
     }
 }

@@ -195,8 +195,14 @@ async fn create(shared: &Shared, shipment: &mut Shipment) -> Result<(), Fault> {
         ..
     } = shipment;
     let (bucket, chunks) = (shared.parts.objects.bucket(), outline.cut().chunks());
-    let ahead = shared.ledger.ahead(key, shard::MANY).await;
-    let ahead = ahead.map_err(|error| remembered(&error))?;
+    let priority = shared.cargo.priority;
+    // Who sends urgent jobs only, and many, has no business among clients with little to do.
+    let ahead = if priority > 0 {
+        shard::MANY
+    } else {
+        let ahead = shared.ledger.ahead(key, shard::MANY).await;
+        ahead.map_err(|error| remembered(&error))?
+    };
     let signed = Signed {
         version: &shared.cargo.version,
         created,
@@ -233,7 +239,7 @@ async fn create(shared: &Shared, shipment: &mut Shipment) -> Result<(), Fault> {
         failures: 0,
         history: Vec::new(),
         cleaned: None,
-        priority: shared.cargo.priority,
+        priority,
     };
     match shared
         .parts

@@ -325,6 +325,7 @@ fn job(settings: &Settings, shipment: &Shipment, ahead: u64, clock: &Clock) -> J
         outline,
     } = shipment;
     let chunks = outline.cut().chunks();
+    let ahead = if settings.priority > 0 { shard::MANY } else { ahead };
     let signed = Signed {
         version: &settings.version,
         created,

@@ -37,6 +37,7 @@ pub(super) struct Look {
     asking: Option<Job>,
     offers: Vec<Offer>,
     malformed: Vec<Malformed>,
+    priority_seen: u8,
 }
 
 impl Look {
@@ -57,6 +58,7 @@ impl Look {
             asking: None,
             offers: Vec::new(),
             malformed: Vec::new(),
+            priority_seen: 0,
         }
     }
 
@@ -111,6 +113,7 @@ impl Look {
             Some(_) | None => Some(Event::Found {
                 offers: std::mem::take(&mut self.offers),
                 malformed: std::mem::take(&mut self.malformed),
+                priority_seen: self.priority_seen,
             }),
         }
     }
@@ -133,18 +136,25 @@ impl Look {
         // Of those with its priority, all behind one that is not due yet are not due either.
         let mut passed = None;
         for record in records {
-            match record.job() {
-                Ok(job) if passed == Some(job.priority) => {}
-                Ok(job) if job.priority > 0 && job.due.is_some_and(|due| due > clock.now) => {
-                    passed = Some(job.priority);
-                }
-                Ok(job) => {
-                    let WorkerPolicy { claim, bucket, .. } = &settings.policy;
-                    if claim.accepts(&job, bucket, clock.now) {
-                        self.accepted.push_back(job);
+            let job = match record.job() {
+                Ok(job) => job,
+                Err(malformed) => {
+                    if !self.malformed.contains(&malformed) {
+                        self.malformed.push(malformed);
                     }
+                    continue;
                 }
-                Err(malformed) => self.malformed.push(malformed),
+            };
+            self.priority_seen = self.priority_seen.max(job.priority);
+            if passed == Some(job.priority) {
+                continue;
+            }
+            let waits = job.priority > 0 && job.due.is_some_and(|due| due > clock.now);
+            passed = waits.then_some(job.priority);
+            let WorkerPolicy { claim, bucket, .. } = &settings.policy;
+            let known = self.offers.iter().any(|offer| offer.job.key == job.key);
+            if claim.accepts(&job, bucket, clock.now) && !known {
+                self.accepted.push_back(job);
             }
         }
         self.begin_anywhere(clock);

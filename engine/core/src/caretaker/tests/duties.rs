@@ -386,4 +386,11 @@ fn closing_an_upload_names_the_key_and_hands_the_job_to_cleanup() {
     };
     let done = Value::Text(lane(LaneKind::Done).to_string());
     assert!(change.set.contains(&(attribute::LANE, done)), "{change:?}");
+    let limit = spelled(UPLOAD_MAX);
+    let error =
+        format!("the upload was never completed: not within {limit} of its creation (sink.admit.upload-max)");
+    assert!(
+        change.set.contains(&(attribute::ERROR, Value::Text(error))),
+        "{change:?}"
+    );
 }

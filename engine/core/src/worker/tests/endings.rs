@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::fixture::decisions;
+use crate::job::{Attempt, HISTORY_MAX};
 use crate::lifecycle::attribute;
 
 fn away(after: Option<Duration>) -> Ending {
@@ -101,6 +102,90 @@ fn an_upload_has_its_longest_time_to_the_millisecond() {
     let stalled = || Ending::Stalled("nothing came".to_owned());
     assert!(verdict(0, at(day), stalled()).starts_with("release: "));
     assert!(verdict(0, at(day + 1), stalled()).starts_with("fail: "));
+}
+
+/// What the job rests for after it stalled, with these attempts behind it: in seconds.
+fn rests(stall: Duration, history: Vec<Attempt>) -> u64 {
+    let mut policy = policy();
+    policy.claim.stall = stall;
+    let mut worker = with(policy);
+    worker.tick(at(0));
+    worker.handle(at(0), found([job(1)]));
+    let held = Job {
+        history,
+        ..claimed(1, PROCESSOR, LEASE)
+    };
+    worker.handle(
+        at(0),
+        written(1, Write::Claim, Outcome::Done(Some(Box::new(held)))),
+    );
+    actions(&mut worker);
+    worker.handle(
+        at(0),
+        Event::Ended(key(1), Ending::Stalled("nothing came".to_owned())),
+    );
+    let Some(Value::Time(due)) = sets(&mut worker, Write::Release, attribute::DUE) else {
+        panic!("it is given back")
+    };
+    due.since(START).as_secs()
+}
+
+/// So many releases of a job whose chunks stopped coming, as the worker writes them.
+fn stalls(count: usize) -> Vec<Attempt> {
+    let mut held = claimed(1, PROCESSOR, LEASE);
+    for _ in 0..count {
+        let mut worker = worker();
+        worker.tick(at(0));
+        worker.handle(at(0), found([job(1)]));
+        let mine = Outcome::Done(Some(Box::new(held.clone())));
+        worker.handle(at(0), written(1, Write::Claim, mine));
+        actions(&mut worker);
+        worker.handle(
+            at(0),
+            Event::Ended(key(1), Ending::Stalled("nothing came".to_owned())),
+        );
+        let Some(Value::History(history)) = sets(&mut worker, Write::Release, attribute::HISTORY) else {
+            panic!("it is given back")
+        };
+        held.history = history;
+    }
+    held.history
+}
+
+#[test]
+fn a_dead_upload_comes_back_ever_more_seldom_and_at_least_every_hour() {
+    let waits: Vec<_> = (0..7).map(|count| rests(seconds(120), stalls(count))).collect();
+    assert_eq!(waits, [120, 240, 480, 960, 1_920, 3_600, 3_600]);
+    assert_eq!(rests(seconds(120), stalls(HISTORY_MAX)), 3_600, "a full history");
+    assert_eq!(
+        rests(seconds(1_800), stalls(1)),
+        3_600,
+        "exactly the longest wait"
+    );
+    assert_eq!(rests(seconds(1_801), stalls(1)), 3_600);
+    assert_eq!(
+        rests(seconds(7_200), stalls(3)),
+        7_200,
+        "never sooner than it is told"
+    );
+}
+
+/// Whatever else happened to the job shows that it moves again.
+#[test]
+fn only_stalls_in_a_row_count() {
+    let other = Attempt {
+        why: "the fetcher was stopped".to_owned(),
+        ..stalls(1).remove(0)
+    };
+    let after = |attempts: Vec<Attempt>| rests(seconds(120), attempts);
+    assert_eq!(after(vec![other.clone()]), 120);
+    assert_eq!(after([stalls(3), vec![other.clone()]].concat()), 120);
+    assert_eq!(after([stalls(3), vec![other], stalls(2)].concat()), 480);
+    let requeued = Attempt {
+        what: Write::Requeue.as_str().to_owned(),
+        ..stalls(1).remove(0)
+    };
+    assert_eq!(after([stalls(3), vec![requeued]].concat()), 120);
 }
 
 #[test]

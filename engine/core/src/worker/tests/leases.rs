@@ -144,6 +144,7 @@ fn a_stop_releases_what_is_held_and_takes_nothing_new() {
     let event = Event::Found {
         offers: vec![forged(2), offer(job(4))],
         malformed: vec![malformed(3)],
+        priority_seen: 0,
     };
     worker.handle(at(3_000), event);
     assert_eq!(short(&mut worker), NOTHING);

@@ -188,6 +188,7 @@ fn a_forged_job_and_a_record_that_is_no_job_are_refused_once() {
     let both = || Event::Found {
         offers: vec![forged(1)],
         malformed: vec![malformed(2)],
+        priority_seen: 0,
     };
     worker.finish(at(0));
     worker.handle(at(0), both());
@@ -214,6 +215,7 @@ fn refusals_under_way_are_bounded() {
         Event::Found {
             offers: Vec::new(),
             malformed,
+            priority_seen: 0,
         },
     );
     assert_eq!(short(&mut worker).len(), 1 + REFUSING_MAX);

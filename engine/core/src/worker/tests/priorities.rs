@@ -66,6 +66,30 @@ fn in_a_quarter_of_the_looks_the_others_have_their_turn() {
     }
 }
 
+/// Of another version, in another bucket, not uploaded, in their backoff: what a look reads of them is all they need
+/// to hide the others.
+#[test]
+fn urgent_jobs_that_are_not_for_us_hide_nobody() {
+    for (jitter, wanted) in [
+        (0.749, "look for 2"),
+        (0.75, "look for 2, up to priority 0 first"),
+        (0.999, "look for 2, up to priority 8 first"),
+    ] {
+        let mut worker = worker();
+        worker.tick(at(0));
+        let hidden = Event::Found {
+            offers: Vec::new(),
+            malformed: Vec::new(),
+            priority_seen: 9,
+        };
+        worker.handle(at(0), hidden);
+        short(&mut worker);
+        let next = worker.wake_at().unwrap().since(START);
+        worker.tick(jittered(i64::try_from(next.as_millis()).unwrap(), jitter));
+        assert_eq!(short(&mut worker), [wanted], "{jitter}");
+    }
+}
+
 #[test]
 fn without_urgent_jobs_every_look_is_the_same() {
     for jitter in [0.0, 0.75, 0.99] {

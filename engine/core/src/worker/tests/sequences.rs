@@ -41,6 +41,7 @@ fn events() -> Vec<Event> {
         Event::Found {
             offers: Vec::new(),
             malformed: vec![malformed(5)],
+            priority_seen: 7,
         },
         Event::LookFailed("away".to_owned()),
     ];
