@@ -375,7 +375,11 @@ impl Caretaker {
             let due = at.now + retry.delay_after(lost, at.jitter);
             (lifecycle::requeue(job, at.now, due, &why), why)
         } else {
-            let why = format!("{lost} fetchers were lost on this job, the last was {who}");
+            let lost = match lost {
+                1 => "a fetcher was lost on this job".to_owned(),
+                lost => format!("{lost} fetchers were lost on this job"),
+            };
+            let why = format!("{lost}, the last was {who}");
             (lifecycle::give_up(job, at.now, &why), why)
         };
         self.write(change, Reason::key(why, "retry.attempts-max"));
