@@ -2,19 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use roundtrip_core::caretaker::Duty;
 use roundtrip_testkit::simulate::{Prices, Scale, scale};
 
 fn main() {
     let numbers: Vec<u64> = std::env::args().filter_map(|text| text.parse().ok()).collect();
     let at = |index: usize, default: u64| numbers.get(index).copied().unwrap_or(default);
     let fetchers = usize::try_from(at(0, 100)).expect("fetchers fit the address space");
-    let mut what = Scale::new(fetchers, at(1, 10_000));
     let shards = u32::try_from(at(2, 8)).expect("at most 1,000 shards");
-    what.policies.shards = shards;
-    if let Duty::Admit { shards: of_admit, .. } = &mut what.policies.admit {
-        *of_admit = shards;
-    }
+    let mut what = Scale::new(fetchers, at(1, 10_000)).with_shards(shards);
     what.analysis_max = Duration::from_secs(at(3, 60));
     let begin = Instant::now();
     let measured = scale(&what, Prices::default(), 1);

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use roundtrip_core::caretaker::Duty;
 use serde::Serialize;
 
 use super::world::measure;
@@ -42,6 +43,16 @@ impl Scale {
             analysis_max: Duration::from_secs(60),
             policies: Policies::shipped(),
         }
+    }
+
+    /// The same with so many shards of each lane.
+    #[must_use]
+    pub fn with_shards(mut self, count: u32) -> Self {
+        self.policies.shards = count;
+        if let Duty::Admit { shards, .. } = &mut self.policies.admit {
+            *shards = count;
+        }
+        self
     }
 
     /// Jobs a second.

@@ -1,6 +1,5 @@
 //! `roundtrip simulate --jobs N`: what a fleet costs, and how long its jobs wait.
 
-use roundtrip_core::caretaker::Duty;
 use roundtrip_testkit::simulate::{Measured, Prices, Scale, scale};
 
 use super::{Arguments, json};
@@ -10,13 +9,9 @@ use crate::error::{Exit, Result};
 
 /// Measures a fleet without faults under the shipped policies.
 pub(super) fn measure(arguments: &Arguments, jobs: u64) -> Result<Exit> {
-    let mut what = Scale::new(arguments.fetchers.into(), jobs);
+    let mut what = Scale::new(arguments.fetchers.into(), jobs).with_shards(arguments.shards);
     what.watchers = arguments.watchers.into();
     what.analysis_max = arguments.analysis_max;
-    what.policies.shards = arguments.shards;
-    if let Duty::Admit { shards, .. } = &mut what.policies.admit {
-        *shards = arguments.shards;
-    }
     say(&format!(
         "simulates {jobs} jobs, {:.1} a second, for {} fetchers",
         what.jobs_per_second(),
