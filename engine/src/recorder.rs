@@ -100,7 +100,7 @@ impl Recorder {
     }
 
     /// What comes next, from whatever shard. Cancel-safe: what was not given is read again.
-    pub async fn next(&mut self) -> Result<Vec<Entry>> {
+    pub async fn next(&mut self) -> Result<Vec<Entry<'static>>> {
         let due = self.reading.values().map(|reading| reading.next);
         tokio::time::sleep_until(due.chain([self.survey]).min().unwrap_or(self.survey)).await;
         if self.survey <= Instant::now() {
@@ -177,7 +177,7 @@ impl Recorder {
         Ok(())
     }
 
-    async fn read_due(&mut self) -> Result<Vec<Entry>> {
+    async fn read_due(&mut self) -> Result<Vec<Entry<'static>>> {
         let now = Instant::now();
         let due = self.reading.iter().filter(|(_, reading)| reading.next <= now);
         let reads = due.map(|(shard, reading)| {
@@ -198,7 +198,7 @@ impl Recorder {
         Ok(entries)
     }
 
-    fn answered(&mut self, shard: &str, answer: Entries) -> Vec<Entry> {
+    fn answered(&mut self, shard: &str, answer: Entries) -> Vec<Entry<'static>> {
         for bad in &answer.bad {
             warn!(
                 shard,
@@ -280,7 +280,7 @@ async fn read_once(
 }
 
 /// Adds what only the recorder knows; the verdict on a signature where it may have changed.
-fn tagged(mut entry: Entry, shard: &str, arrived: &str) -> Entry {
+fn tagged(mut entry: Entry<'static>, shard: &str, arrived: &str) -> Entry<'static> {
     let after = entry.body.after.as_ref();
     let before = entry.body.before.as_ref();
     let is_new = |name: &str| {

@@ -3,60 +3,23 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
 
-use roundtrip_testkit::recording::{Entry, ReadError, Reader};
+use roundtrip_testkit::recording::{ReadError, Reader};
 use roundtrip_testkit::replay::Happening;
 
 use crate::error::{Error, Result};
 
-/// Bytes read at once.
-const BUFFER: usize = 1 << 20;
+/// Bytes read at once: what is read is looked at while it is still in the processor's cache.
+const BUFFER: usize = 1 << 16;
 
-/// Entries that are handed over at once, and how many of such batches are read ahead.
-const BATCH: usize = 256;
-const BATCHES_AHEAD: usize = 8;
-
-type Read<T> = Result<T, ReadError>;
-
-/// The entries of a recording, or what is made of them, read ahead on a thread of their own: reading takes longer than
-/// replaying.
-#[derive(Debug)]
-pub struct Entries<T> {
-    batches: Receiver<Vec<Read<T>>>,
-    batch: std::vec::IntoIter<Read<T>>,
-}
-
-impl<T> Iterator for Entries<T> {
-    type Item = Read<T>;
-
-    fn next(&mut self) -> Option<Read<T>> {
-        loop {
-            if let Some(entry) = self.batch.next() {
-                return Some(entry);
-            }
-            // The reader has ended: so has the recording.
-            self.batch = self.batches.recv().ok()?.into_iter();
-        }
-    }
-}
-
-/// Opens a recording; one that is called `.zst` is decompressed as it is read, and `-` is standard input.
-pub fn open(path: &Path) -> Result<Entries<Entry>> {
-    open_as(path, |entry| entry)
-}
-
-/// Opens a recording for a replay.
-pub fn happenings(path: &Path) -> Result<Entries<Happening>> {
-    open_as(path, |entry| Happening::read(&entry))
-}
-
-fn open_as<T: Send + 'static>(path: &Path, make: fn(Entry) -> T) -> Result<Entries<T>> {
+/// Opens a recording for a replay; one that is called `.zst` is decompressed as it is read, and `-` is standard input.
+///
+/// It is read where it is replayed: what one thread makes and another drops costs more than a second thread gains.
+pub fn open(path: &Path) -> Result<impl Iterator<Item = Result<Happening, ReadError>> + use<>> {
     let cannot = |error: io::Error| {
         Error::usage(format!("the recording {} cannot be opened", path.display())).because(error)
     };
-    let text: Box<dyn BufRead + Send> = if is_standard_input(path) {
+    let text: Box<dyn BufRead> = if is_standard_input(path) {
         Box::new(BufReader::new(io::stdin()))
     } else {
         let file = File::open(path).map_err(cannot)?;
@@ -67,30 +30,7 @@ fn open_as<T: Send + 'static>(path: &Path, make: fn(Entry) -> T) -> Result<Entri
             Box::new(BufReader::with_capacity(BUFFER, file))
         }
     };
-    let (sender, batches) = sync_channel(BATCHES_AHEAD);
-    thread::Builder::new()
-        .name("recording".to_owned())
-        .spawn(move || read(Reader::new(text), make, &sender))
-        .map_err(cannot)?;
-    Ok(Entries {
-        batches,
-        batch: Vec::new().into_iter(),
-    })
-}
-
-fn read<T>(
-    reader: Reader<Box<dyn BufRead + Send>>,
-    make: fn(Entry) -> T,
-    batches: &SyncSender<Vec<Read<T>>>,
-) {
-    let mut reads = reader.map(|entry| entry.map(make));
-    loop {
-        let batch: Vec<Read<T>> = reads.by_ref().take(BATCH).collect();
-        // Whoever reads no more has what it wanted.
-        if batch.is_empty() || batches.send(batch).is_err() {
-            return;
-        }
-    }
+    Ok(Reader::new(text).map(|entry| Happening::read(&entry)))
 }
 
 /// Whether a recording comes on standard input: it can be read only once.

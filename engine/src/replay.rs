@@ -45,8 +45,8 @@ pub fn start(spec: &RoleSpec, settings: Settings, recording: &Path) -> Result<Re
         );
     }
     let mut survey = Survey::new();
-    for entry in recordings::open(recording)? {
-        survey.take(&entry.map_err(|error| recordings::unreadable(recording, error))?);
+    for happening in recordings::open(recording)? {
+        survey.take(happening.map_err(|error| recordings::unreadable(recording, error))?);
     }
     Ok(replay.with(survey))
 }
@@ -55,7 +55,7 @@ pub fn start(spec: &RoleSpec, settings: Settings, recording: &Path) -> Result<Re
 pub fn decisions(spec: &RoleSpec, settings: Settings, recording: &Path) -> Result<(Vec<Line>, Summary)> {
     let mut replay = start(spec, settings, recording)?;
     let mut lines = Vec::new();
-    for happening in recordings::happenings(recording)? {
+    for happening in recordings::open(recording)? {
         replay.happen(happening.map_err(|error| recordings::unreadable(recording, error))?);
         lines.append(&mut replay.lines());
     }

@@ -118,9 +118,9 @@ fn the_watcher_decides_what_the_recorded_one_did() {
     assert!(real.len() >= 5, "{} real recordings", real.len());
     for recording in real {
         let mut history = History::new();
-        let entries = open(&recording).unwrap();
-        let recorded: Vec<Line> = entries
-            .filter_map(|entry| history.read(&entry.unwrap()))
+        let happenings = open(&recording).unwrap();
+        let recorded: Vec<Line> = happenings
+            .filter_map(|happening| history.read(happening.unwrap()))
             .collect();
         let replayed = replayed("watcher", &recording);
         let done = replayed.iter().filter(|line| line.outcome == Outcome::Done);

@@ -5,8 +5,6 @@
 
 use std::fs::File;
 use std::io::{BufReader, Error};
-use std::sync::mpsc::sync_channel;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use roundtrip_core::caretaker::Duty;
@@ -15,7 +13,7 @@ use roundtrip_core::news::Interest;
 use roundtrip_core::pace::Pace;
 use roundtrip_core::queue::QueuePolicy;
 use roundtrip_core::retry::{Jitter, Retry};
-use roundtrip_testkit::recording::{ReadError, Reader};
+use roundtrip_testkit::recording::Reader;
 use roundtrip_testkit::replay::{
     CarePipeline, Happening, PaceFrom, Pipeline, QueuePipeline, Replay, Role, Settings,
 };
@@ -103,34 +101,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = arguments.next().ok_or_else(|| Error::other("name a recording"))?;
     let times: u64 = arguments.next().map_or(Ok(1), |times| times.parse())?;
     let begun = Instant::now();
-    let parsed = Reader::new(BufReader::with_capacity(1 << 20, File::open(&path)?)).count();
+    let parsed = Reader::new(BufReader::with_capacity(1 << 16, File::open(&path)?));
+    let parsed = parsed.map(|_| ()).count();
     let parse = begun.elapsed();
     let mut replay = Replay::new(watcher(), Settings::default(), |_| Ok(()));
     let (begun, mut lines) = (Instant::now(), 0);
     for time in 0..times {
-        let text = BufReader::with_capacity(1 << 20, File::open(&path)?);
-        let (sender, batches) = sync_channel(8);
-        // As the engine does it: read ahead on a thread of its own.
-        let reader = thread::spawn(move || {
-            let mut entries = Reader::new(text).map(|entry| {
-                let mut entry = entry?;
-                if let Some(created) = &mut entry.body.created {
-                    *created = *created + Duration::from_hours(24 * time);
-                }
-                Ok::<_, ReadError>(Happening::read(&entry))
-            });
-            loop {
-                let batch: Vec<_> = entries.by_ref().take(256).collect();
-                if batch.is_empty() || sender.send(batch).is_err() {
-                    return;
-                }
+        let text = BufReader::with_capacity(1 << 16, File::open(&path)?);
+        let entries = Reader::new(text).map(|mut entry| {
+            if let Some(created) = &mut entry.body.created {
+                *created = *created + Duration::from_hours(24 * time);
             }
+            Happening::read(&entry)
         });
-        for happening in batches.iter().flatten() {
+        for happening in entries {
             replay.happen(happening?);
             lines += replay.lines().len();
         }
-        reader.join().map_err(|_| Error::other("the reader broke off"))?;
     }
     replay.finish();
     lines += replay.lines().len();

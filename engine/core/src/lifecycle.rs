@@ -144,7 +144,7 @@ impl Write {
 }
 
 /// The key of a record whose names need not hold.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordKey {
     /// Partition key.
     pub client: String,

@@ -1,10 +1,5 @@
 //! A record of the table as it stands there, and what it takes to be a job: untrusted on the way in.
 
-use std::collections::BTreeMap;
-
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use crate::at::Timestamp;
 use crate::claim::Malformed;
 use crate::iso;
@@ -12,129 +7,19 @@ use crate::job::{Attempt, HISTORY_MAX, Job, Lane, LaneKind, PRIORITY_MAX, Status
 use crate::lifecycle::{RecordKey, Value, attribute as a};
 use crate::names::{ClientId, FileId, JobKey};
 
-/// A record: attributes by name.
-pub type Record = BTreeMap<String, Attribute>;
+mod attribute;
 
-/// An attribute's value. Written and read as DynamoDB's JSON: `{"S": "text"}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Attribute {
-    /// A string.
-    #[serde(rename = "S")]
-    Text(String),
-    /// A number, as its digits.
-    #[serde(rename = "N")]
-    Number(String),
-    /// True or false.
-    #[serde(rename = "BOOL")]
-    Bool(bool),
-    /// Nothing.
-    #[serde(rename = "NULL")]
-    Null(bool),
-    /// Attributes by name.
-    #[serde(rename = "M")]
-    Map(Record),
-    /// Values in their order.
-    #[serde(rename = "L")]
-    List(Vec<Attribute>),
-    /// A type that no record of ours has: bytes and sets. What they hold is not kept.
-    #[serde(rename = "B", alias = "BS", alias = "SS", alias = "NS")]
-    Opaque(Opaque),
-}
+pub use attribute::{Attribute, Opaque, Record};
 
-/// In place of a value that is not kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Opaque;
-
-impl Serialize for Opaque {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("")
-    }
-}
-
-impl<'de> Deserialize<'de> for Opaque {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        IgnoredAny::deserialize(deserializer).map(|_| Self)
-    }
-}
-
-impl Attribute {
-    /// A text.
-    pub fn text(text: impl Into<String>) -> Self {
-        Self::Text(text.into())
-    }
-
-    /// The text, where it is one.
-    pub fn as_text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            Self::Number(_)
-            | Self::Bool(_)
-            | Self::Null(_)
-            | Self::Map(_)
-            | Self::List(_)
-            | Self::Opaque(_) => None,
-        }
-    }
-
-    /// The number, where it is a whole one, not below zero.
-    pub fn as_number(&self) -> Option<u64> {
-        match self {
-            Self::Number(digits) => digits.parse().ok(),
-            Self::Text(_)
-            | Self::Bool(_)
-            | Self::Null(_)
-            | Self::Map(_)
-            | Self::List(_)
-            | Self::Opaque(_) => None,
-        }
-    }
-
-    fn as_bool(&self) -> Option<bool> {
-        match self {
-            Self::Bool(value) => Some(*value),
-            Self::Text(_)
-            | Self::Number(_)
-            | Self::Null(_)
-            | Self::Map(_)
-            | Self::List(_)
-            | Self::Opaque(_) => None,
-        }
-    }
-
-    fn as_map(&self) -> Option<&Record> {
-        match self {
-            Self::Map(map) => Some(map),
-            Self::Text(_)
-            | Self::Number(_)
-            | Self::Bool(_)
-            | Self::Null(_)
-            | Self::List(_)
-            | Self::Opaque(_) => None,
-        }
-    }
-
-    fn as_list(&self) -> Option<&[Self]> {
-        match self {
-            Self::List(list) => Some(list),
-            Self::Text(_)
-            | Self::Number(_)
-            | Self::Bool(_)
-            | Self::Null(_)
-            | Self::Map(_)
-            | Self::Opaque(_) => None,
-        }
-    }
-}
-
-impl From<&Value> for Attribute {
+impl From<&Value> for Attribute<'static> {
     fn from(value: &Value) -> Self {
         match value {
-            Value::Text(text) => Self::text(text),
-            Value::Number(number) => Self::Number(number.to_string()),
-            Value::Time(moment) => Self::Text(iso::write(*moment)),
-            Value::Turn { priority: 0, due } => Self::Text(iso::write(*due)),
-            Value::Turn { priority, due } => Self::Text(turn_prefix(*priority) + &iso::write(*due)),
-            Value::Expiry(moment) => Self::Number((moment.0 / 1_000).to_string()),
+            Value::Text(text) => Self::text(text.clone()),
+            Value::Number(number) => Self::number(*number),
+            Value::Time(moment) => Self::text(iso::write(*moment)),
+            Value::Turn { priority: 0, due } => Self::text(iso::write(*due)),
+            Value::Turn { priority, due } => Self::text(turn_prefix(*priority) + &iso::write(*due)),
+            Value::Expiry(moment) => Self::number(moment.0 / 1_000),
             Value::History(attempts) => Self::List(attempts.iter().map(attempt).collect()),
         }
     }
@@ -143,7 +28,7 @@ impl From<&Value> for Attribute {
 impl Job {
     /// Reads a record. It is no job where a name does not hold or a signed attribute is missing or of another type;
     /// what is ours and unreadable is taken as absent.
-    pub fn read(record: &Record) -> Result<Self, Malformed> {
+    pub fn read(record: &Record<'_>) -> Result<Self, Malformed> {
         let malformed = |why: &str| Malformed {
             key: RecordKey::of(record),
             why: why.to_owned(),
@@ -204,7 +89,7 @@ impl Job {
 
 impl RecordKey {
     /// The key of a record, whatever it is worth.
-    pub fn of(record: &Record) -> Self {
+    pub fn of(record: &Record<'_>) -> Self {
         let text = |name| text(record, name).unwrap_or_default().to_owned();
         Self {
             client: text(a::CLIENT),
@@ -237,41 +122,41 @@ pub fn place(text: &str) -> (u8, Option<Timestamp>) {
 }
 
 /// When the table deletes a record: its time to live.
-pub fn expires(record: &Record) -> Option<Timestamp> {
+pub fn expires(record: &Record<'_>) -> Option<Timestamp> {
     let seconds = record.get(a::EXPIRES).and_then(Attribute::as_number)?;
     Some(Timestamp(i64::try_from(seconds).ok()?.checked_mul(1_000)?))
 }
 
-fn text<'a>(record: &'a Record, name: &str) -> Option<&'a str> {
+fn text<'r>(record: &'r Record<'_>, name: &str) -> Option<&'r str> {
     record.get(name).and_then(Attribute::as_text)
 }
 
-fn count(record: &Record, name: &str) -> u32 {
+fn count(record: &Record<'_>, name: &str) -> u32 {
     let number = record.get(name).and_then(Attribute::as_number);
     number.map_or(0, |number| u32::try_from(number).unwrap_or(u32::MAX))
 }
 
-fn attempt(attempt: &Attempt) -> Attribute {
+fn attempt(attempt: &Attempt) -> Attribute<'static> {
     let mut map = Record::from([
-        ("at".to_owned(), Attribute::Text(iso::write(attempt.at))),
-        ("by".to_owned(), Attribute::text(&attempt.by)),
-        ("what".to_owned(), Attribute::text(&attempt.what)),
-        ("why".to_owned(), Attribute::text(&attempt.why)),
+        ("at", Attribute::text(iso::write(attempt.at))),
+        ("by", Attribute::text(attempt.by.clone())),
+        ("what", Attribute::text(attempt.what.clone())),
+        ("why", Attribute::text(attempt.why.clone())),
     ]);
     if let Some(since) = attempt.since {
-        map.insert("since".to_owned(), Attribute::Text(iso::write(since)));
+        map.insert("since", Attribute::text(iso::write(since)));
     }
     if attempt.failed {
-        map.insert("failed".to_owned(), Attribute::Bool(true));
+        map.insert("failed", Attribute::Bool(true));
     }
     Attribute::Map(map)
 }
 
-fn history(record: &Record) -> Vec<Attempt> {
+fn history(record: &Record<'_>) -> Vec<Attempt> {
     let Some(list) = record.get(a::HISTORY).and_then(Attribute::as_list) else {
         return Vec::new();
     };
-    let read = |entry: &Attribute| {
+    let read = |entry: &Attribute<'_>| {
         let map = entry.as_map()?;
         let owned = |name: &str| text(map, name).map(str::to_owned);
         Some(Attempt {

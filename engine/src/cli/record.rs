@@ -125,7 +125,7 @@ impl<'a> Tape<'a> {
         }
     }
 
-    fn write(&mut self, entries: Vec<Entry>) -> Result<()> {
+    fn write(&mut self, entries: Vec<Entry<'static>>) -> Result<()> {
         let written = || -> io::Result<()> {
             for entry in entries {
                 let entry = match &self.redaction {

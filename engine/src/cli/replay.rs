@@ -100,7 +100,7 @@ fn tell(arguments: &Arguments, mut replay: Replay) -> Result<Exit> {
             Format::Json => writeln!(out, "{}", line.json()),
         })
     };
-    for happening in recordings::happenings(&arguments.recording)? {
+    for happening in recordings::open(&arguments.recording)? {
         let happening = happening.map_err(|error| recordings::unreadable(&arguments.recording, error))?;
         replay.happen(happening);
         print(replay.lines()).map_err(unwritable)?;
@@ -118,7 +118,7 @@ fn tell(arguments: &Arguments, mut replay: Replay) -> Result<Exit> {
 fn compare(arguments: &Arguments, old: (&str, Replay), new: Replay) -> Result<Exit> {
     let (old_name, old) = old;
     let mut comparison = Comparison::new(old, new);
-    for happening in recordings::happenings(&arguments.recording)? {
+    for happening in recordings::open(&arguments.recording)? {
         comparison.happen(happening.map_err(|error| recordings::unreadable(&arguments.recording, error))?);
     }
     let (differences, effects) = comparison.finish();

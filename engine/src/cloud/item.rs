@@ -39,9 +39,9 @@ pub fn record_key(item: &Item) -> RecordKey {
 }
 
 /// An item as the core sees it.
-pub fn record(item: &Item) -> Record {
+pub fn record(item: &Item) -> Record<'_> {
     item.iter()
-        .map(|(name, value)| (name.clone(), attribute_of(value)))
+        .map(|(name, value)| (name.as_str(), attribute_of(value)))
         .collect()
 }
 
@@ -49,10 +49,10 @@ pub fn record(item: &Item) -> Record {
     clippy::wildcard_enum_match_arm,
     reason = "the variant for unknown types cannot be named"
 )]
-fn attribute_of(value: &AttributeValue) -> Attribute {
+fn attribute_of(value: &AttributeValue) -> Attribute<'_> {
     match value {
-        AttributeValue::S(text) => Attribute::Text(text.clone()),
-        AttributeValue::N(digits) => Attribute::Number(digits.clone()),
+        AttributeValue::S(text) => Attribute::text(text),
+        AttributeValue::N(digits) => Attribute::Number(digits.into()),
         AttributeValue::Bool(value) => Attribute::Bool(*value),
         AttributeValue::Null(value) => Attribute::Null(*value),
         AttributeValue::M(map) => Attribute::Map(record(map)),
@@ -61,14 +61,16 @@ fn attribute_of(value: &AttributeValue) -> Attribute {
     }
 }
 
-fn value_of(attribute: Attribute) -> AttributeValue {
+fn value_of(attribute: Attribute<'_>) -> AttributeValue {
     match attribute {
-        Attribute::Text(text) => AttributeValue::S(text),
-        Attribute::Number(digits) => AttributeValue::N(digits),
+        Attribute::Text(text) => AttributeValue::S(text.into_owned()),
+        Attribute::Number(digits) => AttributeValue::N(digits.into_owned()),
         Attribute::Bool(value) => AttributeValue::Bool(value),
         Attribute::Null(value) => AttributeValue::Null(value),
         Attribute::Map(map) => {
-            let map = map.into_iter().map(|(name, value)| (name, value_of(value)));
+            let map = map
+                .into_iter()
+                .map(|(name, value)| (name.into_owned(), value_of(value)));
             AttributeValue::M(map.collect())
         }
         Attribute::List(list) => AttributeValue::L(list.into_iter().map(value_of).collect()),
@@ -86,25 +88,22 @@ mod tests {
     #[test]
     fn an_item_is_read_as_it_was_written() {
         let record = Record::from([
-            ("a".to_owned(), Attribute::text("x")),
-            ("b".to_owned(), Attribute::Number("1".to_owned())),
-            ("c".to_owned(), Attribute::Bool(true)),
-            ("d".to_owned(), Attribute::Null(true)),
+            ("a", Attribute::text("x")),
+            ("b", Attribute::number(1)),
+            ("c", Attribute::Bool(true)),
+            ("d", Attribute::Null(true)),
             (
-                "e".to_owned(),
-                Attribute::List(vec![Attribute::Map(Record::from([(
-                    "f".to_owned(),
-                    Attribute::text("y"),
-                )]))]),
+                "e",
+                Attribute::List(vec![Attribute::Map(Record::from([("f", Attribute::text("y"))]))]),
             ),
         ]);
         let item: Item = record
             .iter()
-            .map(|(name, value)| (name.clone(), value_of(value.clone())))
+            .map(|(name, value)| (name.to_owned(), value_of(value.clone())))
             .collect();
         assert_eq!(super::record(&item), record);
         let sets = Item::from([("a".to_owned(), AttributeValue::Ss(vec!["x".to_owned()]))]);
-        assert_eq!(super::record(&sets)["a"], Attribute::Opaque(Opaque));
+        assert_eq!(super::record(&sets).get("a"), Some(&Attribute::Opaque(Opaque)));
     }
 
     proptest! {

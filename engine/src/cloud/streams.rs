@@ -57,7 +57,7 @@ pub struct Records {
 #[derive(Clone, Debug, Default)]
 pub struct Entries {
     /// Records that could be read, in their order.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<Entry<'static>>,
     /// Records that could not.
     pub bad: Vec<BadRecord>,
     /// Where the next read begins; none at the end of a closed shard.
@@ -65,7 +65,7 @@ pub struct Entries {
 }
 
 impl Entries {
-    fn take(&mut self, entry: Result<Entry, BadRecord>) {
+    fn take(&mut self, entry: Result<Entry<'static>, BadRecord>) {
         match entry {
             Ok(entry) => self.entries.push(entry),
             Err(bad) => self.bad.push(bad),

@@ -88,29 +88,25 @@ mod tests {
 
     use super::*;
 
-    fn record(status: &str, lane: Option<&str>) -> Record {
-        let said = |text: &str| Attribute::text(text);
+    fn record(status: &str, lane: Option<&str>) -> Record<'static> {
+        let said = |text: &str| Attribute::text(text.to_owned());
         let mut item = Record::from([
-            ("status".to_owned(), said(status)),
-            ("version".to_owned(), said("2.5.21")),
-            ("created".to_owned(), said("2026-01-02T03:04:05.678Z")),
-            ("bucket".to_owned(), said("lab")),
-            (
-                "file".to_owned(),
-                said("file-1a026c06-e99c-4f2f-842c-cb01c51849af"),
-            ),
-            ("chunks".to_owned(), Attribute::Number("1".to_owned())),
-            (
-                "client".to_owned(),
-                said(&format!("client-04{}", "ab".repeat(64))),
-            ),
-            ("signature".to_owned(), said("30")),
+            ("status", said(status)),
+            ("version", said("2.5.21")),
+            ("created", said("2026-01-02T03:04:05.678Z")),
+            ("bucket", said("lab")),
+            ("file", said("file-1a026c06-e99c-4f2f-842c-cb01c51849af")),
+            ("chunks", Attribute::number(1)),
+            ("client", said(&format!("client-04{}", "ab".repeat(64)))),
+            ("signature", said("30")),
         ]);
-        item.extend(lane.map(|lane| ("lane".to_owned(), said(lane))));
+        if let Some(lane) = lane {
+            item.insert("lane", said(lane));
+        }
         item
     }
 
-    fn written(before: Option<Record>, after: Record) -> Change {
+    fn written(before: Option<Record<'static>>, after: Record<'static>) -> Change {
         Change {
             sequence: "7".to_owned(),
             kind: Kind::Written,
@@ -121,7 +117,7 @@ mod tests {
     }
 
     /// Which pipelines hear of a change.
-    fn heard(before: Option<Record>, after: Record) -> Vec<Interest> {
+    fn heard(before: Option<Record<'static>>, after: Record<'static>) -> Vec<Interest> {
         let news = news(&written(before, after)).unwrap().unwrap();
         let all = [Interest::Finished, Interest::Foreign];
         all.into_iter().filter(|interest| interest.hears(&news)).collect()
@@ -145,7 +141,7 @@ mod tests {
             [Interest::Foreign]
         );
         let mut cleaned = record("COMPLETED", None);
-        cleaned.insert("cleaned".to_owned(), Attribute::text("2026-01-02T03:04:06.000Z"));
+        cleaned.insert("cleaned", Attribute::text("2026-01-02T03:04:06.000Z"));
         assert_eq!(heard(Some(leased), cleaned), []);
     }
 
@@ -162,20 +158,20 @@ mod tests {
             );
         }
         let key = Attribute::text("roundtrip#stream");
-        let row = Record::from([("client".to_owned(), key)]);
+        let row = Record::from([("client", key)]);
         assert_eq!(news(&written(None, row)), None);
     }
 
     #[test]
     fn what_is_no_job_is_bad_until_it_was_refused() {
         let mut nonsense = record("QUEUED", None);
-        nonsense.remove("chunks");
+        nonsense.retain(|name| name != "chunks");
         let bad = news(&written(None, nonsense.clone())).unwrap().unwrap_err();
         assert_eq!(
             (bad.sequence.as_str(), bad.why.as_str()),
             ("7", "it is no job: `chunks` is missing or no whole number")
         );
-        nonsense.insert("cleaned".to_owned(), Attribute::text("now"));
+        nonsense.insert("cleaned", Attribute::text("now"));
         assert_eq!(news(&written(None, nonsense)), None);
     }
 }

@@ -9,10 +9,11 @@ use roundtrip::cloud::jobs::{Answer, Jobs};
 use roundtrip::cloud::streams::Streams;
 use roundtrip::dsl::spec::RoleSpec;
 use roundtrip::recorder::{Recorder, Start};
+use roundtrip::recordings;
 use roundtrip::replay::decisions;
 use roundtrip::run::driver::now;
 use roundtrip_core::lifecycle;
-use roundtrip_testkit::recording::{Entry, Reader, Writer};
+use roundtrip_testkit::recording::{Entry, Writer};
 use roundtrip_testkit::replay::{History, Line, Outcome, Settings};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -26,7 +27,7 @@ const FETCHER: &[&str] = &["claim", "complete", "fail", "release", "refuse"];
 /// Records a table's stream until it is told that all has happened, and then until the stream tells of it.
 struct Tape {
     over: oneshot::Sender<()>,
-    entries: JoinHandle<Vec<Entry>>,
+    entries: JoinHandle<Vec<Entry<'static>>>,
 }
 
 impl Tape {
@@ -53,7 +54,7 @@ impl Tape {
         Self { over, entries }
     }
 
-    async fn end(self, path: &Path) -> Vec<Entry> {
+    async fn end(self, path: &Path) -> Vec<Entry<'static>> {
         self.over.send(()).unwrap();
         let entries = self.entries.await.unwrap();
         let mut writer = Writer::new(std::fs::File::create(path).unwrap());
@@ -81,9 +82,9 @@ fn by_file<'a>(lines: impl Iterator<Item = &'a Line>, actions: &[&str]) -> BTree
 /// Holds what a role wrote in production against what it decides on the recording.
 fn assert_agrees(path: &Path, spec: &RoleSpec, actions: &[&str]) {
     let mut history = History::new();
-    let entries = Reader::new(std::io::BufReader::new(std::fs::File::open(path).unwrap()));
-    let recorded: Vec<Line> = entries
-        .filter_map(|entry| history.read(&entry.unwrap()))
+    let happenings = recordings::open(path).unwrap();
+    let recorded: Vec<Line> = happenings
+        .filter_map(|happening| history.read(happening.unwrap()))
         .collect();
     let (replayed, _) = decisions(spec, Settings::default(), path).unwrap();
     let done = replayed.iter().filter(|line| line.outcome == Outcome::Done);

@@ -23,9 +23,9 @@ pub enum Kind {
     Remove,
 }
 
-/// One record of the stream.
+/// One record of the stream. What it was read from lends it the texts of its images.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct Entry<'a> {
     /// The stream's id of it.
     #[serde(rename = "eventID", default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
@@ -36,8 +36,8 @@ pub struct Entry {
     #[serde(rename = "userIdentity", default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
     /// What it was done to.
-    #[serde(rename = "dynamodb")]
-    pub body: Body,
+    #[serde(rename = "dynamodb", borrow)]
+    pub body: Body<'a>,
     /// What the recorder adds; others ignore it.
     #[serde(rename = "roundtrip", default, skip_serializing_if = "Option::is_none")]
     pub own: Option<Own>,
@@ -61,7 +61,7 @@ pub struct Identity {
 
 /// The record before and after the change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Body {
+pub struct Body<'a> {
     /// When it happened, as the stream tells it: to the second.
     #[serde(
         rename = "ApproximateCreationDateTime",
@@ -71,14 +71,14 @@ pub struct Body {
     )]
     pub created: Option<Timestamp>,
     /// The record's key.
-    #[serde(rename = "Keys")]
-    pub keys: Record,
+    #[serde(rename = "Keys", borrow)]
+    pub keys: Record<'a>,
     /// The record as it was, where there was one.
-    #[serde(rename = "OldImage", default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<Record>,
+    #[serde(rename = "OldImage", borrow, default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Record<'a>>,
     /// The record as it is since, where there is one.
-    #[serde(rename = "NewImage", default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<Record>,
+    #[serde(rename = "NewImage", borrow, default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Record<'a>>,
     /// Its place in its shard.
     #[serde(rename = "SequenceNumber", default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<String>,
@@ -137,7 +137,27 @@ pub struct Header {
     pub origin: Option<String>,
 }
 
-impl Entry {
+impl Entry<'_> {
+    /// The same, with texts of its own.
+    pub fn into_owned(self) -> Entry<'static> {
+        let body = Body {
+            created: self.body.created,
+            keys: self.body.keys.into_owned(),
+            before: self.body.before.map(Record::into_owned),
+            after: self.body.after.map(Record::into_owned),
+            sequence: self.body.sequence,
+            size_bytes: self.body.size_bytes,
+            view: self.body.view,
+        };
+        Entry {
+            id: self.id,
+            kind: self.kind,
+            identity: self.identity,
+            body,
+            own: self.own,
+        }
+    }
+
     /// The key of the record that changed, whatever it is worth.
     pub fn key(&self) -> RecordKey {
         RecordKey::of(&self.body.keys)

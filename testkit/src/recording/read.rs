@@ -74,31 +74,36 @@ impl ReadError {
 
 /// One value of the text, whichever of the three forms it has.
 #[derive(Deserialize)]
-struct Value {
+struct Value<'a> {
     recording: Option<Header>,
-    #[serde(rename = "Records")]
-    records: Option<Vec<Entry>>,
+    #[serde(rename = "Records", borrow)]
+    records: Option<Vec<Entry<'a>>>,
     #[serde(rename = "eventID")]
     id: Option<String>,
     #[serde(rename = "eventName")]
     kind: Option<Kind>,
     #[serde(rename = "userIdentity")]
     identity: Option<Identity>,
-    #[serde(rename = "dynamodb")]
-    body: Option<Body>,
+    #[serde(rename = "dynamodb", borrow)]
+    body: Option<Body<'a>>,
     #[serde(rename = "roundtrip")]
     own: Option<Own>,
 }
 
-/// The entries of a text, one after another. It holds no more than one value of it: a line of a recording, or one
-/// answer of the service.
+/// Reads a text value by value. It holds no more than one of them: a line of a recording, or one answer of the service.
 #[derive(Debug)]
 pub struct Reader<R> {
     text: R,
     line: usize,
     buffer: Vec<u8>,
-    read: VecDeque<Entry>,
-    header: Option<Header>,
+}
+
+/// What is made of a text's entries, one after another.
+#[derive(Debug)]
+pub struct Entries<R, T, F> {
+    reader: Reader<R>,
+    make: F,
+    made: VecDeque<T>,
     ended: bool,
 }
 
@@ -109,15 +114,26 @@ impl<R: BufRead> Reader<R> {
             text,
             line: 0,
             buffer: Vec::new(),
-            read: VecDeque::new(),
-            header: None,
-            ended: false,
         }
     }
 
-    /// What the recording says of itself, once its first line was read.
-    pub fn header(&self) -> Option<&Header> {
-        self.header.as_ref()
+    /// The entries, with texts of their own.
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method itself is one for each lifetime, not one for all of them"
+    )]
+    pub fn entries(self) -> impl Iterator<Item = Result<Entry<'static>, ReadError>> {
+        self.map(|entry| entry.into_owned())
+    }
+
+    /// What is made of each entry. That needs less copying than the entries themselves.
+    pub fn map<T, F: FnMut(Entry<'_>) -> T>(self, make: F) -> Entries<R, T, F> {
+        Entries {
+            reader: self,
+            make,
+            made: VecDeque::new(),
+            ended: false,
+        }
     }
 
     /// Reads a line to the end of the buffer; false at the end of the text.
@@ -165,13 +181,19 @@ impl<R: BufRead> Reader<R> {
         }
     }
 
-    /// Reads the next value's entries; false at the end of the text.
-    fn fill(&mut self) -> Result<bool, ReadError> {
+    /// Reads the entries of the next value; false at the end of the text.
+    fn fill(&mut self, mut take: impl FnMut(Entry<'_>)) -> Result<bool, ReadError> {
         let Some(first) = self.value()? else {
             return Ok(false);
         };
         let malformed = |line, column, what: String| ReadError::Malformed { line, column, what };
-        let values = serde_json::Deserializer::from_slice(&self.buffer).into_iter::<Value>();
+        let text = std::str::from_utf8(&self.buffer).map_err(|error| {
+            let read = self.buffer.get(..error.valid_up_to()).unwrap_or_default();
+            let lines = read.split(|byte| *byte == b'\n').count();
+            let column = read.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len);
+            malformed(first + lines - 1, column + 1, "it is no text in UTF-8".to_owned())
+        })?;
+        let values = serde_json::Deserializer::from_str(text).into_iter::<Value<'_>>();
         for value in values {
             let value = value.map_err(|error| {
                 let text = error.to_string();
@@ -188,20 +210,19 @@ impl<R: BufRead> Reader<R> {
                 own,
             } = value;
             match (recording, records, kind, body) {
-                (_, _, Some(kind), Some(body)) => self.read.push_back(Entry {
+                (_, _, Some(kind), Some(body)) => take(Entry {
                     id,
                     kind,
                     identity,
                     body,
                     own,
                 }),
-                (_, Some(records), None, None) => self.read.extend(records),
+                (_, Some(records), None, None) => records.into_iter().for_each(&mut take),
                 (Some(header), None, None, None) => {
                     if header.format > FORMAT {
                         let format = header.format;
                         return Err(ReadError::Format { line: first, format });
                     }
-                    self.header.get_or_insert(header);
                 }
                 (_, _, _, None) => {
                     return Err(malformed(
@@ -219,15 +240,15 @@ impl<R: BufRead> Reader<R> {
     }
 }
 
-impl<R: BufRead> Iterator for Reader<R> {
-    type Item = Result<Entry, ReadError>;
+impl<R: BufRead, T, F: FnMut(Entry<'_>) -> T> Iterator for Entries<R, T, F> {
+    type Item = Result<T, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.ended {
-            if let Some(entry) = self.read.pop_front() {
-                return Some(Ok(entry));
+            if let Some(made) = self.made.pop_front() {
+                return Some(Ok(made));
             }
-            match self.fill() {
+            match self.reader.fill(|entry| self.made.push_back((self.make)(entry))) {
                 Ok(true) => {}
                 Ok(false) => self.ended = true,
                 Err(error) => {

@@ -61,13 +61,13 @@ impl Redaction {
 
     /// The entry without what is personal in it.
     #[must_use]
-    pub fn redact(&self, mut entry: Entry) -> Entry {
+    pub fn redact(&self, mut entry: Entry<'static>) -> Entry<'static> {
         let is_row = entry.key().client.starts_with(RESERVED_PREFIX);
         let body = &mut entry.body;
         let images = [Some(&mut body.keys), body.before.as_mut(), body.after.as_mut()];
         for image in images.into_iter().flatten() {
             if is_row {
-                image.retain(|name, _| ROW.contains(&name.as_str()));
+                image.retain(|name| ROW.contains(&name));
             } else {
                 *image = self.record(image);
             }
@@ -79,18 +79,24 @@ impl Redaction {
         entry
     }
 
-    fn record(&self, record: &Record) -> Record {
-        let value =
-            |(name, value): (&String, &Attribute)| (name.clone(), self.attribute(name, value, record));
+    fn record(&self, record: &Record<'static>) -> Record<'static> {
+        let value = |(name, value): (&str, &Attribute<'static>)| {
+            (name.to_owned(), self.attribute(name, value, record))
+        };
         record.iter().map(value).collect()
     }
 
-    fn attribute(&self, name: &str, value: &Attribute, record: &Record) -> Attribute {
+    fn attribute(
+        &self,
+        name: &str,
+        value: &Attribute<'static>,
+        record: &Record<'static>,
+    ) -> Attribute<'static> {
         if PLAIN.contains(&name) {
             return value.clone();
         }
         match value {
-            Attribute::Text(text) => Attribute::Text(self.text(name, text, record)),
+            Attribute::Text(text) => Attribute::text(self.text(name, text, record)),
             Attribute::Map(map) => Attribute::Map(self.record(map)),
             Attribute::List(list) => {
                 let list = list.iter().map(|value| self.attribute(name, value, record));
@@ -102,7 +108,7 @@ impl Redaction {
         }
     }
 
-    fn text(&self, name: &str, text: &str, record: &Record) -> String {
+    fn text(&self, name: &str, text: &str, record: &Record<'_>) -> String {
         match name {
             a::CLIENT => self.client(text),
             a::FILE => self.file(text),
@@ -151,7 +157,7 @@ impl Redaction {
         outline.text()
     }
 
-    fn key_of(&self, record: &Record) -> Option<JobKey> {
+    fn key_of(&self, record: &Record<'_>) -> Option<JobKey> {
         let name = |name| record.get(name).and_then(Attribute::as_text);
         Some(JobKey {
             client: ClientId::parse(&self.client(name(a::CLIENT)?)).ok()?,
@@ -179,7 +185,7 @@ impl Redaction {
 }
 
 /// Whether a result is the name of the object it lies in.
-fn is_object(text: &str, record: &Record) -> bool {
+fn is_object(text: &str, record: &Record<'_>) -> bool {
     let name = |name| record.get(name).and_then(Attribute::as_text).unwrap_or_default();
     text == format!("{}/{}/results", name(a::CLIENT), name(a::FILE))
 }

@@ -35,7 +35,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes an entry.
-    pub fn entry(&mut self, entry: &Entry) -> io::Result<()> {
+    pub fn entry(&mut self, entry: &Entry<'_>) -> io::Result<()> {
         self.line(entry)
     }
 

@@ -4,9 +4,8 @@ use roundtrip_core::at::Timestamp;
 use roundtrip_core::job::Job;
 
 use super::course::Act;
-use super::intake;
+use super::intake::Happening;
 use super::line::{Line, Outcome, RECORDING};
-use crate::recording::Entry;
 
 /// Reads a recording as the decisions of those who were recorded.
 #[derive(Debug, Default)]
@@ -21,8 +20,8 @@ impl History {
     }
 
     /// The decision behind an entry, with the reason its writer left in the record; none for rows that are no jobs.
-    pub fn read(&mut self, entry: &Entry) -> Option<Line> {
-        let recorded = intake::change(entry)?;
+    pub fn read(&mut self, happening: Happening) -> Option<Line> {
+        let recorded = happening.into_change()?;
         let at = self.now.map_or(recorded.at, |now| now.max(recorded.at));
         self.now = Some(at);
         let after = recorded.after.as_ref().and_then(|after| after.as_ref().ok());

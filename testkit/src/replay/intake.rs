@@ -15,8 +15,7 @@ use crate::recording::{Entry, Kind};
 /// wrong, and the stream's time counts.
 const CLOCKS_APART_MS: i64 = 2_000;
 
-/// What an entry means to a replay. It is read apart from the replay itself, on another thread for example: that takes
-/// the longer part of the time.
+/// What an entry means to a replay.
 #[derive(Clone, Debug)]
 pub struct Happening(pub(super) What);
 
@@ -32,7 +31,7 @@ pub(super) enum What {
 
 impl Happening {
     /// Reads an entry.
-    pub fn read(entry: &Entry) -> Self {
+    pub fn read(entry: &Entry<'_>) -> Self {
         let key = entry.key();
         if !key.client.starts_with(RESERVED_PREFIX) {
             return Self(What::Job(Box::new(recorded(entry, key))));
@@ -46,17 +45,17 @@ impl Happening {
             seen: seen.and_then(Attribute::as_text).and_then(iso::read),
         })
     }
-}
 
-/// The change of a job in an entry; none where it is about a row that is no job.
-pub(super) fn change(entry: &Entry) -> Option<Recorded> {
-    match Happening::read(entry).0 {
-        What::Job(recorded) => Some(*recorded),
-        What::Fetcher { .. } | What::Nothing => None,
+    /// The change of a job; none where it is about a row that is no job.
+    pub(super) fn into_change(self) -> Option<Recorded> {
+        match self.0 {
+            What::Job(recorded) => Some(*recorded),
+            What::Fetcher { .. } | What::Nothing => None,
+        }
     }
 }
 
-fn recorded(entry: &Entry, key: RecordKey) -> Recorded {
+fn recorded(entry: &Entry<'_>, key: RecordKey) -> Recorded {
     let verdict = entry.verdict().cloned();
     let sequence = entry.place().unwrap_or_default();
     let told = entry.moment();
@@ -107,7 +106,7 @@ fn written_at(before: Option<&Job>, after: &Job) -> Option<Timestamp> {
         .or_else(|| news(before.cleaned, after.cleaned))
 }
 
-fn place(image: &Record) -> Option<(Lane, Timestamp)> {
+fn place(image: &Record<'_>) -> Option<(Lane, Timestamp)> {
     let text = |name| image.get(name).and_then(Attribute::as_text);
     Some((Lane::parse(text(a::LANE)?)?, iso::read(text(a::DUE)?)?))
 }

@@ -20,7 +20,6 @@ use super::role::{AnalysePipeline, Pipeline, Role};
 use super::survey::{Fetcher, Survey};
 use super::table::Row;
 use super::world::{Plan, Verify, World};
-use crate::recording::Entry;
 use crate::report::Timeline;
 
 /// How long a replay goes on after the last record where nobody says until when: the longest of the shipped leases,
@@ -185,12 +184,7 @@ impl Replay {
         Some(timeline)
     }
 
-    /// Goes on to an entry's moment and lets it happen.
-    pub fn feed(&mut self, entry: &Entry) {
-        self.happen(Happening::read(entry));
-    }
-
-    /// The same for an entry that was read before.
+    /// Goes on to the moment of what was recorded and lets it happen.
     pub fn happen(&mut self, happening: Happening) {
         self.summary.records += 1;
         let mut recorded = match happening.0 {

@@ -12,8 +12,7 @@ use roundtrip_core::lifecycle::{RecordKey, Write};
 use roundtrip_core::worker::Ending;
 
 use super::course::{Act, Recorded};
-use super::intake;
-use crate::recording::Entry;
+use super::intake::Happening;
 
 /// Attempts of a job that are remembered, at most: the last one stands for those that follow.
 const ATTEMPTS_MAX: usize = 20;
@@ -109,9 +108,9 @@ impl Survey {
         Self::default()
     }
 
-    /// Takes in an entry.
-    pub fn take(&mut self, entry: &Entry) {
-        let Some(mut recorded) = intake::change(entry) else {
+    /// Takes in what was recorded.
+    pub fn take(&mut self, happening: Happening) {
+        let Some(mut recorded) = happening.into_change() else {
             return;
         };
         recorded.at = self.now.map_or(recorded.at, |now| now.max(recorded.at));

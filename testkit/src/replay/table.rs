@@ -196,11 +196,22 @@ impl Table {
     /// How many rows lie in a lane over all its shards, and since when the oldest is due.
     pub(super) fn count(&self, kind: LaneKind, now: Timestamp) -> LaneCount {
         let mut count = LaneCount::default();
+        let least = Key::default();
         for (_, entries) in self.lanes.iter().filter(|(lane, _)| lane.kind == kind) {
             count.jobs += u64::try_from(entries.len()).unwrap_or(u64::MAX);
-            let due = entries.iter().map(|(turn, _)| turn.due);
-            let oldest = due.filter(|due| *due <= now).min();
-            count.oldest = count.oldest.into_iter().chain(oldest).min();
+            // Within a rank the oldest comes first.
+            let begins = (0..=RANK_MAX).map(|rank| {
+                (
+                    Turn {
+                        rank,
+                        due: Timestamp(i64::MIN),
+                    },
+                    Rc::clone(&least),
+                )
+            });
+            let oldest = begins.filter_map(|begin| entries.range(begin..).next());
+            let due = oldest.map(|(turn, _)| turn.due).filter(|due| *due <= now);
+            count.oldest = count.oldest.into_iter().chain(due).min();
         }
         count
     }

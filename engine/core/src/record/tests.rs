@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn record() -> Record {
+fn record() -> Record<'static> {
     let client = format!("client-04{}", "ab".repeat(64));
     let texts = [
         ("status", "QUEUED"),
@@ -13,11 +13,11 @@ fn record() -> Record {
         ("client", &client),
         ("signature", "30"),
     ];
-    let mut record: Record = texts
+    let mut record: Record<'static> = texts
         .into_iter()
-        .map(|(name, value)| (name.to_owned(), Attribute::text(value)))
+        .map(|(name, value)| (name, Attribute::text(value.to_owned())))
         .collect();
-    record.insert("chunks".to_owned(), Attribute::Number("20".to_owned()));
+    record.insert("chunks", Attribute::number(20));
     record
 }
 
@@ -44,12 +44,12 @@ fn a_record_that_is_no_job_says_why() {
     ]
     .map(|name| {
         let mut record = record();
-        record.insert(name.to_owned(), Attribute::Bool(true));
+        record.insert(name, Attribute::Bool(true));
         Job::read(&record).unwrap_err().why
     });
     insta::assert_snapshot!(reasons.join("\n"));
     let mut record = record();
-    record.insert("file".to_owned(), Attribute::text("../../x"));
+    record.insert("file", Attribute::text("../../x"));
     assert_eq!(Job::read(&record).unwrap_err().key.file, "../../x");
 }
 
@@ -64,10 +64,7 @@ fn a_history_reads_as_it_is_written() {
         failed: true,
     }];
     let mut record = record();
-    record.insert(
-        "history".to_owned(),
-        Attribute::from(&Value::History(attempts.clone())),
-    );
+    record.insert("history", Attribute::from(&Value::History(attempts.clone())));
     assert_eq!(Job::read(&record).unwrap().history, attempts);
 }
 
@@ -78,13 +75,17 @@ fn records_are_written_as_the_table_writes_them() {
     assert_eq!(serde_json::to_string(&record).unwrap(), text);
     let bytes = r#"{"a":{"B":"AAAA"},"b":{"SS":["x"]},"c":{"NS":["1"]},"d":{"BS":["AAAA"]}}"#;
     let record: Record = serde_json::from_str(bytes).unwrap();
-    assert!(record.values().all(|value| *value == Attribute::Opaque(Opaque)));
+    assert!(
+        record
+            .iter()
+            .all(|(_, value)| *value == Attribute::Opaque(Opaque))
+    );
 }
 
 #[test]
 fn a_record_expires_at_whole_seconds() {
     let moment = Timestamp(1_758_799_311_690);
-    let record = Record::from([("expires".to_owned(), Attribute::from(&Value::Expiry(moment)))]);
+    let record = Record::from([("expires", Attribute::from(&Value::Expiry(moment)))]);
     assert_eq!(expires(&record), Some(Timestamp(1_758_799_311_000)));
 }
 
@@ -110,8 +111,8 @@ fn urgent_places_sort_first_and_read_as_they_are_written() {
         assert!(text(priority, due) > turn_prefix(priority));
         assert!(text(priority, later) < turn_prefix(priority - 1));
         let mut record = record();
-        record.insert("lane".to_owned(), Attribute::text("ready#3"));
-        record.insert("due".to_owned(), Attribute::Text(text(priority, due)));
+        record.insert("lane", Attribute::text("ready#3"));
+        record.insert("due", Attribute::text(text(priority, due)));
         let job = Job::read(&record).unwrap();
         assert_eq!((job.priority, job.due), (priority, Some(due)));
     }
@@ -129,37 +130,37 @@ fn a_priority_is_bounded_whatever_a_client_writes() {
         ("1.5", 0),
     ] {
         let mut record = record();
-        record.insert("priority".to_owned(), Attribute::Number(stated.to_owned()));
+        record.insert("priority", Attribute::number(stated));
         assert_eq!(Job::read(&record).unwrap().priority, taken, "{stated}");
     }
     let mut record = record();
-    record.insert("lane".to_owned(), Attribute::text("ready#3"));
+    record.insert("lane", Attribute::text("ready#3"));
     for place in [
         "!-3#2025-09-25T11:21:51.690Z",
         "!99#2025-09-25T11:21:51.690Z",
         "!",
         "!0#",
     ] {
-        record.insert("due".to_owned(), Attribute::text(place));
+        record.insert("due", Attribute::text(place));
         assert!(Job::read(&record).unwrap().priority <= PRIORITY_MAX, "{place}");
     }
 }
 
-fn hostile() -> impl Strategy<Value = Attribute> {
+fn hostile() -> impl Strategy<Value = Attribute<'static>> {
     let leaf = prop_oneof![
-        ".{0,60}".prop_map(Attribute::Text),
-        "-?[0-9]{0,40}(e[0-9]{1,3})?".prop_map(Attribute::Number),
+        ".{0,60}".prop_map(Attribute::text),
+        "-?[0-9]{0,40}(e[0-9]{1,3})?".prop_map(|digits| Attribute::Number(digits.into())),
         any::<bool>().prop_map(Attribute::Bool),
         Just(Attribute::Null(true)),
         Just(Attribute::Opaque(Opaque)),
-        "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z".prop_map(Attribute::Text),
-        "(ready|leased|done)#[0-9]{1,12}".prop_map(Attribute::Text),
+        "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z".prop_map(Attribute::text),
+        "(ready|leased|done)#[0-9]{1,12}".prop_map(Attribute::text),
     ];
     leaf.prop_recursive(3, 40, 8, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..6).prop_map(Attribute::List),
             proptest::collection::btree_map("(at|by|what|why|since|failed)", inner, 0..6)
-                .prop_map(Attribute::Map),
+                .prop_map(|map| Attribute::Map(map.into_iter().collect())),
         ]
     })
 }

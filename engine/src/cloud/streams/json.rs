@@ -39,7 +39,7 @@ pub(super) fn entries(body: &[u8]) -> Option<Entries> {
             sequence: sequence.unwrap_or_default().to_owned(),
             why: error.to_string(),
         };
-        entries.take(Entry::deserialize(value).map_err(bad));
+        entries.take(Entry::deserialize(value).map(Entry::into_owned).map_err(bad));
     }
     Some(entries)
 }
@@ -77,8 +77,8 @@ fn record(value: &Value) -> Result<Change, BadRecord> {
     })
 }
 
-fn item(value: &Value) -> Option<Record> {
-    Record::deserialize(value).ok()
+fn item(value: &Value) -> Option<Record<'static>> {
+    Some(Record::deserialize(value).ok()?.into_owned())
 }
 
 #[cfg(test)]

@@ -27,11 +27,11 @@ pub struct Change {
     /// What happened.
     pub kind: Kind,
     /// The item's key.
-    pub keys: Record,
+    pub keys: Record<'static>,
     /// The item as it was before, where there was one.
-    pub before: Option<Record>,
+    pub before: Option<Record<'static>>,
     /// The item as it was afterwards, where there was one.
-    pub after: Option<Record>,
+    pub after: Option<Record<'static>>,
 }
 
 /// Who deletes items whose time to live has passed.
@@ -56,7 +56,7 @@ pub(super) fn of_sdk(record: Streamed) -> Result<Change, BadRecord> {
         // The SDK's enum is open.
         Some(_) | None => return Err(bad(&sequence, "its event is none of the three")),
     };
-    let item = |image: HashMap<String, AttributeValue>| -> Option<Record> {
+    let item = |image: HashMap<String, AttributeValue>| -> Option<Record<'static>> {
         image
             .into_iter()
             .map(|(name, value)| Some((name, attribute(value)?)))
@@ -81,10 +81,10 @@ pub(super) fn of_sdk(record: Streamed) -> Result<Change, BadRecord> {
     clippy::wildcard_enum_match_arm,
     reason = "the variant for unknown types cannot be named"
 )]
-pub(super) fn attribute(value: AttributeValue) -> Option<Attribute> {
+pub(super) fn attribute(value: AttributeValue) -> Option<Attribute<'static>> {
     Some(match value {
-        AttributeValue::S(text) => Attribute::Text(text),
-        AttributeValue::N(digits) => Attribute::Number(digits),
+        AttributeValue::S(text) => Attribute::text(text),
+        AttributeValue::N(digits) => Attribute::Number(digits.into()),
         AttributeValue::Bool(value) => Attribute::Bool(value),
         AttributeValue::Null(value) => Attribute::Null(value),
         AttributeValue::L(values) => {
@@ -104,7 +104,7 @@ pub(super) fn attribute(value: AttributeValue) -> Option<Attribute> {
 }
 
 /// A record of the stream as a recording keeps it.
-pub(super) fn entry_of_sdk(record: Streamed) -> Result<Entry, BadRecord> {
+pub(super) fn entry_of_sdk(record: Streamed) -> Result<Entry<'static>, BadRecord> {
     let bad = |sequence: &str, why: &str| BadRecord {
         sequence: sequence.to_owned(),
         why: why.to_owned(),
@@ -120,16 +120,17 @@ pub(super) fn entry_of_sdk(record: Streamed) -> Result<Entry, BadRecord> {
         // The SDK's enum is open.
         Some(_) | None => return Err(bad(&sequence, "its event is none of the three")),
     };
-    let image = |image: Option<HashMap<String, AttributeValue>>| -> Result<Option<Record>, BadRecord> {
-        let read = |image: HashMap<String, AttributeValue>| -> Option<Record> {
-            let attributes = image.into_iter();
-            attributes
-                .map(|(name, value)| Some((name, attribute(value)?)))
-                .collect()
+    let image =
+        |image: Option<HashMap<String, AttributeValue>>| -> Result<Option<Record<'static>>, BadRecord> {
+            let read = |image: HashMap<String, AttributeValue>| -> Option<Record<'static>> {
+                let attributes = image.into_iter();
+                attributes
+                    .map(|(name, value)| Some((name, attribute(value)?)))
+                    .collect()
+            };
+            let unreadable = || bad(&sequence, "an attribute has a type this version does not know");
+            image.map(|image| read(image).ok_or_else(unreadable)).transpose()
         };
-        let unreadable = || bad(&sequence, "an attribute has a type this version does not know");
-        image.map(|image| read(image).ok_or_else(unreadable)).transpose()
-    };
     let keys = image(body.keys)?.ok_or_else(|| bad(&sequence, "it has no keys"))?;
     let (before, after) = (image(body.old_image)?, image(body.new_image)?);
     let created = body.approximate_creation_date_time;

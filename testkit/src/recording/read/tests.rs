@@ -6,8 +6,9 @@ use crate::recording::Writer;
 
 const ENTRY: &str = r#"{"eventID":"1","eventName":"MODIFY","dynamodb":{"ApproximateCreationDateTime":1758799311,"Keys":{"client":{"S":"c"},"file":{"S":"f"}},"NewImage":{"chunks":{"N":"1"}},"SequenceNumber":"7"}}"#;
 
-fn read(text: &str) -> Result<Vec<Entry>, String> {
+fn read(text: &str) -> Result<Vec<Entry<'static>>, String> {
     Reader::new(text.as_bytes())
+        .entries()
         .collect::<Result<_, ReadError>>()
         .map_err(|error| error.to_string())
 }
@@ -44,13 +45,20 @@ fn what_is_written_reads_the_same() {
         writer.entry(entry).unwrap();
     }
     let text = writer.into_inner();
-    let mut reader = Reader::new(text.as_slice());
-    let again: Vec<Entry> = reader.by_ref().map(Result::unwrap).collect();
-    assert_eq!(again, entries);
-    assert_eq!(
-        reader.header().and_then(|header| header.about.as_deref()),
-        Some("a test")
-    );
+    assert_eq!(read(std::str::from_utf8(&text).unwrap()).unwrap(), entries);
+    assert!(text.starts_with(br#"{"recording":{"format":1,"about":"a test","#));
+}
+
+#[test]
+fn bytes_that_are_no_text_are_told_with_their_place() {
+    let mut text = format!("{ENTRY}\n{{\"Records\": [\n    ").into_bytes();
+    text.extend(b"\xff]}\n");
+    let told = Reader::new(text.as_slice())
+        .entries()
+        .last()
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(told.to_string(), "line 3, column 5: it is no text in UTF-8");
 }
 
 #[test]
