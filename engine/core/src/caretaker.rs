@@ -6,7 +6,7 @@ use crate::at::{At, Timestamp};
 use crate::claim::{Malformed, Offer};
 use crate::job::Job;
 use crate::lifecycle::{self, Change, RecordKey};
-use crate::machine::{Decision, Machine, Reason};
+use crate::machine::{Decision, Machine, Reason, Round};
 use crate::pace::Pace;
 
 mod duty;
@@ -54,19 +54,6 @@ pub enum Action {
     Delete(Box<Job>, Extent),
     /// Write, and report the answer.
     Write(Change),
-}
-
-/// Where the one full round stands that [`Machine::finish`] asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Round {
-    /// None was asked for.
-    Endless,
-    /// The next look begins it.
-    ToBegin,
-    /// Its pages are looked at.
-    Running,
-    /// Every page was dealt with.
-    Ended,
 }
 
 /// What a look brought.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::at::{At, Timestamp};
 use crate::job::{Job, Status};
-use crate::machine::{Decision, Machine, Reason};
+use crate::machine::{Decision, Machine, Reason, Round};
 use crate::names::{JobKey, OWNER};
 use crate::pace::Pace;
 use crate::retry::Retry;
@@ -154,15 +154,6 @@ enum Step {
     Deleting(usize),
     /// It could not be read, and is listed again then.
     Waiting(Timestamp),
-}
-
-/// Where the one full sweep stands that [`Machine::finish`] asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Round {
-    Endless,
-    ToBegin,
-    Running,
-    Ended,
 }
 
 /// The decisions of a pipeline that sweeps the bucket.
