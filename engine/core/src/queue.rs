@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::at::{At, Timestamp};
-use crate::machine::{Decision, Machine, Reason};
+use crate::machine::{Decision, Machine, Reason, Round};
 use crate::pace::Pace;
 use crate::retry::Retry;
 
@@ -122,15 +122,6 @@ struct Telling {
     row: Row,
     failures: u32,
     step: Step,
-}
-
-/// Where the one full round stands that [`Machine::finish`] asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Round {
-    Endless,
-    ToBegin,
-    Running,
-    Ended,
 }
 
 /// The decisions of a pipeline that publishes the queue's length.
