@@ -26,6 +26,9 @@ const WRITES_MAX: u32 = 3;
 /// Sealed results kept of one file, at most.
 const SEALED_MAX: u32 = 1_000;
 
+/// Files and folders a sweep looks at, at most.
+pub const SWEPT_MAX: usize = 1_000_000;
+
 /// A folder of results.
 ///
 /// The file `a/b.tif` has its result in `a/b.tif.json`, `.txt` or `.bin`, an error in `a/b.tif.error.txt` and a
@@ -38,8 +41,7 @@ pub struct ResultsDirectory {
 }
 
 impl ResultsDirectory {
-    /// Makes the folder where it is not there, proves that it can be written, and removes the unfinished files
-    /// of processes that are no more.
+    /// Makes the folder where it is not there and proves that it can be written.
     pub fn open(spec: &DirectorySink) -> Result<Self> {
         let directory = Self {
             root: spec.path.clone(),
@@ -56,7 +58,6 @@ impl ResultsDirectory {
                 )
                 .because(error)
             })?;
-        directory.sweep();
         Ok(directory)
     }
 
@@ -137,9 +138,14 @@ impl ResultsDirectory {
         Ok(folder)
     }
 
-    /// Removes unfinished files that nobody holds. What fails is no harm to results.
-    fn sweep(&self) {
-        for entry in walkdir::WalkDir::new(&self.root).into_iter().flatten() {
+    /// Removes the unfinished files of processes that are no more, as far as it comes with [`SWEPT_MAX`] entries. What
+    /// fails is no harm to results, and results may be written meanwhile.
+    pub fn sweep(&self) {
+        for entry in walkdir::WalkDir::new(&self.root)
+            .into_iter()
+            .take(SWEPT_MAX)
+            .flatten()
+        {
             let name = entry.file_name().to_string_lossy();
             let ours =
                 entry.file_type().is_file() && name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1);
