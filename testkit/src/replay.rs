@@ -19,7 +19,7 @@ mod survey;
 mod table;
 mod world;
 
-pub use compare::{Comparison, Difference, Effect, Side};
+pub use compare::{Compared, Comparison, Difference, Effect, Side};
 pub use history::History;
 pub use intake::Happening;
 pub use line::{Line, Outcome};

@@ -205,7 +205,7 @@ impl World {
         self.gone.insert(key);
         if let Some(course) = self.courses.remove(key) {
             for recorded in course.waiting {
-                self.trace(&recorded, "refused: the job has left the table".to_owned());
+                self.trace(&recorded, "refused: the job was cleaned before".to_owned());
             }
         }
     }
