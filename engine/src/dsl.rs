@@ -33,6 +33,8 @@ pub struct Layers {
     pub set: Vec<String>,
     /// Environment variables; those that do not begin with `ROUNDTRIP_` do not matter.
     pub environment: Vec<(String, String)>,
+    /// Pipelines of other roles that are loaded under the same `--set`: what it says of them is theirs.
+    pub others: Vec<String>,
 }
 
 impl Layers {
@@ -46,6 +48,7 @@ impl Layers {
             profile,
             set,
             environment: std::env::vars_os().filter_map(text).filter(ours).collect(),
+            others: Vec::new(),
         }
     }
 
@@ -67,14 +70,52 @@ impl Layers {
 
 /// Loads a role: a TOML file, or the name of a shipped one.
 pub fn load_role(name_or_path: &str, layers: &Layers) -> Result<RoleSpec, Faults> {
-    let document = assemble::find_role(name_or_path)
-        .map_err(|fault| Faults::new(format!("role {name_or_path}"), vec![fault]))?;
-    let (spec, faults) = judge(assemble::role(document, layers));
+    let (spec, faults) = judge(assemble::role(find(name_or_path)?, layers));
     if faults.faults.is_empty() {
         Ok(spec)
     } else {
         Err(faults)
     }
+}
+
+/// Loads a role of which nothing is run, only decided: a processor or a folder that is not named yet is no fault.
+/// Such a folder is empty, such a processor the built-in one.
+pub fn load_dry(name_or_path: &str, layers: &Layers) -> Result<RoleSpec, Faults> {
+    let (spec, mut faults) = judge(assemble::role(find(name_or_path)?, layers));
+    faults.faults.retain(|fault| !fault.missing);
+    if faults.faults.is_empty() {
+        Ok(spec)
+    } else {
+        Err(faults)
+    }
+}
+
+/// Loads several roles as [`load_dry`] does, each under its layers. What `--set` says of a pipeline is for the roles
+/// that have it, and a fault where none has.
+pub fn load_dry_together(roles: &[(String, Layers)]) -> Result<Vec<RoleSpec>, Faults> {
+    let mut others: Vec<String> = Vec::new();
+    for (role, layers) in roles {
+        let unset = Layers {
+            set: Vec::new(),
+            ..layers.clone()
+        };
+        others.extend(assemble::role(find(role)?, &unset).pipelines());
+    }
+    others.sort();
+    others.dedup();
+    let load = |(role, layers): &(String, Layers)| {
+        let layers = Layers {
+            others: others.clone(),
+            ..layers.clone()
+        };
+        load_dry(role, &layers)
+    };
+    roles.iter().map(load).collect()
+}
+
+fn find(name_or_path: &str) -> Result<document::Document, Faults> {
+    assemble::find_role(name_or_path)
+        .map_err(|fault| Faults::new(format!("role {name_or_path}"), vec![fault]))
 }
 
 /// Whether a TOML file is a role, not a pipeline.

@@ -4,10 +4,9 @@ use std::path::Path;
 
 use roundtrip_core::caretaker::Duty;
 use roundtrip_core::job::Job;
-use roundtrip_core::pace::Pace;
 use roundtrip_testkit::replay::{
-    AnalysePipeline, CarePipeline, CollectPipeline, Line, PaceFrom, Pipeline, QueuePipeline, Replay, Role,
-    Settings, Summary, Survey, UploadPipeline,
+    AnalysePipeline, CarePipeline, CollectPipeline, Line, Pipeline, QueuePipeline, Replay, Role, Settings,
+    Summary, Survey, UploadPipeline,
 };
 
 use crate::dsl::spec::{JobsSource, PipelineSpec, RoleSpec, SinkSpec, SourceSpec};
@@ -78,41 +77,29 @@ fn part(spec: &PipelineSpec, role: &RoleSpec) -> Result<Pipeline> {
             chunk_size: middle.chunk_size()?,
             codec: middle.codec()?.codec,
         }),
-        (SourceSpec::Results(source), SinkSpec::Directory(_)) => {
-            let (interval, interval_max) = (source.interval, source.interval_max);
-            Pipeline::Collect(CollectPipeline {
-                pace: PaceFrom::new(move |_| Pace::new(interval, interval_max)),
-                retry: policy::delivery(source),
-            })
-        }
-        (SourceSpec::Jobs(source), SinkSpec::Processor(_)) => {
-            let from = source.clone();
-            Pipeline::Analyse(Box::new(AnalysePipeline {
-                worker: policy::worker(&middle, "", bucket)?,
-                fleet: policy::fleet(middle.claim()?),
-                pace: PaceFrom::new(move |since| policy::jobs_pace(&from, since)),
-                batch_max: usize::try_from(source.batch_max).unwrap_or(usize::MAX),
-            }))
-        }
+        (SourceSpec::Results(source), SinkSpec::Directory(_)) => Pipeline::Collect(CollectPipeline {
+            pace: policy::results_pace(source),
+            retry: policy::delivery(source),
+        }),
+        (SourceSpec::Jobs(source), SinkSpec::Processor(_)) => Pipeline::Analyse(Box::new(AnalysePipeline {
+            worker: policy::worker(&middle, "", bucket)?,
+            fleet: policy::fleet(middle.claim()?),
+            pace: policy::jobs_pace(source),
+            batch_max: usize::try_from(source.batch_max).unwrap_or(usize::MAX),
+        })),
         (SourceSpec::Jobs(source), SinkSpec::Delete(sink)) => care(source, policy::clean(sink)),
         (SourceSpec::Jobs(source), SinkSpec::Requeue) => care(source, policy::requeue(&middle)?),
-        (SourceSpec::Foreign(source), SinkSpec::Admit(sink)) => {
-            let schedule = source.schedule.clone();
-            Pipeline::Care(CarePipeline {
-                duty: policy::admit(sink, shards),
-                lane: None,
-                pace: PaceFrom::new(move |since| policy::pace(&schedule, since)),
-                interest: policy::foreign_interest(source),
-                batch_max: usize::MAX,
-            })
-        }
-        (SourceSpec::Lanes(source), SinkSpec::Metrics(_)) => {
-            let schedule = source.schedule.clone();
-            Pipeline::Queue(QueuePipeline {
-                policy: policy::queue(&middle)?,
-                pace: PaceFrom::new(move |since| policy::pace(&schedule, since)),
-            })
-        }
+        (SourceSpec::Foreign(source), SinkSpec::Admit(sink)) => Pipeline::Care(CarePipeline {
+            duty: policy::admit(sink, shards),
+            lane: None,
+            pace: policy::pace(&source.schedule),
+            interest: policy::foreign_interest(source),
+            batch_max: usize::MAX,
+        }),
+        (SourceSpec::Lanes(source), SinkSpec::Metrics(_)) => Pipeline::Queue(QueuePipeline {
+            policy: policy::queue(&middle)?,
+            pace: policy::pace(&source.schedule),
+        }),
         (
             SourceSpec::Directory(_)
             | SourceSpec::Jobs(_)
@@ -129,11 +116,10 @@ fn part(spec: &PipelineSpec, role: &RoleSpec) -> Result<Pipeline> {
 }
 
 fn care(source: &JobsSource, duty: Duty) -> Pipeline {
-    let from = source.clone();
     Pipeline::Care(CarePipeline {
         duty,
         lane: Some(source.lane),
-        pace: PaceFrom::new(move |since| policy::jobs_pace(&from, since)),
+        pace: policy::jobs_pace(source),
         interest: policy::jobs_interest(source),
         batch_max: usize::try_from(source.batch_max).unwrap_or(usize::MAX),
     })

@@ -31,7 +31,7 @@ const REFUSING_MAX: usize = 100;
 const FAIR_PART: f64 = 0.25;
 
 /// How a worker decides.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WorkerPolicy {
     /// `processor-<uuid>`: who claims.
     pub processor: String,

@@ -29,6 +29,13 @@ pub(super) fn defaults() -> Dict {
     DEFAULTS.dict()
 }
 
+impl Assembly {
+    /// The names of its pipelines.
+    pub(super) fn pipelines(&self) -> Vec<String> {
+        names(&self.values, &["pipelines".into()])
+    }
+}
+
 const NAME_FORM: &str = "use lower-case letters, digits and single hyphens, such as `upload-2`; not store, identity, stream, \
                          profile or pipelines";
 

@@ -6,10 +6,8 @@ use std::sync::Arc;
 
 use roundtrip_core::caretaker::{Caretaker, Duty};
 use roundtrip_core::collect::Collect;
-use roundtrip_core::pace::Pace;
 use roundtrip_core::queue::Queue;
-use roundtrip_core::stream::StreamPolicy;
-use roundtrip_core::sweep::{Sweep, SweepPolicy};
+use roundtrip_core::sweep::Sweep;
 use roundtrip_core::upload::Upload;
 use roundtrip_core::worker::Worker;
 use tokio::sync::watch;
@@ -35,7 +33,6 @@ use crate::cloud::streams::Streams;
 use crate::dsl::spec::{
     AdmitSink, DirectorySink, DirectorySource, ForeignSource, JobsSink, JobsSource, LanesSource, MetricsSink,
     MetricsTo, ObjectsSource, PipelineSpec, ProcessorSink, ResultsSource, RoleSpec, SinkSpec, SourceSpec,
-    StreamSpec,
 };
 use crate::error::{Error, Result};
 use crate::sink::directory::ResultsDirectory;
@@ -206,7 +203,7 @@ fn collector(
         folder: ResultsDirectory::open(sink)?,
     };
     let machine = Collect::new(
-        Pace::new(source.interval, source.interval_max),
+        policy::results_pace(source).since(now()),
         policy::delivery(source),
     );
     Ok((
@@ -237,8 +234,8 @@ async fn analyse(
     let processor = Processor::new(sink)?;
     processor.ready().await?;
     let spool = owned(parts.spool.as_ref(), "spool")?;
-    let machine = Worker::new(policy.clone(), Pace::new(source.interval, source.interval_max))
-        .in_fleet(policy::fleet(claim));
+    let machine =
+        Worker::new(policy.clone(), policy::jobs_pace(source).since(now())).in_fleet(policy::fleet(claim));
     let machine = match &parts.agent {
         Some(_) => machine.protected(policy::protection(claim, policy.retry.clone())),
         None => machine,
@@ -269,7 +266,7 @@ fn lanes(source: &JobsSource, parts: &Parts) -> Lanes {
 }
 
 fn care(source: &JobsSource, duty: Duty, parts: &Parts, followers: &mut Vec<Follower>) -> (Caretaker, Care) {
-    let pace = policy::jobs_pace(source, now());
+    let pace = policy::jobs_pace(source).since(now());
     let world = Care {
         parts: parts.clone(),
         source: Source::Lanes(lanes(source, parts)),
@@ -294,21 +291,7 @@ pub(super) fn follow_stream(
     if followers.is_empty() {
         return None;
     }
-    let StreamSpec {
-        lease,
-        interval,
-        interval_max,
-        shards_max,
-        start,
-    } = spec.stream;
-    let policy = StreamPolicy {
-        reader: parts.processor.to_string(),
-        lease,
-        interval,
-        interval_max,
-        shards_max,
-        start,
-    };
+    let policy = policy::stream(&spec.stream, &parts.processor);
     let table = &spec.store.table;
     let streams = Streams::new(clients.streams.clone(), clients.dynamodb.clone(), table);
     let leases = Leases::new(clients.dynamodb.clone(), table, &policy.reader);
@@ -325,7 +308,7 @@ fn admit(
     parts: &Parts,
     followers: &mut Vec<Follower>,
 ) -> (Caretaker, Care) {
-    let pace = policy::pace(&source.schedule, now());
+    let pace = policy::pace(&source.schedule).since(now());
     let (jobs, objects) = (parts.jobs.clone(), parts.objects.clone());
     let foreign = Foreign::new(jobs, objects, parts.shards, source.pages_max, sink.upload_max);
     let world = Care {
@@ -373,22 +356,20 @@ fn queue(
         metrics,
         notifiers: notifiers.collect::<Result<_>>()?,
     };
-    Ok((Queue::new(policy, policy::pace(&source.schedule, now())), world))
+    Ok((
+        Queue::new(policy, policy::pace(&source.schedule).since(now())),
+        world,
+    ))
 }
 
 fn sweep(source: &ObjectsSource, middle: &Middle<'_>, parts: &Parts) -> Result<(Sweep, SweepWorld)> {
-    let policy = SweepPolicy {
-        table: parts.jobs.table().to_owned(),
-        age_min: source.age_min,
-        pages_max: source.pages_max,
-        retry: middle.retry()?,
-    };
+    let policy = policy::sweep(source, middle, parts.jobs.table())?;
     let holdings = Holdings {
         jobs: parts.jobs.clone(),
         objects: parts.objects.clone(),
     };
     Ok((
-        Sweep::new(policy, policy::pace(&source.schedule, now())),
+        Sweep::new(policy, policy::pace(&source.schedule).since(now())),
         SweepWorld { holdings },
     ))
 }

@@ -16,10 +16,11 @@ use super::course::Act;
 use super::intake::{Happening, What};
 use super::line::{Line, Outcome};
 use super::queue::Queue;
-use super::role::{AnalysePipeline, Pipeline, Role};
+use super::role::Role;
 use super::survey::{Fetcher, Survey};
 use super::table::Row;
 use super::world::{Plan, Verify, World};
+use crate::pipelines::{AnalysePipeline, Pipeline};
 use crate::report::Timeline;
 
 /// How long a replay goes on after the last record where nobody says until when: the longest of the shipped leases,
@@ -251,7 +252,8 @@ impl Replay {
         for (pipeline, policy) in pipelines {
             let actor = match policy {
                 // They begin with the first job of each client.
-                Pipeline::Upload(_) | Pipeline::Collect(_) => continue,
+                // What lies in the bucket no recording tells: a sweep has nothing to decide on.
+                Pipeline::Upload(_) | Pipeline::Collect(_) | Pipeline::Sweep(_) => continue,
                 Pipeline::Analyse(analyse) => {
                     self.begin_fetchers(&pipeline, &analyse);
                     continue;
@@ -295,7 +297,7 @@ impl Replay {
                 let collect = Collect::new(name, collect, self.world.now);
                 Some(Actor::Collect(Box::new(collect)))
             }
-            Pipeline::Analyse(_) | Pipeline::Care(_) | Pipeline::Queue(_) => None,
+            Pipeline::Analyse(_) | Pipeline::Care(_) | Pipeline::Sweep(_) | Pipeline::Queue(_) => None,
         };
         let actors: Vec<Actor> = self.role.pipelines.iter().filter_map(begin).collect();
         let first = self.actors.len();

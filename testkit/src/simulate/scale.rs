@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use roundtrip_core::caretaker::Duty;
 use serde::Serialize;
 
 use super::world::measure;
@@ -48,16 +47,13 @@ impl Scale {
     /// The same with so many shards of each lane.
     #[must_use]
     pub fn with_shards(mut self, count: u32) -> Self {
-        self.policies.shards = count;
-        if let Duty::Admit { shards, .. } = &mut self.policies.admit {
-            *shards = count;
-        }
+        self.policies = self.policies.with_shards(count);
         self
     }
 
     /// Jobs a second.
     pub fn jobs_per_second(&self) -> f64 {
-        let claim = &self.policies.claim;
+        let claim = &self.policies.analyse.worker.claim;
         let held = self
             .fetchers
             .saturating_mul(claim.analyses_max.min(claim.in_flight_max));
@@ -80,6 +76,7 @@ impl Scale {
             vary: false,
             load: Duration::ZERO,
             settle_max: Duration::from_hours(48),
+            leaps: false,
         }
     }
 }

@@ -34,6 +34,12 @@ const SKEW_MAX: i64 = 2_000;
 /// Things one history may consist of, at most: one that goes on without end is found out.
 const EVENTS_MAX: u64 = 3_000_000;
 
+/// How long nothing must have happened before a leap, beside the silence of a holder.
+const CALM_MIN: i64 = 60_000;
+
+/// Leaps that are as long as all of the patience.
+const LEAPS: u32 = 64;
+
 /// What is planned.
 #[derive(Debug)]
 enum Step {
@@ -104,6 +110,10 @@ struct World<'a> {
     coming: usize,
     seed: u64,
     events_max: u64,
+    /// When a record or an object was last written.
+    stirred: i64,
+    /// Until when everything stands still.
+    still_until: i64,
     bulk: Option<Bulk>,
 }
 
@@ -134,6 +144,7 @@ impl World<'_> {
         let faults_end = self.striking.until;
         let end = faults_end + i64::try_from(self.scenario.settle_max.as_millis()).unwrap_or(i64::MAX);
         while let Some((when, step)) = self.agenda.next() {
+            let when = when.max(self.still_until);
             if when > end || self.events >= self.events_max {
                 break;
             }
@@ -148,6 +159,23 @@ impl World<'_> {
             {
                 break;
             }
+            self.leap(faults_end);
+        }
+    }
+
+    /// Where nothing but looks has happened for longer than a holder is silent, all processes stand still for a while,
+    /// as if their machines slept: a wait of days takes no more looks than one of minutes.
+    fn leap(&mut self, faults_end: i64) {
+        if !self.scenario.leaps || self.coming > 0 {
+            return;
+        }
+        let ms = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        let silent = ms(self.scenario.policies.analyse.worker.claim.heartbeat * 2) + CALM_MIN;
+        if self.now > faults_end.max(self.stirred).saturating_add(silent) {
+            let leap = ms(self.scenario.settle_max / LEAPS);
+            self.say(|| format!("nothing happens for {} s", leap / 1_000));
+            self.still_until = self.now.saturating_add(leap);
+            self.stirred = self.still_until;
         }
     }
 
@@ -224,7 +252,8 @@ impl World<'_> {
         let fatal = self.strikes(Fault::Crash);
         let unanswered = !fatal && self.strikes(Fault::LostAnswer);
         if writes && self.strikes(Fault::Doubled) {
-            let lease = i64::try_from(self.scenario.policies.claim.lease.as_millis()).unwrap_or(0);
+            let lease =
+                i64::try_from(self.scenario.policies.analyse.worker.claim.lease.as_millis()).unwrap_or(0);
             let late = self.chance.between(1, lease * 2);
             let again = Message {
                 process,
@@ -280,7 +309,7 @@ impl World<'_> {
         } else if self.strikes(Fault::Away) {
             Verdict::Away
         } else if self.strikes(Fault::Hangs) {
-            takes = ms(self.scenario.policies.timeout);
+            takes = ms(self.scenario.policies.analyse.timeout);
             Verdict::Hangs
         } else if self.strikes(Fault::Broken) {
             Verdict::Broken
@@ -352,6 +381,7 @@ impl World<'_> {
 
     /// The checkers see what a request changed.
     fn judged(&mut self, writer: Writer<'_>, what: &str, effect: &Effect) {
+        self.stirred = self.now;
         match effect {
             Effect::Wrote {
                 change,
@@ -386,7 +416,8 @@ impl World<'_> {
         }
     }
 
-    fn conclude(mut self, seed: u64) -> Outcome {
+    /// What is not finished, and what was left behind.
+    fn judge_end(&mut self) {
         self.judge.conclude(self.now, &self.services);
         let mut left = Vec::new();
         for process in &self.processes {
@@ -408,6 +439,13 @@ impl World<'_> {
         for (promise, what) in left {
             self.judge.add(self.now, promise, what);
         }
+    }
+
+    fn conclude(mut self, seed: u64) -> Outcome {
+        let given_up = self.events >= self.events_max;
+        if !given_up {
+            self.judge_end();
+        }
         let faults = Fault::ALL
             .iter()
             .map(|fault| (*fault, self.striking.by_kind[*fault as usize]));
@@ -428,6 +466,7 @@ impl World<'_> {
         };
         Outcome {
             seed,
+            given_up,
             breaches: std::mem::take(&mut self.judge.breaches),
             statistics,
             struck: self.striking.struck(),

@@ -69,7 +69,13 @@ impl Builder {
             if keys.first().is_some_and(|first| first == "pipelines") {
                 keys.remove(0);
             }
-            found.extend(self.named(&origin, keys, text, pipelines));
+            let first = keys.first().map(String::as_str).unwrap_or_default();
+            let of_other = |names: &[String]| names.iter().any(|name| name == first);
+            if of_other(&layers.others) && !of_other(pipelines) {
+                continue;
+            }
+            let known = [pipelines, &layers.others].concat();
+            found.extend(self.named(&origin, keys, text, &known));
         }
         found
     }
