@@ -33,8 +33,6 @@ pub struct Layers {
     pub set: Vec<String>,
     /// Environment variables; those that do not begin with `ROUNDTRIP_` do not matter.
     pub environment: Vec<(String, String)>,
-    /// Pipelines of other roles that are loaded under the same `--set`: what it says of them is theirs.
-    pub others: Vec<String>,
 }
 
 impl Layers {
@@ -48,7 +46,6 @@ impl Layers {
             profile,
             set,
             environment: std::env::vars_os().filter_map(text).filter(ours).collect(),
-            others: Vec::new(),
         }
     }
 
@@ -70,7 +67,7 @@ impl Layers {
 
 /// Loads a role: a TOML file, or the name of a shipped one.
 pub fn load_role(name_or_path: &str, layers: &Layers) -> Result<RoleSpec, Faults> {
-    let (spec, faults) = judge(assemble::role(find(name_or_path)?, layers));
+    let (spec, faults) = judge(assemble::role(find(name_or_path)?, layers, &[]));
     if faults.faults.is_empty() {
         Ok(spec)
     } else {
@@ -81,7 +78,12 @@ pub fn load_role(name_or_path: &str, layers: &Layers) -> Result<RoleSpec, Faults
 /// Loads a role of which nothing is run, only decided: a processor or a folder that is not named yet is no fault.
 /// Such a folder is empty, such a processor the built-in one.
 pub fn load_dry(name_or_path: &str, layers: &Layers) -> Result<RoleSpec, Faults> {
-    let (spec, mut faults) = judge(assemble::role(find(name_or_path)?, layers));
+    load_dry_beside(name_or_path, layers, &[])
+}
+
+/// `together`: the pipelines of all roles that are loaded with it, its own among them.
+fn load_dry_beside(name_or_path: &str, layers: &Layers, together: &[String]) -> Result<RoleSpec, Faults> {
+    let (spec, mut faults) = judge(assemble::role(find(name_or_path)?, layers, together));
     faults.faults.retain(|fault| !fault.missing);
     if faults.faults.is_empty() {
         Ok(spec)
@@ -93,23 +95,17 @@ pub fn load_dry(name_or_path: &str, layers: &Layers) -> Result<RoleSpec, Faults>
 /// Loads several roles as [`load_dry`] does, each under its layers. What `--set` says of a pipeline is for the roles
 /// that have it, and a fault where none has.
 pub fn load_dry_together(roles: &[(String, Layers)]) -> Result<Vec<RoleSpec>, Faults> {
-    let mut others: Vec<String> = Vec::new();
+    let mut together: Vec<String> = Vec::new();
     for (role, layers) in roles {
         let unset = Layers {
             set: Vec::new(),
             ..layers.clone()
         };
-        others.extend(assemble::role(find(role)?, &unset).pipelines());
+        together.extend(assemble::role(find(role)?, &unset, &[]).pipelines());
     }
-    others.sort();
-    others.dedup();
-    let load = |(role, layers): &(String, Layers)| {
-        let layers = Layers {
-            others: others.clone(),
-            ..layers.clone()
-        };
-        load_dry(role, &layers)
-    };
+    together.sort();
+    together.dedup();
+    let load = |(role, layers): &(String, Layers)| load_dry_beside(role, layers, &together);
     roles.iter().map(load).collect()
 }
 
@@ -135,14 +131,14 @@ pub fn check_file(file: &Path) -> Faults {
     }
     // What a profile says counts only when it is chosen: each is tried once.
     let profiles = document.profiles();
-    let (_, mut faults) = judge(assemble::role(document, &Layers::default()));
+    let (_, mut faults) = judge(assemble::role(document, &Layers::default(), &[]));
     for profile in profiles {
         if let Ok(document) = document::Document::read(file) {
             let layers = Layers {
                 profile: Some(profile),
                 ..Layers::default()
             };
-            faults = faults.and(judge(assemble::role(document, &layers)).1);
+            faults = faults.and(judge(assemble::role(document, &layers, &[])).1);
         }
     }
     faults

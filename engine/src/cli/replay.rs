@@ -72,7 +72,7 @@ impl Arguments {
     /// The replay of a role; `set` lies over the one that is asked about, not over the one it is compared with.
     fn replay(&self, role: &str, set: Vec<String>) -> Result<Replay> {
         let layers = Layers::of_process(self.profile.clone(), set);
-        let spec = dsl::load_role(role, &layers)?;
+        let spec = dsl::load_dry(role, &layers)?;
         replay::start(&spec, self.settings(), &self.recording)
     }
 }

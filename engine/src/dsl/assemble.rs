@@ -85,8 +85,9 @@ fn embedded(shipped: &Shipped) -> Result<Document, Fault> {
     )
 }
 
-/// A role under its layers.
-pub(super) fn role(document: Document, layers: &Layers) -> Assembly {
+/// A role under its layers. Of the pipelines in `together`, those it does not have are other roles': what is set of
+/// them is not for it.
+pub(super) fn role(document: Document, layers: &Layers, together: &[String]) -> Assembly {
     let document = Arc::new(document);
     let stem = Path::new(&document.path)
         .file_stem()
@@ -112,7 +113,7 @@ pub(super) fn role(document: Document, layers: &Layers) -> Assembly {
     );
     stack.layers.extend(role);
     stack.layers.extend(builder.environment(layers, &pipelines));
-    stack.layers.extend(builder.set(layers, &pipelines));
+    stack.layers.extend(builder.set(layers, &pipelines, together));
     finish(Assembly {
         subject: format!("role {}", document.path),
         fallback_name: stem.unwrap_or_else(|| "role".into()),

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use roundtrip_core::at::Timestamp;
-use roundtrip_core::lifecycle::RecordKey;
+use roundtrip_core::lifecycle::{RecordKey, Write};
 
 use super::faults::Striking;
 use super::recording;
@@ -381,7 +381,10 @@ impl World<'_> {
 
     /// The checkers see what a request changed.
     fn judged(&mut self, writer: Writer<'_>, what: &str, effect: &Effect) {
-        self.stirred = self.now;
+        // What is kept is only looked at again later.
+        if !matches!(effect, Effect::Wrote { change, .. } if change.write == Write::Keep) {
+            self.stirred = self.now;
+        }
         match effect {
             Effect::Wrote {
                 change,

@@ -56,7 +56,7 @@ impl Builder {
     }
 
     /// `--set upload.source.directory.path=in` and the like.
-    pub(super) fn set(&mut self, layers: &Layers, pipelines: &[String]) -> Vec<Layer> {
+    pub(super) fn set(&mut self, layers: &Layers, pipelines: &[String], together: &[String]) -> Vec<Layer> {
         let mut found = Vec::new();
         for assignment in &layers.set {
             let origin = format!("--set {assignment}");
@@ -70,12 +70,13 @@ impl Builder {
                 keys.remove(0);
             }
             let first = keys.first().map(String::as_str).unwrap_or_default();
-            let of_other = |names: &[String]| names.iter().any(|name| name == first);
-            if of_other(&layers.others) && !of_other(pipelines) {
+            let is_in = |names: &[String]| names.iter().any(|name| name == first);
+            if is_in(together) && !is_in(pipelines) {
                 continue;
             }
-            let known = [pipelines, &layers.others].concat();
-            found.extend(self.named(&origin, keys, text, &known));
+            // Where no role has it, all that they have are worth telling.
+            let known = if together.is_empty() { pipelines } else { together };
+            found.extend(self.named(&origin, keys, text, known));
         }
         found
     }
