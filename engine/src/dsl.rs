@@ -97,16 +97,21 @@ fn load_dry_beside(name_or_path: &str, layers: &Layers, together: &[String]) -> 
 pub fn load_dry_together(roles: &[(String, Layers)]) -> Result<Vec<RoleSpec>, Faults> {
     let mut together: Vec<String> = Vec::new();
     for (role, layers) in roles {
-        let unset = Layers {
-            set: Vec::new(),
-            ..layers.clone()
-        };
-        together.extend(assemble::role(find(role)?, &unset, &[]).pipelines());
+        together.extend(pipelines_of(role, layers)?);
     }
     together.sort();
     together.dedup();
     let load = |(role, layers): &(String, Layers)| load_dry_beside(role, layers, &together);
     roles.iter().map(load).collect()
+}
+
+/// The names of a role's pipelines, whatever else is wrong with it.
+pub fn pipelines_of(name_or_path: &str, layers: &Layers) -> Result<Vec<String>, Faults> {
+    let unset = Layers {
+        set: Vec::new(),
+        ..layers.clone()
+    };
+    Ok(assemble::role(find(name_or_path)?, &unset, &[]).pipelines())
 }
 
 fn find(name_or_path: &str) -> Result<document::Document, Faults> {

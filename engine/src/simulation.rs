@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use roundtrip_core::caretaker::Duty;
 use roundtrip_testkit::pipelines::Pipeline;
-use roundtrip_testkit::simulate::Policies;
+use roundtrip_testkit::simulate::{Policies, VERSION};
 
 use crate::dsl::spec::{ManifestNeed, PipelineSpec, RoleSpec, SinkSpec, SourceSpec, Watch};
 use crate::dsl::{self, Layers};
@@ -36,16 +36,23 @@ struct Chosen<'a> {
 }
 
 /// Roles as they are named on a command line, and what lies over them. Of a kind that no role has, the shipped pipeline
-/// is taken: as it is shipped, but for `--set`.
+/// is taken: as it is shipped, but for what `--set` says of it and of none of the roles' own.
 ///
 /// # Errors
 /// A role that cannot be loaded, two pipelines of one kind, roles that have other numbers of shards, or a `--set` of a
 /// shipped pipeline whose place another has taken.
 pub fn simulated(roles: &[String], layers: &Layers) -> Result<Simulated> {
-    let shipped = Layers {
+    let mut own = Vec::new();
+    for role in roles {
+        own.extend(dsl::pipelines_of(role, layers)?);
+    }
+    let mut shipped = Layers {
         set: layers.set.clone(),
         ..Layers::default()
     };
+    shipped
+        .set
+        .retain(|assignment| !own.iter().any(|name| name == pipeline_of(assignment)));
     let named = roles.iter().map(|role| (role.clone(), layers.clone()));
     let all: Vec<(String, Layers)> = named
         .chain(SHIPPED.map(|role| (role.to_owned(), shipped.clone())))
@@ -133,13 +140,15 @@ fn twice(kind: &str, (one, of): (&str, &str), (other, of_other): (&str, &str)) -
     )
 }
 
+/// The pipeline that `--set` speaks of.
+fn pipeline_of(assignment: &str) -> &str {
+    let keys = assignment.strip_prefix("pipelines.").unwrap_or(assignment);
+    keys.split('.').next().unwrap_or_default().trim()
+}
+
 /// Whether something was set of a shipped pipeline that is not played.
 fn replaced(set: &[String], name: &str, by: &Chosen<'_>) -> Result<()> {
-    let of = |assignment: &&String| {
-        let keys = assignment.trim_start_matches("pipelines.");
-        keys.split('.').next().map(str::trim) == Some(name)
-    };
-    match set.iter().find(of) {
+    match set.iter().find(|assignment| pipeline_of(assignment) == name) {
         Some(assignment) if by.name != name => Err(Error::usage(format!(
             "--set {assignment}: the shipped `{name}` is not simulated, `{}` of {} takes its place",
             by.name, by.role
@@ -215,12 +224,13 @@ fn left_out(chosen: &Chosen<'_>) -> Vec<String> {
     if !spec.notify.is_empty() {
         note("[notify]", "nobody is told");
     }
-    if spec
-        .claim
-        .as_ref()
-        .is_some_and(|claim| claim.manifest == ManifestNeed::Required)
-    {
-        note("claim.manifest", "jobs of foreign clients are taken");
+    if let Some(claim) = &spec.claim {
+        if claim.manifest == ManifestNeed::Required {
+            note("claim.manifest", "jobs of foreign clients are taken");
+        }
+        if claim.versions.is_some() {
+            note("claim.versions", &format!("every client states {VERSION}"));
+        }
     }
     match &spec.source {
         SourceSpec::Directory(source) if source.watch == Watch::Poll => {
@@ -235,7 +245,7 @@ fn left_out(chosen: &Chosen<'_>) -> Vec<String> {
     }
     match &spec.sink {
         SinkSpec::Jobs(sink) if sink.priority > 0 => {
-            note("sink.jobs.priority", "one client in three is urgent")
+            note("sink.jobs.priority", "one client in three is urgent");
         }
         SinkSpec::Jobs(_)
         | SinkSpec::Processor(_)

@@ -17,4 +17,4 @@ pub use scale::{Measured, Prices, Scale, scale};
 pub use scenario::Scenario;
 pub use seeds::{Found, seeds};
 pub use shrink::{Story, shrink};
-pub use world::run;
+pub use world::{VERSION, run};

@@ -63,7 +63,7 @@ pub struct Arguments {
     #[arg(long, conflicts_with_all = ["seeds", "files", "clients", "calm", "recording"])]
     jobs: Option<u64>,
     /// With --jobs: shards of each lane, in place of the roles' `store.shards`
-    #[arg(long, requires = "jobs", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, requires = "jobs", conflicts_with = "seeds", value_parser = clap::value_parser!(u32).range(1..=1000))]
     shards: Option<u32>,
     /// With --jobs: how long an analysis takes, at most; half of it on average
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]

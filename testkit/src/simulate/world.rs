@@ -20,6 +20,7 @@ use crate::model::chance::Chance;
 use crate::model::network::{Reply, Request, Verdict};
 use crate::model::services::{Caller, Effect, Services};
 use crate::promises::{Judge, Promise, Writer};
+pub use beginning::VERSION;
 use bulk::Bulk;
 pub(super) use bulk::measure;
 use others::Other;
@@ -114,12 +115,22 @@ struct World<'a> {
     stirred: i64,
     /// Until when everything stands still.
     still_until: i64,
+    /// Whether it ends when a promise breaks.
+    ends_broken: bool,
     bulk: Option<Bulk>,
 }
 
 /// Runs one history. With `trace` it tells what happened, line by line; without, it is faster.
 pub fn run(scenario: &Scenario, seed: u64, trace: bool) -> Outcome {
     let mut world = World::new(scenario, seed, trace);
+    world.go();
+    world.conclude(seed)
+}
+
+/// Runs one history until a promise breaks.
+pub(super) fn run_to_breach(scenario: &Scenario, seed: u64) -> Outcome {
+    let mut world = World::new(scenario, seed, false);
+    world.ends_broken = true;
     world.go();
     world.conclude(seed)
 }
@@ -151,6 +162,9 @@ impl World<'_> {
             self.now = when;
             self.events += 1;
             self.step(step);
+            if self.ends_broken && !self.judge.breaches.is_empty() {
+                break;
+            }
             if when > faults_end
                 && self.coming == 0
                 && self.judge.is_quiet()

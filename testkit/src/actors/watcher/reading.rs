@@ -100,7 +100,7 @@ pub(super) struct Telling {
 
 impl Telling {
     /// Tells those who hear of the stream.
-    pub(super) fn new(asked: Asked, read: Read, hears: impl Fn(Interest) -> bool) -> Self {
+    pub(super) fn new(asked: Asked, read: Read, wanted: impl Fn(Interest) -> bool) -> Self {
         let mut batch = Batch {
             news: 0,
             last: read.last,
@@ -118,7 +118,7 @@ impl Telling {
             }
             batch.news += 1;
             for (interest, keys) in &mut heard {
-                if hears(*interest) && interest.hears(news.before.as_ref(), after) {
+                if wanted(*interest) && interest.hears(news.before.as_ref(), after) {
                     keys.extend(job_key(&news.key));
                 }
             }

@@ -28,8 +28,8 @@ const HOW_MANY: usize = 5_040;
 /// The bucket of every history.
 pub(super) const BUCKET: &str = "lab";
 
-/// The version every client states.
-pub(super) const VERSION: &str = "2.5.21";
+/// The version every simulated client states.
+pub const VERSION: &str = "2.5.21";
 
 impl<'a> World<'a> {
     pub(super) fn new(scenario: &'a Scenario, seed: u64, trace: bool) -> Self {
@@ -73,6 +73,7 @@ impl<'a> World<'a> {
             events_max: super::EVENTS_MAX,
             stirred: START,
             still_until: START,
+            ends_broken: false,
             bulk: None,
         };
         world.people(skew);
