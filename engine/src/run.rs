@@ -8,6 +8,7 @@ pub mod driver;
 mod feed;
 mod fetch;
 mod membership;
+mod needs;
 pub mod parts;
 pub(crate) mod policy;
 pub mod progress;

@@ -1,5 +1,7 @@
 //! The decisions a role takes on a recorded history: the machines of production on a virtual clock.
 
+mod actor;
+mod agenda;
 mod analyse;
 mod care;
 mod chance;

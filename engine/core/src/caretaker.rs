@@ -1,68 +1,21 @@
 //! What a watcher does with jobs that are due: clean the finished, give back the lost, let in the foreign.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
 
-use crate::at::{At, Timestamp, spelled};
+use crate::at::{At, Timestamp};
 use crate::claim::{Malformed, Offer};
-use crate::job::{Job, Lane, LaneKind, Status};
+use crate::job::Job;
 use crate::lifecycle::{self, Change, RecordKey};
-use crate::machine::{Decision, Machine, Reason};
+use crate::machine::{Decision, Machine, Reason, Round};
 use crate::pace::Pace;
-use crate::retry::Retry;
-use crate::shard;
+
+mod duty;
+
+use duty::{Care, Cleaning};
+pub use duty::{Duty, Extent, Swept};
 
 /// Jobs offered without a look that are under way or wait for their time, at most; a look finds the rest.
 const OFFERED_MAX: usize = 1_000;
-
-/// The duty of one pipeline.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Duty {
-    /// `[sink.delete]`: deletes the objects of finished jobs.
-    Clean {
-        /// How long a result that lies in the bucket is kept for its client.
-        results_keep: Duration,
-        /// How long the record is kept.
-        retention: Duration,
-        /// Until this long after its creation, objects of a job that failed in the middle of its upload may come.
-        upload_max: Duration,
-    },
-    /// `[sink.requeue]`: gives back jobs whose lease ended.
-    Requeue(Retry),
-    /// `[sink.admit]`: lets in jobs of clients and fetchers that do not know our lanes.
-    Admit {
-        /// Shards of each lane.
-        shards: u32,
-        /// The lease of a foreign fetcher, which sends no heartbeats.
-        lease: Duration,
-        /// A waiting job whose upload is not complete this long after its creation is ended, whosever it is.
-        upload_max: Duration,
-    },
-}
-
-/// What of a job's objects is deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// Everything.
-    All,
-    /// Everything but the sealed result.
-    AllButResults,
-}
-
-/// What a deletion found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
-    /// Objects that were there.
-    pub objects: u64,
-    /// Whether the manifest was among them: the client puts it last.
-    pub manifest: bool,
-}
-
-impl Swept {
-    fn is_whole(self, chunks: u64) -> bool {
-        self.manifest || self.objects >= chunks
-    }
-}
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,19 +56,6 @@ pub enum Action {
     Write(Change),
 }
 
-/// Where the one full round stands that [`Machine::finish`] asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Round {
-    /// None was asked for.
-    Endless,
-    /// The next look begins it.
-    ToBegin,
-    /// Its pages are looked at.
-    Running,
-    /// Every page was dealt with.
-    Ended,
-}
-
 /// What a look brought.
 #[derive(Clone, Copy, Debug, Default)]
 struct Page {
@@ -132,14 +72,6 @@ enum Task {
     Deleting(Box<Cleaning>),
     /// Its record is written; whether the lane gets shorter by that.
     Writing { progress: bool },
-}
-
-/// What is written once a job's objects are gone.
-#[derive(Debug)]
-struct Cleaning {
-    change: Change,
-    /// Instead, where fewer objects than so many chunks and no manifest were there: more may come.
-    late: Option<(u64, Change)>,
 }
 
 /// The decisions of a pipeline that looks after jobs.
@@ -279,18 +211,11 @@ impl Caretaker {
     fn turn_page(&mut self) {
         // A lane is read from its beginning: where nothing came of a page, it would come again, and so it waits for
         // its time. A scan for foreign jobs goes on where it stopped.
-        let is_another = self.page.progressed || (self.scans() && self.round != Round::Endless);
+        let is_another = self.page.progressed || (self.duty.scans() && self.round != Round::Endless);
         if self.page.more && is_another || self.round == Round::ToBegin {
             self.pace.hurry();
         } else if self.round == Round::Running {
             self.round = Round::Ended;
-        }
-    }
-
-    fn scans(&self) -> bool {
-        match self.duty {
-            Duty::Admit { .. } => true,
-            Duty::Clean { .. } | Duty::Requeue(_) => false,
         }
     }
 
@@ -300,149 +225,17 @@ impl Caretaker {
     }
 
     fn take_care(&mut self, at: At, offer: &Offer) {
-        let job = &offer.job;
-        match self.duty.clone() {
-            Duty::Clean {
-                results_keep,
-                retention,
-                upload_max,
-            } => self.clean(at, job, results_keep, retention, upload_max),
-            Duty::Requeue(retry) => self.give_back(at, job, &retry),
-            Duty::Admit {
-                shards,
-                lease,
-                upload_max,
-            } => self.let_in(at, offer, shards, (lease, upload_max)),
-        }
-    }
-
-    fn clean(
-        &mut self,
-        at: At,
-        job: &Job,
-        results_keep: Duration,
-        retention: Duration,
-        upload_max: Duration,
-    ) {
-        let is_due = job.due.is_some_and(|due| due <= at.now);
-        if !job.status.is_finished() || !is_due {
+        let Some((care, reason)) = self.duty.care(at, offer, &self.by) else {
             return;
-        }
-        let keep_until = job.processed.unwrap_or(at.now) + results_keep;
-        let keeps = job.results_object().is_some() && keep_until > at.now;
-        let (extent, change, reason) = if keeps {
-            let reason = Reason::key(
-                "the job is finished; its result waits for the client",
-                "sink.delete.results-keep",
-            );
-            (Extent::AllButResults, lifecycle::keep(job, keep_until), reason)
-        } else {
-            let reason = Reason::key("the job is finished", "sink.delete.retention");
-            (Extent::All, lifecycle::cleaned(job, at.now, retention), reason)
         };
-        // A completed job had everything; a failed one may have failed while its client still sends.
-        let may_come = job.status == Status::Error
-            && job
-                .created_at
-                .is_some_and(|created| at.now.since(created) < upload_max);
-        // It goes to the end of its lane, to be found by the next look.
-        let late = may_come.then(|| (job.chunks, lifecycle::keep(job, at.now)));
-        let task = Task::Deleting(Box::new(Cleaning { change, late }));
-        self.under_way.insert(RecordKey::from(&job.key), task);
-        self.decide(Action::Delete(Box::new(job.clone()), extent), reason);
-    }
-
-    fn give_back(&mut self, at: At, job: &Job, retry: &Retry) {
-        // At the end of its lease a claim still holds; a millisecond later it does not.
-        if job.due.is_none_or(|due| due >= at.now) {
-            return;
-        }
-        match job.status {
-            Status::Processing => self.requeue(at, job, retry),
-            // Whoever does not know lanes leaves the job in this one.
-            Status::Queued => self.adopt(at, job, LaneKind::Ready, "a foreign fetcher gave it back"),
-            Status::Completed | Status::Error => {
-                self.adopt(at, job, LaneKind::Done, "a foreign fetcher finished it");
+        match care {
+            Care::Write(change) => self.write(change, reason),
+            Care::Delete(extent, cleaning) => {
+                let job = &offer.job;
+                let task = Task::Deleting(Box::new(cleaning));
+                self.under_way.insert(RecordKey::from(&job.key), task);
+                self.decide(Action::Delete(Box::new(job.clone()), extent), reason);
             }
-        }
-    }
-
-    fn requeue(&mut self, at: At, job: &Job, retry: &Retry) {
-        let lost = job.retries.saturating_add(1);
-        let who = job.processor.as_deref().unwrap_or("a fetcher");
-        let (change, why) = if retry.allows_after(lost) {
-            let why = format!("{who} sent no heartbeat before its lease ended");
-            let due = at.now + retry.delay_after(lost, at.jitter);
-            (lifecycle::requeue(job, at.now, due, &why), why)
-        } else {
-            let lost = match lost {
-                1 => "a fetcher was lost on this job".to_owned(),
-                lost => format!("{lost} fetchers were lost on this job"),
-            };
-            let why = format!("{lost}, the last was {who}");
-            (lifecycle::give_up(job, at.now, &why), why)
-        };
-        self.write(change, Reason::key(why, "retry.attempts-max"));
-    }
-
-    fn adopt(&mut self, at: At, job: &Job, kind: LaneKind, why: &str) {
-        let lane = job.lane.map_or(Lane { kind, shard: 0 }, |lane| lane.of(kind));
-        self.write(lifecycle::adopt(job, lane, at.now), Reason::rule(why));
-    }
-
-    fn let_in(&mut self, at: At, offer: &Offer, shards: u32, (lease, upload_max): (Duration, Duration)) {
-        let Offer {
-            job,
-            signature,
-            uploaded,
-        } = offer;
-        if job.cleaned.is_some() {
-            return;
-        }
-        let shard = job
-            .lane
-            .map_or_else(|| shard::of(&job.key, shards, shard::MANY), |lane| lane.shard);
-        let lane = |kind| Lane { kind, shard };
-        let is_late = |created: Timestamp| at.now.since(created) > upload_max;
-        let is_never_complete = !uploaded && job.created_at.is_some_and(is_late);
-        match (job.status, job.lane.map(|lane| lane.kind)) {
-            (Status::Queued, None | Some(LaneKind::Ready)) if is_never_complete && signature.is_ok() => {
-                let why = "the upload was never completed";
-                let key = "sink.admit.upload-max";
-                let error = format!(
-                    "{why}: not within {} of its creation ({key})",
-                    spelled(upload_max)
-                );
-                let change = lifecycle::close(job, lane(LaneKind::Done), at.now, &self.by, &error);
-                self.write(change, Reason::key(why, key));
-            }
-            (Status::Queued, None) => match signature {
-                Ok(()) => {
-                    let reason = Reason::rule("a foreign client's job, and its signature holds");
-                    self.write(lifecycle::admit(job, at.now, shard), reason);
-                }
-                Err(why) => {
-                    let placed = Job {
-                        lane: Some(lane(LaneKind::Ready)),
-                        ..job.clone()
-                    };
-                    let change = lifecycle::refuse(&placed, at.now, &self.by, why);
-                    self.write(change, Reason::rule(why.clone()));
-                }
-            },
-            (Status::Processing, None | Some(LaneKind::Ready)) => {
-                let due = job.assigned.unwrap_or(at.now) + lease;
-                let reason = Reason::key("a foreign fetcher holds it", "sink.admit.lease");
-                self.write(lifecycle::adopt(job, lane(LaneKind::Leased), due), reason);
-            }
-            (Status::Completed | Status::Error, None | Some(LaneKind::Ready | LaneKind::Leased)) => {
-                let reason = Reason::rule("a foreign fetcher finished it");
-                self.write(lifecycle::adopt(job, lane(LaneKind::Done), at.now), reason);
-            }
-            // It is where it belongs, or another duty's.
-            (Status::Queued, Some(_))
-            | (Status::Processing, Some(LaneKind::Leased | LaneKind::Done))
-            | (Status::Completed | Status::Error, Some(LaneKind::Done)) => {}
         }
     }
 
@@ -453,17 +246,9 @@ impl Caretaker {
         let Task::Deleting(cleaning) = std::mem::replace(task, Task::Writing { progress: true }) else {
             return;
         };
-        match cleaning.late {
-            Some((chunks, change)) if !swept.is_whole(chunks) => {
-                *task = Task::Writing { progress: false };
-                let reason = Reason::key("its client may still send the rest", "sink.delete.upload-max");
-                self.decide(Action::Write(change), reason);
-            }
-            Some(_) | None => self.decide(
-                Action::Write(cleaning.change),
-                Reason::rule("its objects are deleted"),
-            ),
-        }
+        let (change, reason, progress) = cleaning.after(swept);
+        *task = Task::Writing { progress };
+        self.decide(Action::Write(change), reason);
     }
 }
 
@@ -501,7 +286,7 @@ impl Machine for Caretaker {
         }
         self.looking = true;
         // A scan that is half-way is first brought to its end.
-        if self.round == Round::ToBegin && !(self.scans() && self.page.more) {
+        if self.round == Round::ToBegin && !(self.duty.scans() && self.page.more) {
             self.round = Round::Running;
         }
         self.decide(Action::Look, Reason::key("a look is due", "source.jobs.every"));

@@ -72,3 +72,16 @@ pub trait Machine {
     /// Whether nothing is under way, and after [`Machine::finish`] or [`Machine::drain`] nothing is left to do.
     fn is_idle(&self) -> bool;
 }
+
+/// Where the one full round stands that [`Machine::finish`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Round {
+    /// None was asked for.
+    Endless,
+    /// The next look begins it.
+    ToBegin,
+    /// What there is is looked at.
+    Running,
+    /// Everything was dealt with.
+    Ended,
+}

@@ -7,17 +7,23 @@
 //! `age-min` is touched. A client that goes on sends every chunk again, so that its objects are young again.
 //!
 //! Nor can the table tell whether the bucket is its own: to another table every object there is one that no job knows.
-//! Therefore the bucket holds the name of its table ([`OWNER`]), and each look asks for it first.
+//! Therefore the bucket holds the name of its table ([`OWNER`](crate::names::OWNER)), and each look asks for it first.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::at::{At, Timestamp};
-use crate::job::{Job, Status};
-use crate::machine::{Decision, Machine, Reason};
-use crate::names::{JobKey, OWNER};
+use crate::machine::{Decision, Machine, Reason, Round};
+use crate::names::JobKey;
 use crate::pace::Pace;
 use crate::retry::Retry;
+
+mod exchange;
+mod round;
+mod stray;
+
+pub use exchange::{Action, Event, Object, Standing, Tally};
+use stray::Cause;
 
 /// What is swept, and how fast.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,113 +36,6 @@ pub struct SweepPolicy {
     pub pages_max: u32,
     /// How often a page that could not be read is tried again before the sweep is broken off.
     pub retry: Retry,
-}
-
-/// An object of the bucket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Object {
-    /// Its key.
-    pub key: String,
-    /// Its size in bytes.
-    pub size: u64,
-    /// When it was written last.
-    pub modified: Timestamp,
-}
-
-/// What the table says of a job.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// There is no record.
-    Missing,
-    /// There is this one.
-    Known(Box<Job>),
-    /// There is one that is no job: nothing under its name is touched.
-    Unreadable,
-}
-
-/// What one sweep came to, in objects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Those that lie in the bucket.
-    pub listed: u64,
-    /// Those of them that are no job's by their keys: they are left alone.
-    pub foreign: u64,
-    /// Those that no job knows, but that may be another table's: they are left alone.
-    pub spared: u64,
-    /// Those that were deleted.
-    pub deleted: u64,
-    /// Those that could not be deleted: the next sweep finds them again.
-    pub failed: u64,
-}
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The bucket names this table as its own; none where it names no table.
-    OwnerTold(Option<String>),
-    /// Whose bucket it is could not be read.
-    OwnerFailed(String),
-    /// A page was listed.
-    Listed {
-        /// Its objects.
-        objects: Vec<Object>,
-        /// Behind which key the next page begins; none at the end.
-        next: Option<String>,
-    },
-    /// Listing failed.
-    ListFailed(String),
-    /// The records were read, consistently and after the listing. A job that is not named here is left alone.
-    Answered(BTreeMap<JobKey, Standing>),
-    /// Reading the records failed.
-    AskFailed(String),
-    /// So many objects were deleted.
-    Deleted(u64),
-    /// So many objects could not be deleted.
-    DeleteFailed(u64, String),
-}
-
-/// What to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Read whose bucket it is.
-    AskOwner,
-    /// Tell that the bucket is another table's: it is not swept.
-    Refuse {
-        /// The table that the bucket names.
-        owner: String,
-    },
-    /// List a page of the bucket.
-    List {
-        /// Behind this key; from the beginning where there is none.
-        after: Option<String>,
-    },
-    /// Read the records of these jobs.
-    Ask(Vec<JobKey>),
-    /// Delete these objects.
-    Delete(Vec<Object>),
-    /// Tell that these objects would go if the bucket named this table.
-    Spare(Vec<Object>),
-    /// Tell what the sweep came to.
-    Report(Tally),
-}
-
-/// Why an object goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Cause {
-    NoRecord,
-    Cleaned,
-}
-
-impl Cause {
-    fn reason(self) -> Reason {
-        match self {
-            Self::NoRecord => Reason::key("no job knows it, and it is old", "source.objects.age-min"),
-            Self::Cleaned => Reason::key(
-                "its job was cleaned up without it, and it is old",
-                "source.objects.age-min",
-            ),
-        }
-    }
 }
 
 /// What is done about the page.
@@ -154,15 +53,6 @@ enum Step {
     Deleting(usize),
     /// It could not be read, and is listed again then.
     Waiting(Timestamp),
-}
-
-/// Where the one full sweep stands that [`Machine::finish`] asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Round {
-    Endless,
-    ToBegin,
-    Running,
-    Ended,
 }
 
 /// The decisions of a pipeline that sweeps the bucket.
@@ -255,36 +145,14 @@ impl Sweep {
         }
     }
 
-    fn begin_anew(&mut self) {
-        self.after = None;
-        self.forget();
-    }
-
-    /// The next look asks for the owner and counts from nothing.
-    fn forget(&mut self) {
-        self.is_ours = None;
-        self.next = None;
-        (self.pages, self.failures) = (0, 0);
-        self.tally = Tally::default();
-    }
-
     fn listed(&mut self, at: At, objects: Vec<Object>, next: Option<String>) {
         if !matches!(self.step, Step::Listing) {
             return;
         }
         self.next = next;
-        self.seen = (objects.len() as u64, 0);
-        let mut page = BTreeMap::<_, Vec<_>>::new();
-        for object in objects {
-            match JobKey::of_object(&object.key) {
-                None if object.key == OWNER => {}
-                None => self.seen.1 += 1,
-                Some((job, _)) if at.now.since(object.modified) > self.policy.age_min => {
-                    page.entry(job).or_default().push(object);
-                }
-                Some(_) => {}
-            }
-        }
+        let listed = objects.len() as u64;
+        let (page, foreign) = stray::by_job(objects, at.now, self.policy.age_min);
+        self.seen = (listed, foreign);
         if page.is_empty() || self.draining {
             self.turn_page(at);
         } else {
@@ -301,13 +169,7 @@ impl Sweep {
             self.step = step;
             return;
         };
-        let mut strays = BTreeMap::<Cause, Vec<Object>>::new();
-        for (job, objects) in page {
-            let standing = standings.get(&job).unwrap_or(&Standing::Unreadable);
-            if let Some(cause) = Self::cause(standing) {
-                strays.entry(cause).or_default().extend(objects);
-            }
-        }
+        let mut strays = stray::among(page, standings);
         if strays.is_empty() || self.draining {
             return self.turn_page(at);
         }
@@ -327,22 +189,6 @@ impl Sweep {
         }
     }
 
-    /// Why an old object of a job goes; none where it stays.
-    fn cause(standing: &Standing) -> Option<Cause> {
-        let job = match standing {
-            Standing::Missing => return Some(Cause::NoRecord),
-            Standing::Unreadable => return None,
-            Standing::Known(job) => job,
-        };
-        // A finished job that is still in a lane, or not yet in one, is another duty's. Cleaned up is one whose result
-        // was kept for its client long enough.
-        let is_cleaned = job.cleaned.is_some() && job.lane.is_none();
-        match job.status {
-            Status::Completed | Status::Error if is_cleaned => Some(Cause::Cleaned),
-            Status::Queued | Status::Processing | Status::Completed | Status::Error => None,
-        }
-    }
-
     fn deleted(&mut self, at: At, deleted: u64, failed: u64) {
         let Step::Deleting(left) = &mut self.step else {
             return;
@@ -353,61 +199,6 @@ impl Sweep {
         self.tally.failed += failed;
         if is_last {
             self.turn_page(at);
-        }
-    }
-
-    /// The page is dealt with.
-    fn turn_page(&mut self, at: At) {
-        self.step = Step::Resting;
-        if self.draining {
-            return;
-        }
-        self.failures = 0;
-        self.tally.listed += self.seen.0;
-        self.tally.foreign += self.seen.1;
-        self.after = self.next.take();
-        if self.after.is_none() {
-            self.end(at, Reason::rule("the whole bucket was looked through"));
-            return;
-        }
-        self.pages += 1;
-        if self.pages < self.policy.pages_max || self.round != Round::Endless {
-            self.pace.hurry();
-        } else {
-            self.pages = 0;
-            self.is_ours = None;
-            self.pace.looked(at, true);
-        }
-    }
-
-    /// The sweep is over; the next one goes on behind the last page that was dealt with, or begins anew after the last
-    /// of all.
-    fn end(&mut self, at: At, reason: Reason) {
-        self.decide(Action::Report(self.tally), reason);
-        self.rest(at);
-    }
-
-    fn rest(&mut self, at: At) {
-        self.forget();
-        self.step = Step::Resting;
-        self.pace.looked(at, false);
-        if self.round == Round::Running {
-            self.round = Round::Ended;
-        } else if self.round == Round::ToBegin {
-            self.pace.hurry();
-        }
-    }
-
-    fn failed(&mut self, at: At) {
-        self.failures = self.failures.saturating_add(1);
-        if self.draining {
-            self.step = Step::Resting;
-        } else if self.policy.retry.allows_after(self.failures) {
-            let wait = self.policy.retry.delay_after(self.failures, at.jitter);
-            self.step = Step::Waiting(at.now + wait);
-        } else {
-            let reason = Reason::key("the sweep is broken off: a service is away", "retry.attempts-max");
-            self.end(at, reason);
         }
     }
 

@@ -2,19 +2,21 @@
 //! where that can help.
 
 mod shipment;
+mod sighting;
+mod turns;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
 use crate::at::{At, Timestamp};
-use crate::file::{Known, Shipping, Sight, Stamp};
+use crate::file::{Known, Sight, Stamp};
 use crate::intake::{Intake, IntakePolicy};
 use crate::job::Status;
 use crate::machine::{Decision, Machine, Reason};
 use crate::retry::Retry;
 
+use shipment::Shipment;
 pub use shipment::{Announce, Step};
-use shipment::{Shipment, Turn};
 
 /// Files remembered because they were reported or kept changing, at most: beyond that it begins anew.
 const REMEMBERED_MAX: usize = 10_000;
@@ -180,195 +182,8 @@ impl Upload {
         }
     }
 
-    fn sighted(&mut self, at: At, path: PathBuf, sight: Sight, known: Option<Known>) {
-        if self.draining {
-            return;
-        }
-        if let Some(shipment) = self.shipping.get_mut(&path) {
-            if let Sight::File { stamp, .. } = &sight {
-                shipment.seen(stamp);
-            }
-            return;
-        }
-        match sight {
-            Sight::Unreadable(why) => {
-                self.leave(&path);
-                self.report(path, Cause::Sight, why);
-            }
-            Sight::Gone => {
-                self.leave(&path);
-                self.reported.remove(&path);
-                if let Some(known) = known.filter(|known| known.shipping == Shipping::Announced) {
-                    self.abandon(path, known, "the file went away before everything was sent");
-                }
-            }
-            Sight::File { stamp, busy } => {
-                self.readable(&path);
-                self.sighted_file(at, path, stamp, busy, known);
-            }
-        }
-    }
-
-    fn sighted_file(&mut self, at: At, path: PathBuf, stamp: Stamp, busy: bool, known: Option<Known>) {
-        let as_known = known
-            .as_ref()
-            .map(|known| (known.shipping, known.stamp.same_content(&stamp)));
-        match as_known {
-            Some((Shipping::Sent | Shipping::Finished, true)) => {
-                self.leave(&path);
-                return;
-            }
-            // What was announced is another state of the file: that job can never be completed.
-            Some((Shipping::Announced, false)) => {
-                self.leave(&path);
-                if let Some(known) = known {
-                    self.abandon(path, known, "the file changed before everything was sent");
-                }
-                return;
-            }
-            Some((Shipping::Announced, true) | (Shipping::Sent | Shipping::Finished, false)) | None => {}
-        }
-        if let Some(ready) = self.ready.get(&path) {
-            if ready.stamp.same_content(&stamp) {
-                return;
-            }
-            self.ready.remove(&path);
-        }
-        let waiting = self.intake.len() + self.ready.len();
-        if waiting >= self.policy.intake.waiting_max && !self.intake.contains(&path) {
-            self.left_over = true;
-            return;
-        }
-        if let Some(rest) = self.intake.seen(at.now, &path, stamp.clone(), busy) {
-            let resume = known.filter(|known| known.shipping == Shipping::Announced);
-            let shipment = Shipment::new(self.policy.announce, stamp, resume, rest);
-            self.ready.insert(path, shipment);
-        }
-    }
-
     fn has_nothing_under_way(&self) -> bool {
         self.intake.is_empty() && self.ready.is_empty() && self.shipping.is_empty()
-    }
-
-    /// A file, or what was in a folder, waits no more. What is to be given up still is.
-    fn leave(&mut self, path: &Path) {
-        self.intake.gone(path);
-        self.ready
-            .retain(|ready, shipment| !ready.starts_with(path) || shipment.is_to_abandon());
-        self.changes.remove(path);
-    }
-
-    fn abandon(&mut self, path: PathBuf, known: Known, why: &str) {
-        let shipment = Shipment::abandoning(self.policy.announce, known, why);
-        self.ready.insert(path, shipment);
-    }
-
-    fn start_ready(&mut self, at: At) {
-        while !self.draining && self.shipping.len() < self.policy.files_max {
-            let Some((path, shipment)) = self.ready.pop_first() else {
-                return;
-            };
-            self.shipping.insert(path.clone(), shipment);
-            self.take_turn(at, path);
-        }
-    }
-
-    /// A file changed while it was read.
-    fn changed(&mut self, path: &Path) {
-        if self.changes.len() >= REMEMBERED_MAX {
-            self.changes.clear();
-        }
-        let changes = self.changes.entry(path.to_owned()).or_default();
-        *changes = changes.saturating_add(1);
-    }
-
-    /// Whether a file changed so often while it was read that it is left to a later scan.
-    fn is_restless(&self, path: &Path) -> bool {
-        self.changes
-            .get(path)
-            .is_some_and(|changes| !self.policy.retry.allows_after(*changes))
-    }
-
-    /// Does what the shipment under `path` asks for next.
-    fn take_turn(&mut self, at: At, path: PathBuf) {
-        let Some(shipment) = self.shipping.get_mut(&path) else {
-            return;
-        };
-        match shipment.turn(at) {
-            Turn::Wait => {}
-            Turn::Do(step, reason) => {
-                let (stamp, resume) = (shipment.stamp.clone(), shipment.resume.clone());
-                self.decide(
-                    Action::Do {
-                        path,
-                        step,
-                        stamp,
-                        resume,
-                    },
-                    reason,
-                );
-            }
-            Turn::Finish => {
-                let outdated = shipment.is_outdated();
-                self.shipping.remove(&path);
-                self.changes.remove(&path);
-                self.reported.remove(&path);
-                let reason = Reason::rule("everything is sent and remembered");
-                self.decide(Action::Release(path.clone()), reason);
-                if outdated && !self.draining {
-                    let reason = Reason::rule("the file was seen in another state since it was taken");
-                    self.decide(Action::Look(path), reason);
-                }
-            }
-            Turn::LookAgain if self.is_restless(&path) => {
-                self.give_way(path, "the file keeps changing while it is read".to_owned());
-            }
-            Turn::LookAgain => {
-                self.shipping.remove(&path);
-                let reason = Reason::rule("the file is taken anew");
-                self.decide(Action::Release(path.clone()), reason);
-                let reason = Reason::key("the file is not what was announced", "source.directory.settle");
-                self.decide(Action::Look(path), reason);
-            }
-            Turn::Leave(why) => self.give_way(path, why),
-        }
-    }
-
-    /// Leaves a file to a later scan.
-    fn give_way(&mut self, path: PathBuf, why: String) {
-        self.shipping.remove(&path);
-        self.changes.remove(&path);
-        self.decide(
-            Action::Release(path.clone()),
-            Reason::key("a later scan takes it again", "source.directory.rescan"),
-        );
-        self.report(path, Cause::Step, why);
-    }
-
-    fn step_done(&mut self, at: At, path: PathBuf, step: Step) {
-        let Some(shipment) = self.shipping.get_mut(&path) else {
-            return;
-        };
-        shipment.done(step);
-        if self.draining && !shipment.is_finished() {
-            self.shipping.remove(&path);
-        } else {
-            self.take_turn(at, path);
-        }
-    }
-
-    fn step_failed(&mut self, at: At, path: PathBuf, step: Step, fault: Fault) {
-        if self.draining {
-            self.shipping.remove(&path);
-            return;
-        }
-        if fault == Fault::Changed {
-            self.changed(&path);
-        }
-        if let Some(shipment) = self.shipping.get_mut(&path) {
-            shipment.failed(at, step, fault, &self.policy.retry);
-            self.take_turn(at, path);
-        }
     }
 }
 

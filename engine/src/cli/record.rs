@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use p256::elliptic_curve::Generate as _;
 use roundtrip_testkit::recording::{Entry, Redaction, Writer};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -78,6 +79,7 @@ struct Tape<'a> {
 impl<'a> Tape<'a> {
     fn begin(arguments: &'a Arguments) -> Result<Self> {
         let path = arguments.out.as_path();
+        let redaction = arguments.redact.then(redaction).transpose()?;
         let mut writer = Writer::new(BufWriter::new(create(path)?));
         let origin = format!("recorded by roundtrip {}", env!("CARGO_PKG_VERSION"));
         let origin = if arguments.redact {
@@ -87,11 +89,10 @@ impl<'a> Tape<'a> {
         };
         let begun = writer.header(None, Some(&origin)).and_then(|()| writer.flush());
         begun.map_err(|error| unwritable(path, error))?;
-        let (high, low) = uuid::Uuid::new_v4().as_u64_pair();
         Ok(Self {
             path,
             writer,
-            redaction: arguments.redact.then(|| Redaction::new([high, low])),
+            redaction,
             count: 0,
         })
     }
@@ -139,6 +140,14 @@ impl<'a> Tape<'a> {
         };
         written().map_err(|error| unwritable(self.path, error))
     }
+}
+
+/// A redaction under a key that nothing else has seen.
+fn redaction() -> Result<Redaction> {
+    let key = <[u8; 32]>::try_generate().map_err(|error| {
+        Error::failed("the system gave no random numbers for the redaction").because(error)
+    })?;
+    Ok(Redaction::new(key))
 }
 
 /// A file for its owner alone: it tells who sent what.

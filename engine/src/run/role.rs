@@ -8,8 +8,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::build::{Needs, Running, build, follow_stream};
+use super::build::{Running, build, follow_stream};
 use super::driver::Order;
+use super::needs::Needs;
 use super::parts::Parts;
 use super::progress::Progress;
 use super::protection::Agent;

@@ -1,12 +1,13 @@
 //! Takes what is personal out of entries: the same name always becomes the same other name.
 
 use std::fmt::Write as _;
-use std::hash::{DefaultHasher, Hasher as _};
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use roundtrip_core::lifecycle::attribute as a;
 use roundtrip_core::names::{ClientId, FileId, JobKey, RESERVED_PREFIX};
 use roundtrip_core::plan::Outline;
 use roundtrip_core::record::{Attribute, Record};
+use sha2::Sha256;
 
 use super::entry::Entry;
 
@@ -46,17 +47,18 @@ const ROW: [&str; 7] = [
 
 /// Replaces names and texts by others that tell nothing, the same ones always by the same.
 ///
-/// It remembers nothing: each is a keyed hash of what it replaces, and the key is known to nobody once the recorder
-/// has ended. Signatures do not hold afterwards, which is why the verdict on them is recorded before.
+/// It remembers nothing: each is the HMAC-SHA256 of what it replaces, and the key is known to nobody once the recorder
+/// has ended. Without the key, nobody can tell by trying whether a name they guess is behind another. Signatures do not hold afterwards, which is why the verdict on them is recorded before.
 #[derive(Clone, Debug)]
 pub struct Redaction {
-    key: [u64; 2],
+    keyed: Hmac<Sha256>,
 }
 
 impl Redaction {
-    /// Replaces under this key, which has to be a fresh one for each recording.
-    pub fn new(key: [u64; 2]) -> Self {
-        Self { key }
+    /// Replaces under this key: fresh from the system's random numbers for each recording, and kept nowhere.
+    pub fn new(key: [u8; 32]) -> Self {
+        let keyed = Hmac::new_from_slice(&key).expect("HMAC takes keys of any length");
+        Self { keyed }
     }
 
     /// The entry without what is personal in it.
@@ -165,19 +167,20 @@ impl Redaction {
         })
     }
 
-    /// So many hex digits that only this key makes of this text.
+    /// So many hex digits that only this key makes of this text: the HMACs of the text behind the number of the block,
+    /// as eight bytes, one after the other.
     fn hex(&self, text: &str, digits: usize) -> String {
-        let mut hex = String::with_capacity(digits + 16);
+        let mut hex = String::with_capacity(digits + 64);
         for block in 0_u64.. {
             if hex.len() >= digits {
                 break;
             }
-            let mut hasher = DefaultHasher::new();
-            for word in self.key.into_iter().chain([block]) {
-                hasher.write_u64(word);
+            let mut mac = self.keyed.clone();
+            mac.update(&block.to_be_bytes());
+            mac.update(text.as_bytes());
+            for byte in mac.finalize().into_bytes() {
+                let _ = write!(hex, "{byte:02x}");
             }
-            hasher.write(text.as_bytes());
-            let _ = write!(hex, "{:016x}", hasher.finish());
         }
         hex.truncate(digits);
         hex

@@ -11,9 +11,10 @@ use roundtrip_core::machine::{Decision, Machine as _, Reason};
 use roundtrip_core::names::JobKey;
 use roundtrip_core::worker::{Action, Ending, Event, Outcome as Answer, Worker};
 
+use super::agenda::Plan;
 use super::line::Outcome;
 use super::survey::{Fetcher, Survey};
-use super::world::{Plan, World};
+use super::world::World;
 use crate::pipelines::AnalysePipeline;
 
 /// Pages of one shard a look reads, at most, as in production.

@@ -6,22 +6,20 @@ use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::job::Job;
-use roundtrip_core::lifecycle::{RecordKey, Write};
-use roundtrip_core::machine::Machine as _;
+use roundtrip_core::lifecycle::Write;
 
-use super::analyse::Analyse;
-use super::care::Care;
-use super::client::{self, Collect, Ship};
+use super::actor::Actor;
+use super::agenda::Plan;
 use super::course::Act;
 use super::intake::{Happening, What};
 use super::line::{Line, Outcome};
-use super::queue::Queue;
 use super::role::Role;
-use super::survey::{Fetcher, Survey};
+use super::survey::Survey;
 use super::table::Row;
-use super::world::{Plan, Verify, World};
-use crate::pipelines::{AnalysePipeline, Pipeline};
+use super::world::{Verify, World};
 use crate::report::Timeline;
+
+mod cast;
 
 /// How long a replay goes on after the last record where nobody says until when: the longest of the shipped leases,
 /// and what is done about it.
@@ -60,70 +58,6 @@ pub struct Summary {
     pub jobs_left: usize,
 }
 
-/// A pipeline at work.
-#[derive(Debug)]
-enum Actor {
-    Analyse(Box<Analyse>),
-    Collect(Box<Collect>),
-    Ship(Box<Ship>),
-    Care(Box<Care>),
-    Queue(Box<Queue>),
-}
-
-impl Actor {
-    fn wake_at(&self) -> Option<Timestamp> {
-        match self {
-            Self::Analyse(fetcher) if fetcher.dead => None,
-            Self::Collect(collect) => collect.machine.wake_at(),
-            Self::Ship(ship) => ship.machine.wake_at(),
-            Self::Analyse(fetcher) => fetcher.machine.wake_at(),
-            Self::Care(care) => care.machine.wake_at(),
-            Self::Queue(queue) => queue.machine.wake_at(),
-        }
-    }
-
-    fn tick(&mut self, world: &mut World) {
-        match self {
-            Self::Collect(collect) => {
-                collect.machine.tick(world.at(&collect.name, ""));
-                collect.pump(world);
-            }
-            Self::Ship(ship) => {
-                ship.machine.tick(world.at(&ship.name, ""));
-                ship.pump(world);
-            }
-            Self::Analyse(fetcher) => {
-                fetcher.machine.tick(world.at(&fetcher.name, ""));
-                fetcher.pump(world);
-            }
-            Self::Care(care) => {
-                care.machine.tick(world.at(&care.name, ""));
-                care.pump(world);
-            }
-            Self::Queue(queue) => {
-                queue.machine.tick(world.at(&queue.name, ""));
-                queue.pump(world);
-            }
-        }
-    }
-
-    fn tell(&mut self, world: &mut World, key: &RecordKey) {
-        match self {
-            Self::Care(care) => care.tell(world, key),
-            Self::Analyse(_) | Self::Collect(_) | Self::Ship(_) | Self::Queue(_) => {}
-        }
-    }
-
-    fn hears(&self, before: Option<&Job>, after: &Job) -> bool {
-        match self {
-            Self::Care(care) => care
-                .interest
-                .is_some_and(|interest| interest.tells(before, after)),
-            Self::Analyse(_) | Self::Collect(_) | Self::Ship(_) | Self::Queue(_) => false,
-        }
-    }
-}
-
 /// A role on a recorded history: entries go in, decisions come out.
 pub struct Replay {
     role: Role,
@@ -131,6 +65,8 @@ pub struct Replay {
     survey: Rc<Survey>,
     world: World,
     actors: Vec<Actor>,
+    /// Those of them that may hear of a change.
+    listeners: Vec<usize>,
     /// When each actor is woken.
     wakes: BTreeSet<(Timestamp, usize)>,
     wake_of: Vec<Option<Timestamp>>,
@@ -154,6 +90,7 @@ impl Replay {
             survey: Rc::default(),
             world,
             actors: Vec::new(),
+            listeners: Vec::new(),
             wakes: BTreeSet::new(),
             wake_of: Vec::new(),
             clients: BTreeMap::new(),
@@ -234,99 +171,14 @@ impl Replay {
         self.summary.jobs_left = self.world.jobs();
     }
 
+    /// The moment that was reached; all that is decided from here on is decided then or later.
+    pub fn now(&self) -> Timestamp {
+        self.world.now
+    }
+
     /// What the replay was, so far.
     pub fn summary(&self) -> &Summary {
         &self.summary
-    }
-
-    /// The clock begins with the first record.
-    fn begin(&mut self, at: Timestamp) {
-        self.world.now = at;
-        self.summary.begin = Some(at);
-        let Role {
-            name,
-            shards,
-            pipelines,
-            ..
-        } = self.role.clone();
-        for (pipeline, policy) in pipelines {
-            let actor = match policy {
-                // They begin with the first job of each client.
-                // What lies in the bucket no recording tells: a sweep has nothing to decide on.
-                Pipeline::Upload(_) | Pipeline::Collect(_) | Pipeline::Sweep(_) => continue,
-                Pipeline::Analyse(analyse) => {
-                    self.begin_fetchers(&pipeline, &analyse);
-                    continue;
-                }
-                Pipeline::Care(care) => {
-                    Actor::Care(Box::new(Care::new(&pipeline, &name, shards, &care, &self.world)))
-                }
-                Pipeline::Queue(queue) => Actor::Queue(Box::new(Queue::new(&pipeline, &queue, &self.world))),
-            };
-            self.actors.push(actor);
-            self.wake_of.push(None);
-            self.set_wake(self.actors.len() - 1, at);
-        }
-    }
-
-    /// A job was made: its client has a file to ship, and an outcome to wait for.
-    fn announced(&mut self, job: &Job) {
-        // A foreign client ships in its own way.
-        let Some(size) = client::size_of(job) else {
-            return;
-        };
-        let id = job.key.client.as_str();
-        if !self.clients.contains_key(id) {
-            let actors = self.begin_client();
-            self.clients.insert(id.to_owned(), actors);
-        }
-        for actor in self.clients.get(id).cloned().unwrap_or_default() {
-            match self.actors.get_mut(actor) {
-                Some(Actor::Ship(ship)) => ship.sight(&mut self.world, job.key.file.as_str(), size),
-                Some(Actor::Collect(collect)) => collect.await_outcome(&job.key),
-                Some(Actor::Analyse(_) | Actor::Care(_) | Actor::Queue(_)) | None => {}
-            }
-            self.set_wake(actor, self.world.now);
-        }
-    }
-
-    fn begin_client(&mut self) -> Vec<usize> {
-        let begin = |(name, pipeline): &(String, Pipeline)| match pipeline {
-            Pipeline::Upload(upload) => Some(Actor::Ship(Box::new(Ship::new(name, upload)))),
-            Pipeline::Collect(collect) => {
-                let collect = Collect::new(name, collect, self.world.now);
-                Some(Actor::Collect(Box::new(collect)))
-            }
-            Pipeline::Analyse(_) | Pipeline::Care(_) | Pipeline::Sweep(_) | Pipeline::Queue(_) => None,
-        };
-        let actors: Vec<Actor> = self.role.pipelines.iter().filter_map(begin).collect();
-        let first = self.actors.len();
-        self.actors.extend(actors);
-        self.wake_of.resize(self.actors.len(), None);
-        (first..self.actors.len()).collect()
-    }
-
-    /// Every fetcher of the recording takes part from its first claim on, until it went silent.
-    fn begin_fetchers(&mut self, pipeline: &str, policy: &AnalysePipeline) {
-        let survey = Rc::clone(&self.survey);
-        let nobody = [Fetcher::unrecorded(self.world.now)];
-        let fetchers = if survey.fetchers().is_empty() {
-            &nobody
-        } else {
-            survey.fetchers()
-        };
-        for fetcher in fetchers {
-            let (actor, shards) = (self.actors.len(), self.role.shards);
-            let mut analyse = Analyse::new(pipeline, policy, fetcher, &survey, actor, shards, &self.world);
-            analyse.others = fetchers.len() > 1;
-            self.actors.push(Actor::Analyse(Box::new(analyse)));
-            self.wake_of.push(None);
-            self.set_wake(actor, fetcher.from);
-            if let Some(until) = fetcher.until {
-                self.world
-                    .plan(until + Duration::from_millis(1), Plan::Die(actor));
-            }
-        }
     }
 
     /// Lets everything happen that comes before a moment.
@@ -410,14 +262,11 @@ impl Replay {
             let Some(after) = self.world.table.get(&key).and_then(Row::job) else {
                 continue;
             };
-            let hear = |(_, actor): &(usize, &Actor)| actor.hears(before.as_ref(), after);
-            let told: Vec<usize> = self
-                .actors
-                .iter()
-                .enumerate()
-                .filter(hear)
-                .map(|(actor, _)| actor)
-                .collect();
+            let hears = |listener: &usize| {
+                let listener = self.actors.get(*listener);
+                listener.is_some_and(|listener| listener.hears(before.as_ref(), after))
+            };
+            let told: Vec<usize> = self.listeners.iter().copied().filter(hears).collect();
             for actor in told {
                 let at = self.world.now + self.role.news_after;
                 let key = key.clone();

@@ -2,6 +2,8 @@ mod duties;
 mod news;
 mod rounds;
 
+use std::time::Duration;
+
 use super::*;
 use crate::fixture::{PROCESSOR, START, actions, at, claimed, completed, job, key, retry, seconds};
 use crate::names::JobKey;

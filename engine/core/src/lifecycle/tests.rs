@@ -2,6 +2,7 @@ use std::fmt::Write as _;
 
 use super::*;
 use crate::fixture::{PROCESSOR, Record, START, claimed, completed, job, key, lane, seconds};
+use crate::job::{Attempt, HISTORY_MAX};
 use crate::job::{PRIORITY_MAX, TEXT_BYTES_MAX};
 
 const LEASE: Duration = Duration::from_secs(300);

@@ -1,27 +1,8 @@
 //! One shard while it is ours: its lease, its place, its reads.
 
+use super::want::Want;
 use super::{BadRecord, Batch, From, Place, StreamPolicy};
 use crate::at::{At, Timestamp};
-
-/// What a shard needs now.
-#[derive(Debug)]
-pub(super) enum Want {
-    /// The lease renewed and the place written.
-    Renew {
-        until: Timestamp,
-        place: Option<Place>,
-        bad: Option<BadRecord>,
-    },
-    /// The lease given back and the place written.
-    Release {
-        place: Option<Place>,
-        bad: Option<BadRecord>,
-    },
-    /// An iterator.
-    Locate(From),
-    /// A read.
-    Read(String),
-}
 
 /// A write under way.
 #[derive(Debug)]

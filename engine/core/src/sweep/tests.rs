@@ -6,7 +6,8 @@ use super::*;
 use crate::fixture::{
     START, actions, at, completed, decisions, job, key, retry, seconds, sequences, survives,
 };
-use crate::job::LaneKind;
+use crate::job::{Job, LaneKind, Status};
+use crate::names::OWNER;
 use proptest::prelude::*;
 
 const AGE_MIN: Duration = Duration::from_secs(1_000);

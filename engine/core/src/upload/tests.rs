@@ -3,6 +3,7 @@ mod rounds;
 mod steps;
 
 use super::*;
+use crate::file::Shipping;
 use crate::fixture::{actions, at, key, retry, seconds};
 
 fn policy(announce: Announce) -> UploadPolicy {

@@ -10,10 +10,11 @@ mod slots;
 use std::time::Duration;
 
 use super::*;
-use crate::claim::Feed;
+use crate::claim::{Feed, Malformed, Offer, Start};
 use crate::fixture::{PROCESSOR, START, actions, at, claimed, job, key, retry, seconds};
 use crate::job::Job;
-use crate::lifecycle::Value;
+use crate::lifecycle::{Change, Value};
+use crate::protection::Protect;
 
 const LEASE: Duration = Duration::from_secs(300);
 const HEARTBEAT: Duration = Duration::from_secs(60);

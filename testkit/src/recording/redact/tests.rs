@@ -21,7 +21,7 @@ fn entry() -> Entry<'static> {
 
 #[test]
 fn nothing_personal_is_left_and_names_still_hold() {
-    let redaction = Redaction::new([1, 2]);
+    let redaction = Redaction::new([1; 32]);
     let redacted = redaction.redact(entry());
     let text = serde_json::to_string(&redacted).unwrap();
     for secret in ["secret", "abab", "1a026c06", "30ab"] {
@@ -46,9 +46,20 @@ fn nothing_personal_is_left_and_names_still_hold() {
 
 #[test]
 fn the_same_name_becomes_the_same_name_under_one_key() {
-    let redaction = Redaction::new([1, 2]);
+    let redaction = Redaction::new([1; 32]);
     assert_eq!(redaction.redact(entry()), redaction.redact(entry()));
-    assert_ne!(redaction.redact(entry()), Redaction::new([1, 3]).redact(entry()));
+    assert_ne!(redaction.redact(entry()), Redaction::new([2; 32]).redact(entry()));
+}
+
+/// Calculated with Python's `hmac`: the key is thirty-two sevens.
+#[test]
+fn a_name_is_the_hmac_of_the_block_and_the_text() {
+    let hex = Redaction::new([7; 32]).hex("file-a", 80);
+    assert_eq!(
+        hex,
+        "5940074f1b84e1bc68beb5a6afadaaaef71b321451817389fa2c143a6c9f0e03\
+         04a7ccbdef25ad8c"
+    );
 }
 
 #[test]
@@ -63,7 +74,7 @@ fn a_row_of_the_fleet_keeps_when_it_was_seen() {
     ]);
     row.body.keys.clone_from(&image);
     row.body.after = Some(image);
-    let after = Redaction::new([1, 2]).redact(row).body.after.unwrap();
+    let after = Redaction::new([1; 32]).redact(row).body.after.unwrap();
     assert_eq!(
         after.iter().map(|(name, _)| name).collect::<Vec<_>>(),
         ["client", "file", "seen"]

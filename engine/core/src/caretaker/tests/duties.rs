@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use super::*;
+use crate::at::spelled;
 use crate::fixture::{decisions, lane};
+use crate::job::{LaneKind, Status};
 use crate::lifecycle::{Value, attribute};
 
 const NOTHING: [&str; 0] = [];
