@@ -2,6 +2,7 @@
 
 mod beginning;
 mod bulk;
+mod ending;
 mod others;
 mod process;
 
@@ -12,19 +13,18 @@ use roundtrip_core::at::Timestamp;
 use roundtrip_core::lifecycle::{RecordKey, Write};
 
 use super::faults::Striking;
-use super::recording;
-use super::{Fault, Outcome, Scenario, Statistics};
+use super::{Fault, Outcome, Scenario};
 use crate::actors::outbox::{Outbox, Task};
 use crate::model::agenda::Agenda;
 use crate::model::chance::Chance;
 use crate::model::network::{Reply, Request, Verdict};
 use crate::model::services::{Caller, Effect, Services};
-use crate::promises::{Judge, Promise, Writer};
+use crate::promises::{Judge, Writer};
 pub use beginning::VERSION;
 use bulk::Bulk;
 pub(super) use bulk::measure;
 use others::Other;
-use process::{Living, Process};
+use process::Process;
 
 /// When every history begins: 2026-01-05T08:00:00Z, a Monday.
 pub(super) const START: i64 = 1_767_600_000_000;
@@ -34,12 +34,6 @@ const SKEW_MAX: i64 = 2_000;
 
 /// Things one history may consist of, at most: one that goes on without end is found out.
 const EVENTS_MAX: u64 = 3_000_000;
-
-/// How long nothing must have happened before a leap, beside the silence of a holder.
-const CALM_MIN: i64 = 60_000;
-
-/// Leaps that are as long as all of the patience.
-const LEAPS: u32 = 64;
 
 /// What is planned.
 #[derive(Debug)]
@@ -175,32 +169,6 @@ impl World<'_> {
             }
             self.leap(faults_end);
         }
-    }
-
-    /// Where nothing but looks has happened for longer than a holder is silent, all processes stand still for a while,
-    /// as if their machines slept: a wait of days takes no more looks than one of minutes.
-    fn leap(&mut self, faults_end: i64) {
-        if !self.scenario.leaps || self.coming > 0 {
-            return;
-        }
-        let ms = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        let silent = ms(self.scenario.policies.analyse.worker.claim.heartbeat * 2) + CALM_MIN;
-        if self.now > faults_end.max(self.stirred).saturating_add(silent) {
-            let leap = ms(self.scenario.settle_max / LEAPS);
-            self.say(|| format!("nothing happens for {} s", leap / 1_000));
-            self.still_until = self.now.saturating_add(leap);
-            self.stirred = self.still_until;
-        }
-    }
-
-    /// Whether every client has every outcome, and nobody has anything left to do.
-    fn is_settled(&self) -> bool {
-        self.processes.iter().all(|process| match &process.living {
-            Some(Living::Client(client)) => client.disk.is_settled(),
-            Some(Living::Fetcher(fetcher)) => fetcher.spool.is_empty(),
-            Some(Living::Watcher(_)) => true,
-            None => false,
-        })
     }
 
     fn step(&mut self, step: Step) {
@@ -430,71 +398,6 @@ impl World<'_> {
                 let by_client = writer.name.starts_with("client-");
                 self.judge.deleted(self.now, by_client, keys, &self.services);
             }
-        }
-    }
-
-    /// What is not finished, and what was left behind.
-    fn judge_end(&mut self) {
-        self.judge.conclude(self.now, &self.services);
-        let mut left = Vec::new();
-        for process in &self.processes {
-            match &process.living {
-                Some(Living::Client(client)) => {
-                    let open = client.disk.unsettled();
-                    left.extend(open.into_iter().map(|what| (Promise::Outcome, what)));
-                }
-                Some(Living::Fetcher(fetcher)) => {
-                    let open = fetcher.spool.iter();
-                    left.extend(
-                        open.map(|key| (Promise::NothingLeft, format!("{key} lies on a fetcher's disk"))),
-                    );
-                }
-                Some(Living::Watcher(_)) => {}
-                None => left.push((Promise::Outcome, "a process did not come back".to_owned())),
-            }
-        }
-        for (promise, what) in left {
-            self.judge.add(self.now, promise, what);
-        }
-    }
-
-    fn conclude(mut self, seed: u64) -> Outcome {
-        let given_up = self.events >= self.events_max;
-        if !given_up {
-            self.judge_end();
-        }
-        let faults = Fault::ALL
-            .iter()
-            .map(|fault| (*fault, self.striking.by_kind[*fault as usize]));
-        let load = &self.services.table.load;
-        let statistics = Statistics {
-            span_ms: self.now - START,
-            events: self.events,
-            decisions: self.decisions,
-            requests: self.requests,
-            jobs: self.judge.created,
-            finished: self.judge.finished,
-            deliveries: self.judge.deliveries,
-            requeues: self.judge.requeues,
-            faults: faults.filter(|(_, count)| *count > 0).collect(),
-            strays: self.judge.strays,
-            writes_peak: load.writes_peak,
-            reads_peak: load.reads_peak,
-        };
-        Outcome {
-            seed,
-            given_up,
-            breaches: std::mem::take(&mut self.judge.breaches),
-            statistics,
-            struck: self.striking.struck(),
-            recording: match &self.trace {
-                Some(_) => recording::lines(
-                    &self.services.stream,
-                    &format!("the simulated history of seed {seed}"),
-                ),
-                None => Vec::new(),
-            },
-            trace: self.trace.take().unwrap_or_default(),
         }
     }
 }
