@@ -30,7 +30,7 @@ use look::Looking;
 const REFUSING_MAX: usize = 100;
 
 /// How a worker decides.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WorkerPolicy {
     /// `processor-<uuid>`: who claims.
     pub processor: String,

@@ -78,7 +78,7 @@ impl Arguments {
 
     /// A role; `set` lies over the one that is asked about, not over the one it is compared with.
     fn load(&self, role: &str, set: Vec<String>) -> Result<RoleSpec> {
-        Ok(dsl::load_role(
+        Ok(dsl::load_dry(
             role,
             &Layers::of_process(self.profile.clone(), set),
         )?)

@@ -8,8 +8,8 @@ use roundtrip_core::machine::{Decision, Machine as _, Reason};
 use roundtrip_core::queue::{Action, Counts, Event, Queue as Machine, Row};
 
 use super::line::Outcome;
-use super::role::QueuePipeline;
 use super::world::World;
+use crate::pipelines::QueuePipeline;
 
 /// A fetcher that has not reported itself for this long does not count.
 const FETCHER_SEEN_MAX: Duration = Duration::from_secs(90);
@@ -25,7 +25,7 @@ impl Queue {
     pub(super) fn new(name: &str, policy: &QueuePipeline, world: &World) -> Self {
         Self {
             name: name.to_owned(),
-            machine: Machine::new(policy.policy.clone(), policy.pace.at(world.now)),
+            machine: Machine::new(policy.policy.clone(), policy.pace.since(world.now)),
         }
     }
 

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use roundtrip_core::collect::Collect;
-use roundtrip_core::pace::Pace;
 use roundtrip_core::upload::Upload;
 
 use super::owned;
 use crate::dsl::spec::{DirectorySink, DirectorySource, JobsSink, ResultsSource};
 use crate::error::Result;
 use crate::run::collect::{CollectWorld, Shared};
+use crate::run::driver::now;
 use crate::run::parts::Parts;
 use crate::run::policy::{self, Middle};
 use crate::run::ship::{Cargo, Ship};
@@ -63,7 +63,7 @@ pub(super) fn collect(
         folder: ResultsDirectory::open(sink)?,
     };
     let machine = Collect::new(
-        Pace::new(source.interval, source.interval_max),
+        policy::results_pace(source).since(now()),
         policy::delivery(source),
     );
     Ok((

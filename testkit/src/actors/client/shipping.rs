@@ -180,7 +180,7 @@ impl Shipping {
             client: key.client.clone(),
             file: key.file.clone(),
             size: self.stamp.size,
-            chunk_size: settings.chunk_size,
+            chunk_size: settings.upload.chunk_size,
             codec: Codec::None,
             name: None,
         };

@@ -93,8 +93,8 @@ impl World<'_> {
             format: FORMAT,
             client: key.client.clone(),
             file: key.file.clone(),
-            size: policies.chunk_size,
-            chunk_size: policies.chunk_size,
+            size: policies.upload.chunk_size,
+            chunk_size: policies.upload.chunk_size,
             codec: Codec::Zstd,
             name: None,
         };
