@@ -128,9 +128,11 @@ fn clean(
     if !job.status.is_finished() || !is_due {
         return None;
     }
-    let keep_until = job.processed.unwrap_or(at.now) + results_keep;
-    let keeps = job.results_object().is_some() && keep_until > at.now;
-    let (extent, change, reason) = if keeps {
+    let keep_until = job
+        .ended(at.now)
+        .map(|ended| ended + results_keep)
+        .filter(|until| job.results_object().is_some() && *until > at.now);
+    let (extent, change, reason) = if let Some(keep_until) = keep_until {
         let reason = Reason::key(
             "the job is finished; its result waits for the client",
             "sink.delete.results-keep",
@@ -143,8 +145,8 @@ fn clean(
     // A completed job had everything; a failed one may have failed while its client still sends.
     let may_come = job.status == Status::Error
         && job
-            .created_at
-            .is_some_and(|created| at.now.since(created) < upload_max);
+            .began(at.now)
+            .is_some_and(|began| at.now.since(began) < upload_max);
     // It goes to the end of its lane, to be found by the next look.
     let late = may_come.then(|| (job.chunks, lifecycle::keep(job, at.now)));
     Some((Care::Delete(extent, Cleaning { change, late }), reason))
@@ -192,11 +194,8 @@ fn let_in(
     shards: u32,
     (lease, upload_max): (Duration, Duration),
 ) -> Option<(Change, Reason)> {
-    let Offer {
-        job,
-        signature,
-        uploaded,
-    } = offer;
+    let Offer { job, uploaded, .. } = offer;
+    let genuine = &offer.check(at.now);
     if job.cleaned.is_some() {
         return None;
     }
@@ -207,7 +206,7 @@ fn let_in(
     let is_late = |created: Timestamp| at.now.since(created) > upload_max;
     let is_never_complete = !uploaded && job.created_at.is_some_and(is_late);
     match (job.status, job.lane.map(|lane| lane.kind)) {
-        (Status::Queued, None | Some(LaneKind::Ready)) if is_never_complete && signature.is_ok() => {
+        (Status::Queued, None | Some(LaneKind::Ready)) if is_never_complete && genuine.is_ok() => {
             let why = "the upload was never completed";
             let key = "sink.admit.upload-max";
             let error = format!(
@@ -217,7 +216,7 @@ fn let_in(
             let change = lifecycle::close(job, lane(LaneKind::Done), at.now, by, &error);
             Some((change, Reason::key(why, key)))
         }
-        (Status::Queued, None) => Some(match signature {
+        (Status::Queued, None) => Some(match genuine {
             Ok(()) => {
                 let reason = Reason::rule("a foreign client's job, and its signature holds");
                 (lifecycle::admit(job, at.now, shard), reason)

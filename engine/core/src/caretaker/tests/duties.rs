@@ -297,6 +297,80 @@ fn jobs_that_wait_for_late_objects_do_not_bring_themselves_again_at_once() {
     assert!(caretaker.is_idle(), "the round is over");
 }
 
+/// A year ahead of the start, and whatever the clock of a client may say.
+const AHEAD: Timestamp = Timestamp(START.0 + 365 * 86_400_000);
+
+#[test]
+fn an_error_that_is_dated_ahead_is_cleaned_when_nothing_more_can_come() {
+    let limit = i64::try_from(UPLOAD_MAX.as_millis()).unwrap();
+    let after = |ms: i64, job: &Job| {
+        let mut caretaker = cleaner();
+        caretaker.tick(at(ms));
+        caretaker.handle(at(ms), page([job.clone()], false));
+        caretaker.handle(at(ms), Event::Deleted(record(1), Swept::default()));
+        short(&mut caretaker).pop()
+    };
+    let ahead = Job {
+        created_at: Some(AHEAD),
+        ..failed(1)
+    };
+    // From when it was claimed, or ended.
+    assert_eq!(after(limit - 1, &ahead).as_deref(), Some("keep 1"));
+    assert_eq!(after(limit, &ahead).as_deref(), Some("cleaned 1"));
+    let refused = Job {
+        processor: None,
+        assigned: None,
+        processed: Some(at(1_000).now),
+        ..ahead.clone()
+    };
+    assert_eq!(after(limit + 999, &refused).as_deref(), Some("keep 1"));
+    assert_eq!(after(limit + 1_000, &refused).as_deref(), Some("cleaned 1"));
+    let untold = Job {
+        processed: Some(AHEAD),
+        ..refused
+    };
+    assert_eq!(
+        after(0, &untold).as_deref(),
+        Some("cleaned 1"),
+        "nothing tells its age"
+    );
+}
+
+#[test]
+fn a_result_whose_end_is_missing_or_ahead_is_not_kept_for_ever() {
+    let keep = i64::try_from(RESULTS_KEEP.as_millis()).unwrap();
+    for processed in [None, Some(AHEAD)] {
+        let job = Job {
+            processed,
+            ..large(1)
+        };
+        assert_eq!(
+            about(cleaner(), at(keep - 1), job.clone()),
+            ["delete all but the result of 1"]
+        );
+        assert_eq!(about(cleaner(), at(keep), job), ["delete all of 1"]);
+    }
+}
+
+#[test]
+fn a_foreign_job_from_the_future_is_refused() {
+    let day = 86_400_000;
+    let created = |ms: i64| Job {
+        created: "9999-12-31T00:00:00.000Z".to_owned(),
+        created_at: Some(at(ms).now),
+        lane: None,
+        due: None,
+        ..job(1)
+    };
+    for uploaded in [false, true] {
+        let about = |ms| about_upload(0, created(ms), uploaded, Ok(()));
+        assert_eq!(about(day), ["look", "admit 1"]);
+        assert_eq!(about(day + 1), ["look", "refuse 1"]);
+    }
+    let why = created(day + 1).check_created(at(0).now).unwrap_err();
+    assert_eq!(why, "`created` is more than 24h ahead: 9999-12-31T00:00:00.000Z");
+}
+
 /// What admit does about a waiting job, so long after its creation.
 fn about_upload(ms: i64, job: Job, uploaded: bool, signature: Result<(), String>) -> Vec<String> {
     let mut caretaker = admitter();
