@@ -11,7 +11,7 @@ use crate::pace::Pace;
 
 mod duty;
 
-use duty::{Care, Cleaning};
+use duty::{Care, Cleaning, Deletion};
 pub use duty::{Duty, Extent, Swept};
 
 /// Jobs offered without a look that are under way or wait for their time, at most; a look finds the rest.
@@ -68,10 +68,21 @@ struct Page {
 /// What is done about a job of the page.
 #[derive(Debug)]
 enum Task {
+    /// Its record is written to say that its objects go; then they do, for this reason.
+    Marking(Box<Marked>),
     /// Its objects are deleted.
     Deleting(Box<Cleaning>),
     /// Its record is written; whether the lane gets shorter by that.
     Writing { progress: bool },
+}
+
+/// A job whose objects are deleted once its record says so.
+#[derive(Debug)]
+struct Marked {
+    job: Job,
+    extent: Extent,
+    cleaning: Cleaning,
+    reason: Reason,
 }
 
 /// The decisions of a pipeline that looks after jobs.
@@ -230,25 +241,62 @@ impl Caretaker {
         };
         match care {
             Care::Write(change) => self.write(change, reason),
-            Care::Delete(extent, cleaning) => {
-                let job = &offer.job;
-                let task = Task::Deleting(Box::new(cleaning));
-                self.under_way.insert(RecordKey::from(&job.key), task);
-                self.decide(Action::Delete(Box::new(job.clone()), extent), reason);
+            Care::Delete(deletion) => {
+                let Deletion {
+                    mark,
+                    extent,
+                    cleaning,
+                } = *deletion;
+                let marked = Marked {
+                    job: offer.job.clone(),
+                    extent,
+                    cleaning,
+                    reason,
+                };
+                let Some(change) = mark else {
+                    return self.delete(marked);
+                };
+                let task = Task::Marking(Box::new(marked));
+                self.under_way.insert(change.key.clone(), task);
+                let rule = "its objects are deleted next: nobody may have it taken again";
+                self.decide(Action::Write(change), Reason::rule(rule));
             }
         }
     }
 
+    fn delete(&mut self, marked: Marked) {
+        let Marked {
+            job,
+            extent,
+            cleaning,
+            reason,
+        } = marked;
+        let task = Task::Deleting(Box::new(cleaning));
+        self.under_way.insert(RecordKey::from(&job.key), task);
+        self.decide(Action::Delete(Box::new(job), extent), reason);
+    }
+
+    fn written(&mut self, key: &RecordKey) {
+        match self.under_way.remove(key) {
+            Some(Task::Marking(marked)) => self.delete(*marked),
+            Some(task) => {
+                self.under_way.insert(key.clone(), task);
+                self.dealt_with(key, true);
+            }
+            None => {}
+        }
+    }
+
     fn deleted(&mut self, key: &RecordKey, swept: Swept) {
-        let Some(task) = self.under_way.get_mut(key) else {
-            return;
-        };
-        let Task::Deleting(cleaning) = std::mem::replace(task, Task::Writing { progress: true }) else {
-            return;
-        };
-        let (change, reason, progress) = cleaning.after(swept);
-        *task = Task::Writing { progress };
-        self.decide(Action::Write(change), reason);
+        match self.under_way.remove(key) {
+            Some(Task::Deleting(cleaning)) => {
+                let (change, reason, progress) = cleaning.after(swept);
+                self.under_way.insert(key.clone(), Task::Writing { progress });
+                self.decide(Action::Write(change), reason);
+            }
+            Some(task) => drop(self.under_way.insert(key.clone(), task)),
+            None => {}
+        }
     }
 }
 
@@ -272,7 +320,7 @@ impl Machine for Caretaker {
             Event::Offered(offers) => self.offer(at, offers),
             Event::NewsMissed => self.pace.hurry(),
             Event::Deleted(key, swept) => self.deleted(&key, swept),
-            Event::Written(key) => self.dealt_with(&key, true),
+            Event::Written(key) => self.written(&key),
             // It stays in its lane: a later look finds it again.
             Event::Lost(key) | Event::Failed(key, _) => self.dealt_with(&key, false),
         }

@@ -240,6 +240,9 @@ pub struct Job {
     pub failures: u32,
     /// Its attempts so far, oldest first.
     pub history: Vec<Attempt>,
+    /// When a watcher began to delete its objects; only of a job that ended as an error, which an operator might have
+    /// taken again.
+    pub cleaning: Option<Timestamp>,
     /// When its objects were deleted.
     pub cleaned: Option<Timestamp>,
     /// How urgent its client says it is, up to [`PRIORITY_MAX`]; 0: as usual. Nobody signs it.

@@ -110,6 +110,7 @@ impl World<Caretaker> for Care {
                             | Write::Complete
                             | Write::Fail
                             | Write::Release
+                            | Write::Cleaning
                             | Write::Cleaned
                             | Write::Keep => debug!(file, why, key = decided_by, "{write}"),
                         },

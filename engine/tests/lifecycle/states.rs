@@ -46,6 +46,7 @@ pub(crate) fn queued() -> Job {
         retries: 0,
         failures: 0,
         history: Vec::new(),
+        cleaning: None,
         cleaned: None,
         priority: 0,
     }
@@ -94,6 +95,17 @@ pub(crate) fn finished() -> Job {
         lane: Some(lane(LaneKind::Done)),
         due: Some(second(60)),
         ..held(MINE, 0)
+    }
+}
+
+/// What the watcher and an operator see of a job that failed.
+pub(crate) fn failed() -> Job {
+    Job {
+        status: Status::Error,
+        results: None,
+        error: Some("not an image".to_owned()),
+        failures: 1,
+        ..finished()
     }
 }
 
@@ -178,6 +190,15 @@ pub(crate) fn all() -> Vec<State> {
                 &create,
                 &claim(MINE, 0),
                 &lifecycle::fail(&mine, MINE, second(60), 1, "not an image"),
+            ],
+        ),
+        state(
+            "failed, being cleaned",
+            &[
+                &create,
+                &claim(MINE, 0),
+                &lifecycle::fail(&mine, MINE, second(60), 1, "not an image"),
+                &lifecycle::cleaning(&failed(), second(61)),
             ],
         ),
         state(

@@ -111,6 +111,7 @@ fn written_at(before: Option<&Job>, after: &Job) -> Option<Timestamp> {
         .or_else(|| news(before.processed, after.processed))
         .or_else(|| news(before.history.last().map(|attempt| attempt.at), attempt))
         .or_else(|| news(before.downloaded, after.downloaded))
+        .or_else(|| news(before.cleaning, after.cleaning))
         .or_else(|| news(before.cleaned, after.cleaned))
 }
 

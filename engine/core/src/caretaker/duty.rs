@@ -65,7 +65,16 @@ pub(super) enum Care {
     /// A write.
     Write(Change),
     /// Its objects deleted, and then a write.
-    Delete(Extent, Cleaning),
+    Delete(Box<Deletion>),
+}
+
+/// Objects that are to be deleted.
+#[derive(Debug)]
+pub(super) struct Deletion {
+    /// What is written before, where the record does not say yet that they go.
+    pub(super) mark: Option<Change>,
+    pub(super) extent: Extent,
+    pub(super) cleaning: Cleaning,
 }
 
 /// What is written once a job's objects are gone.
@@ -149,7 +158,14 @@ fn clean(
             .is_some_and(|began| at.now.since(began) < upload_max);
     // It goes to the end of its lane, to be found by the next look.
     let late = may_come.then(|| (job.chunks, lifecycle::keep(job, at.now)));
-    Some((Care::Delete(extent, Cleaning { change, late }), reason))
+    let deletion = Deletion {
+        // One that a watcher marked which then died is gone on with.
+        mark: (job.status == Status::Error && job.cleaning.is_none())
+            .then(|| lifecycle::cleaning(job, at.now)),
+        extent,
+        cleaning: Cleaning { change, late },
+    };
+    Some((Care::Delete(Box::new(deletion)), reason))
 }
 
 fn give_back(at: At, job: &Job, retry: &Retry) -> Option<(Change, Reason)> {

@@ -64,6 +64,8 @@ pub enum Write {
     Requeue,
     /// The watcher ends it: too many fetchers were lost on it, or its upload never became complete.
     GiveUp,
+    /// The watcher is about to delete the objects of a job that ended as an error.
+    Cleaning,
     /// The watcher deleted its objects.
     Cleaned,
     /// The watcher looks again later: its result waits in the bucket.
@@ -91,6 +93,7 @@ impl Write {
             Self::Release => "release",
             Self::Requeue => "requeue",
             Self::GiveUp => "give-up",
+            Self::Cleaning => "cleaning",
             Self::Cleaned => "cleaned",
             Self::Keep => "keep",
             Self::Admit => "admit",

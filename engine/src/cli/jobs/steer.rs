@@ -41,8 +41,8 @@ pub(super) async fn requeue(desk: &Desk, wanted: &Wanted) -> Result<Exit> {
     print(format!("requeued {}{from}\n", job.key.file).as_bytes())
 }
 
-/// The cleaning of a finished job begins with its chunks and ends with its record: one whose chunks are gone
-/// must not be offered again, though its record does not say so yet.
+/// One whose chunks are gone must not be offered again, though its record does not say so: its client may have given it
+/// up. What a watcher deletes the record tells before, and the condition of the write asks for that.
 async fn refuse_without_chunks(desk: &Desk, job: &Job) -> Result<()> {
     for chunk in [0, job.chunks.saturating_sub(1)] {
         let key = job.key.chunk(chunk);

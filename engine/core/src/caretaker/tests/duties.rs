@@ -18,7 +18,8 @@ fn a_finished_job_is_cleaned_when_it_is_due_and_not_a_millisecond_before() {
         status: Status::Error,
         ..completed(1)
     };
-    assert_eq!(about(cleaner(), at(0), failed), ["delete all of 1"]);
+    assert_eq!(about(cleaner(), at(-1), failed.clone()), NOTHING);
+    assert_eq!(about(cleaner(), at(0), failed), ["cleaning 1"]);
     for status in [Status::Queued, Status::Processing] {
         assert_eq!(
             about(
@@ -247,8 +248,48 @@ fn a_record_that_is_no_job_is_refused_by_every_duty() {
     }
 }
 
+/// An operator may have it taken again until its record says that it is being cleaned.
+#[test]
+fn the_objects_of_an_error_are_deleted_once_its_record_says_so() {
+    let untouched = Job {
+        cleaning: None,
+        ..failed(1)
+    };
+    let found = || {
+        let mut caretaker = cleaner();
+        caretaker.tick(at(7));
+        caretaker.handle(at(7), page([untouched.clone()], false));
+        let asked = actions(&mut caretaker);
+        let [Action::Look, Action::Write(mark)] = &asked[..] else {
+            panic!("{asked:?}")
+        };
+        assert_eq!(mark.set, [(attribute::CLEANING, Value::Time(at(7).now))]);
+        caretaker
+    };
+    let mut caretaker = found();
+    caretaker.handle(at(8), Event::Written(record(1)));
+    assert_eq!(short(&mut caretaker), ["delete all of 1"]);
+    caretaker.handle(at(9), Event::Deleted(record(1), WHOLE));
+    assert_eq!(short(&mut caretaker), ["cleaned 1"]);
+    caretaker.handle(at(10), Event::Written(record(1)));
+    assert_eq!(short(&mut caretaker), NOTHING);
+    for refused in [
+        Event::Lost(record(1)),
+        Event::Failed(record(1), "away".to_owned()),
+    ] {
+        let mut caretaker = found();
+        caretaker.handle(at(8), refused);
+        caretaker.handle(at(8), Event::Written(record(1)));
+        assert_eq!(short(&mut caretaker), NOTHING);
+    }
+    // A watcher that died after the mark: the next one goes on.
+    assert_eq!(about(cleaner(), at(9), failed(1)), ["delete all of 1"]);
+}
+
+/// An error whose cleaning has begun.
 fn failed(file: u32) -> Job {
     Job {
+        cleaning: Some(START),
         status: Status::Error,
         results: None,
         error: Some("422".to_owned()),
