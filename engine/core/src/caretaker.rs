@@ -43,6 +43,8 @@ pub enum Event {
     Lost(RecordKey),
     /// Deleting or writing failed.
     Failed(RecordKey, String),
+    /// The table refuses a write for good: the record would be larger than a record may be, as far as can be told.
+    Refused(Box<Change>, String),
 }
 
 /// What to do.
@@ -287,6 +289,21 @@ impl Caretaker {
         }
     }
 
+    /// A record that its writers have filled up must not be in the way of its own end.
+    fn refused(&mut self, change: Change) {
+        let key = change.key.clone();
+        if !self.under_way.contains_key(&key) {
+            return;
+        }
+        match change.without_history() {
+            Some(shorter) => {
+                let rule = "the table refused the write for good: it is made without the record's history";
+                self.decide(Action::Write(shorter), Reason::rule(rule));
+            }
+            None => self.dealt_with(&key, false),
+        }
+    }
+
     fn deleted(&mut self, key: &RecordKey, swept: Swept) {
         match self.under_way.remove(key) {
             Some(Task::Deleting(cleaning)) => {
@@ -321,6 +338,7 @@ impl Machine for Caretaker {
             Event::NewsMissed => self.pace.hurry(),
             Event::Deleted(key, swept) => self.deleted(&key, swept),
             Event::Written(key) => self.written(&key),
+            Event::Refused(change, _) => self.refused(*change),
             // It stays in its lane: a later look finds it again.
             Event::Lost(key) | Event::Failed(key, _) => self.dealt_with(&key, false),
         }

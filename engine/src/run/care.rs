@@ -118,6 +118,10 @@ impl World<Caretaker> for Care {
                             debug!(file, "{write}: someone else was first");
                             return Event::Lost(change.key);
                         }
+                        Err(fault @ Fault::Permanent(_)) => {
+                            warn!(file, %fault, "{write}: the table refuses it");
+                            return Event::Refused(Box::new(change), fault.to_string());
+                        }
                         Err(fault) => return failed(change.key, &fault),
                     }
                     Event::Written(change.key)

@@ -148,6 +148,17 @@ impl Change {
         }
     }
 
+    /// The same write where the record is as large as a record can be: its history goes, where this one adds to it or
+    /// leaves it alone. None where it goes already.
+    pub fn without_history(mut self) -> Option<Self> {
+        if self.remove.contains(&a::HISTORY) {
+            return None;
+        }
+        self.set.retain(|(name, _)| *name != a::HISTORY);
+        self.remove.push(a::HISTORY);
+        Some(self)
+    }
+
     pub(super) fn set(mut self, attribute: &'static str, value: Value) -> Self {
         self.set.push((attribute, value));
         self

@@ -115,6 +115,47 @@ fn a_lost_job_goes_to_another_after_its_lease() {
     );
 }
 
+/// A record near the 400 KB of an item cannot take another line of history.
+#[test]
+fn a_job_whose_record_is_full_is_given_back_and_ended_without_its_history() {
+    for (retries, again) in [(0, false), (0, true), (2, false), (2, true)] {
+        let mut caretaker = requeuer();
+        caretaker.tick(at(300_001));
+        let job = Job {
+            retries,
+            ..claimed(1, PROCESSOR, LEASE)
+        };
+        caretaker.handle(at(300_001), page([job], true));
+        let Some(Action::Write(refused)) = actions(&mut caretaker).pop() else {
+            panic!("nothing is written")
+        };
+        let refuse = |change: &Change| {
+            let why = "ValidationException: Item size to update has exceeded the maximum allowed size";
+            Event::Refused(Box::new(change.clone()), why.to_owned())
+        };
+        caretaker.handle(at(300_002), refuse(&refused));
+        let asked = actions(&mut caretaker);
+        let [Action::Write(shorter)] = &asked[..] else {
+            panic!("{asked:?}")
+        };
+        assert!(refused.set.iter().any(|(name, _)| *name == attribute::HISTORY));
+        assert!(!shorter.set.iter().any(|(name, _)| *name == attribute::HISTORY));
+        assert!(shorter.remove.contains(&attribute::HISTORY));
+        assert_eq!(
+            (shorter.write, &shorter.only_if),
+            (refused.write, &refused.only_if)
+        );
+        assert_eq!(shorter.set.len() + 1, refused.set.len());
+        if again {
+            caretaker.handle(at(300_003), refuse(shorter));
+            assert_eq!(short(&mut caretaker), NOTHING, "it waits for the next look");
+        } else {
+            caretaker.handle(at(300_003), Event::Written(record(1)));
+            assert_eq!(short(&mut caretaker), ["look"], "the next page");
+        }
+    }
+}
+
 #[test]
 fn what_a_foreign_fetcher_left_in_the_lane_goes_to_its_own() {
     let left = |status| Job {
