@@ -109,7 +109,7 @@ impl Recorder {
             match shards {
                 Ok(shards) => self.found(shards),
                 Err(refusal) => warn!(
-                    why = text(&refusal),
+                    why = refusal.to_string(),
                     "new shards of the stream cannot be looked for now"
                 ),
             }
@@ -237,7 +237,7 @@ impl Recorder {
         let Some(reading) = self.reading.get_mut(shard) else {
             return Ok(());
         };
-        let why = text(refusal);
+        let why = refusal.to_string();
         reading.iterator = None;
         reading.refused += 1;
         reading.next =
@@ -303,21 +303,11 @@ fn tagged(mut entry: Entry<'static>, shard: &str, arrived: &str) -> Entry<'stati
 }
 
 fn away(refusal: &Refusal) -> Error {
-    let what = Error::away(format!("the stream cannot be read: {}", text(refusal)));
+    let what = Error::away(format!("the stream cannot be read: {refusal}"));
     match refusal {
         Refusal::Gone | Refusal::Fault(Fault::Missing(_)) => {
             what.hint("`roundtrip setup` makes the table with its stream; --table names another")
         }
         Refusal::Expired | Refusal::Trimmed | Refusal::Throttled | Refusal::Fault(_) => what,
-    }
-}
-
-fn text(refusal: &Refusal) -> String {
-    match refusal {
-        Refusal::Expired => "the iterator has expired".to_owned(),
-        Refusal::Trimmed => "the records are not kept any more".to_owned(),
-        Refusal::Gone => "the stream or shard is not there".to_owned(),
-        Refusal::Throttled => "the stream asks to be read less".to_owned(),
-        Refusal::Fault(fault) => fault.to_string(),
     }
 }

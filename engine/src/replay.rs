@@ -64,6 +64,25 @@ pub fn decisions(spec: &RoleSpec, settings: Settings, recording: &Path) -> Resul
     Ok((lines, replay.summary().clone()))
 }
 
+/// The TOML keys that differ between two roles and that no replay judges: a recording tells neither when the pieces of a
+/// file come nor when a process is told to stop.
+pub fn unjudged(old: &RoleSpec, new: &RoleSpec) -> Vec<String> {
+    let both = new.pipelines.iter();
+    let both = both.filter_map(|(name, new)| Some((name, old.pipelines.get(name)?, new)));
+    both.flat_map(|(name, old, new)| {
+        let mut keys = Vec::new();
+        if let (Some(old), Some(new)) = (&old.claim, &new.claim) {
+            keys.extend((old.feed != new.feed).then_some("claim.feed"));
+            keys.extend((old.feed_wait != new.feed_wait).then_some("claim.feed-wait"));
+            keys.extend((old.drain != new.drain).then_some("claim.drain"));
+            keys.extend((old.protection != new.protection).then_some("claim.protection"));
+        }
+        keys.extend((old.transport != new.transport).then_some("transport"));
+        keys.into_iter().map(move |key| format!("{name}.{key}"))
+    })
+    .collect()
+}
+
 /// Whether a record is what its client signed: what replay asks where a recording does not say.
 pub fn verify(job: &Job) -> Result<(), String> {
     lanes::verified(job)

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 use walkdir::WalkDir;
 
+use super::Format;
 use super::output::{print, say, tell};
 use crate::dsl::fault::Origin;
 use crate::dsl::{self, Fault, Faults};
@@ -17,18 +18,10 @@ pub struct Arguments {
     /// Pipelines and roles, and folders of them
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// How to say what was found
+    /// How to say what was found: lines `ok  path` on standard output with faults on standard error, or one JSON
+    /// document on standard output
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
-}
-
-/// How findings are printed.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// For people: `ok  path` on standard output, faults on standard error
-    Text,
-    /// One JSON document on standard output
-    Json,
 }
 
 /// One file as JSON tells it.

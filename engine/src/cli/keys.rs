@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::STATE_DEFAULT;
 use super::output::print;
+use super::{Format, STATE_DEFAULT};
 use crate::error::{Exit, Result};
 use crate::wire::keys::ClientKey;
 
@@ -38,15 +38,6 @@ pub struct Place {
     /// The state folder, with the key in client.pem
     #[arg(long, value_name = "DIR", default_value = STATE_DEFAULT)]
     state: PathBuf,
-}
-
-/// How results are printed.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
 }
 
 impl Place {

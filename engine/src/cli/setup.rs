@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::Format;
 use crate::cloud::{Clients, setup};
 use crate::error::{Error, Exit, Result};
 
@@ -25,14 +26,6 @@ pub struct Arguments {
     /// How to print what was made or found
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// A line for each thing
-    Text,
-    /// One JSON document
-    Json,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<Exit> {

@@ -190,8 +190,8 @@ impl Fleet {
             .send()
             .await
             .map_err(|error| Fault::of(&error))?;
-        let next = output.last_evaluated_key().filter(|key| !key.is_empty());
-        Ok((output.items().iter().map(read).collect(), next.cloned()))
+        let next = item::next_page(output.last_evaluated_key());
+        Ok((output.items().iter().map(read).collect(), next))
     }
 }
 

@@ -38,6 +38,11 @@ pub fn record_key(item: &Item) -> RecordKey {
     }
 }
 
+/// Where the next page begins; none at the end, which a service may also tell by an empty key.
+pub(crate) fn next_page(last: Option<&Item>) -> Option<Item> {
+    last.filter(|key| !key.is_empty()).cloned()
+}
+
 /// An item as the core sees it.
 pub fn record(item: &Item) -> Record<'_> {
     item.iter()

@@ -5,11 +5,10 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure,
 };
-use roundtrip_core::at::Timestamp;
 use roundtrip_core::claim::Malformed;
-use roundtrip_core::job::{Job, Lane, PRIORITY_MAX, Status};
+use roundtrip_core::job::Job;
 use roundtrip_core::lifecycle::{Change, RecordKey, Write, attribute as a};
-use roundtrip_core::names::{JobKey, RESERVED_PREFIX};
+use roundtrip_core::names::JobKey;
 
 use super::expression::Expression;
 use super::fault::Fault;
@@ -17,12 +16,10 @@ use super::item::{self, Item};
 
 mod count;
 mod find;
+mod lanes;
 mod notices;
 
 pub use count::Count;
-
-/// A scan's filter that leaves out rows that are no jobs; `#client` and `:ours` have to be set.
-const IS_JOB: &str = "NOT begins_with(#client, :ours)";
 
 /// The index over lanes.
 pub const LANES_INDEX: &str = "lanes";
@@ -49,6 +46,15 @@ pub struct Page {
     pub records: Vec<Record>,
     /// Where the next page begins; none at the end.
     pub next: Option<Item>,
+}
+
+impl Page {
+    fn of(items: &[Item], last: Option<&Item>) -> Self {
+        Self {
+            records: items.iter().map(item::read).collect(),
+            next: item::next_page(last),
+        }
+    }
 }
 
 /// The jobs table.
@@ -103,113 +109,6 @@ impl Jobs {
                 Some(_) | None => Err(Fault::of(&error)),
             },
         }
-    }
-
-    /// Jobs of a lane that were due before or at `now`, the longest due first. Eventually consistent: the
-    /// condition of the write that follows decides.
-    pub async fn due(
-        &self,
-        lane: Lane,
-        now: Timestamp,
-        limit: u32,
-        from: Option<Item>,
-    ) -> Result<Page, Fault> {
-        self.due_below(lane, PRIORITY_MAX, now, limit, from).await
-    }
-
-    /// The same, of jobs of a ready lane up to this priority: the most urgent first, and among equals the longest
-    /// due first. Urgent ones are given also where they are due later: `now` bounds ordinary ones alone.
-    pub async fn due_below(
-        &self,
-        lane: Lane,
-        priority_max: u8,
-        now: Timestamp,
-        limit: u32,
-        from: Option<Item>,
-    ) -> Result<Page, Fault> {
-        let query = self.client.query();
-        let query = if priority_max < PRIORITY_MAX {
-            query
-                .key_condition_expression("#lane = :lane AND #due BETWEEN :begin AND :now")
-                .expression_attribute_values(":begin", AttributeValue::S(item::turn_prefix(priority_max)))
-        } else {
-            query.key_condition_expression("#lane = :lane AND #due <= :now")
-        };
-        let output = query
-            .table_name(&self.table)
-            .index_name(LANES_INDEX)
-            .expression_attribute_names("#lane", a::LANE)
-            .expression_attribute_names("#due", a::DUE)
-            .expression_attribute_values(":lane", AttributeValue::S(lane.to_string()))
-            .expression_attribute_values(":now", AttributeValue::S(item::iso(now)))
-            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
-            .set_exclusive_start_key(from)
-            .send()
-            .await
-            .map_err(|error| Fault::of(&error))?;
-        Ok(Page {
-            records: output.items().iter().map(item::read).collect(),
-            next: output.last_evaluated_key().filter(|key| !key.is_empty()).cloned(),
-        })
-    }
-
-    /// Jobs of a lane that have another status than belongs there: a foreign fetcher, which does not know lanes, has
-    /// or had them. With them those that were created before or at `old`, judged by their text (ISO 8601, UTC); none where
-    /// there is no such moment.
-    pub async fn astray_or_old(
-        &self,
-        lane: Lane,
-        belongs: Status,
-        old: Option<Timestamp>,
-        limit: u32,
-        from: Option<Item>,
-    ) -> Result<Page, Fault> {
-        let output = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name(LANES_INDEX)
-            .key_condition_expression("#lane = :lane")
-            .filter_expression("#status <> :belongs OR #created <= :old")
-            .expression_attribute_names("#lane", a::LANE)
-            .expression_attribute_names("#status", a::STATUS)
-            .expression_attribute_values(":lane", AttributeValue::S(lane.to_string()))
-            .expression_attribute_names("#created", a::CREATED)
-            .expression_attribute_values(":belongs", AttributeValue::S(belongs.as_str().to_owned()))
-            .expression_attribute_values(":old", AttributeValue::S(item::iso(old.unwrap_or_default())))
-            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
-            .set_exclusive_start_key(from)
-            .send()
-            .await
-            .map_err(|error| Fault::of(&error))?;
-        Ok(Page {
-            records: output.items().iter().map(item::read).collect(),
-            next: output.last_evaluated_key().filter(|key| !key.is_empty()).cloned(),
-        })
-    }
-
-    /// One page of a scan for records that have no lane and were never cleaned: a foreign client's. Rows that
-    /// are no client's are left out.
-    pub async fn without_lane(&self, from: Option<Item>) -> Result<Page, Fault> {
-        let output = self
-            .client
-            .scan()
-            .table_name(&self.table)
-            .filter_expression(format!(
-                "attribute_not_exists(#lane) AND attribute_not_exists(#cleaned) AND {IS_JOB}"
-            ))
-            .expression_attribute_names("#lane", a::LANE)
-            .expression_attribute_names("#cleaned", a::CLEANED)
-            .expression_attribute_names("#client", a::CLIENT)
-            .expression_attribute_values(":ours", AttributeValue::S(RESERVED_PREFIX.to_owned()))
-            .set_exclusive_start_key(from)
-            .send()
-            .await
-            .map_err(|error| Fault::of(&error))?;
-        Ok(Page {
-            records: output.items().iter().map(item::read).collect(),
-            next: output.last_evaluated_key().filter(|key| !key.is_empty()).cloned(),
-        })
     }
 
     /// One record, read consistently; none where there is none or it is no job.

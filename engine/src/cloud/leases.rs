@@ -74,7 +74,7 @@ impl Leases {
                 .await
                 .map_err(|error| Fault::of(&error))?;
             rows.extend(page.items().iter().filter_map(read));
-            from = page.last_evaluated_key().filter(|key| !key.is_empty()).cloned();
+            from = item::next_page(page.last_evaluated_key());
             if from.is_none() {
                 break;
             }

@@ -2,6 +2,7 @@
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::ProvideErrorMetadata as _;
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use bytes::{Bytes, BytesMut};
@@ -153,15 +154,7 @@ impl Objects {
         let mut swept = Swept::default();
         let mut token = None;
         loop {
-            let page = self
-                .client
-                .list_objects_v2()
-                .bucket(&self.bucket)
-                .prefix(&prefix)
-                .set_continuation_token(token.take())
-                .send()
-                .await
-                .map_err(|error| Fault::of(&error))?;
+            let page = self.list(&prefix, token.take()).await?;
             let keys = page.contents().iter().filter_map(|object| object.key());
             let keys: Vec<String> = keys.filter(|key| !keeps(key)).map(ToOwned::to_owned).collect();
             swept.objects += keys.len() as u64;
@@ -213,15 +206,7 @@ impl Objects {
         }
         let (prefix, mut chunks, mut token) = (job.key.prefix(), 0, None);
         loop {
-            let page = self
-                .client
-                .list_objects_v2()
-                .bucket(&self.bucket)
-                .prefix(&prefix)
-                .set_continuation_token(token.take())
-                .send()
-                .await
-                .map_err(|error| Fault::of(&error))?;
+            let page = self.list(&prefix, token.take()).await?;
             let parts = page
                 .contents()
                 .iter()
@@ -233,6 +218,13 @@ impl Objects {
                 return Ok(chunks >= job.chunks);
             }
         }
+    }
+
+    /// A page of what lies under a prefix.
+    async fn list(&self, prefix: &str, token: Option<String>) -> Result<ListObjectsV2Output, Fault> {
+        let request = self.client.list_objects_v2().bucket(&self.bucket);
+        let page = request.prefix(prefix).set_continuation_token(token).send();
+        page.await.map_err(|error| Fault::of(&error))
     }
 
     /// Deletes up to 1,000 objects, those that are there.

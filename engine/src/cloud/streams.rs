@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodbstreams::Client;
+use aws_sdk_dynamodbstreams::operation::get_records::GetRecordsOutput;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use roundtrip_core::stream::{BadRecord, From, Shard};
@@ -17,17 +18,22 @@ mod record;
 pub use record::{Change, Kind};
 
 /// Why the stream did not answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The iterator is too old: ask for another.
+    #[error("the iterator has expired")]
     Expired,
     /// The records at this place are not kept any more.
+    #[error("the records are not kept any more")]
     Trimmed,
     /// The shard, or the whole stream, is not there.
+    #[error("the stream or shard is not there")]
     Gone,
     /// Too many requests.
+    #[error("the stream asks to be read less")]
     Throttled,
     /// Anything else.
+    #[error("{0}")]
     Fault(Fault),
 }
 
@@ -144,46 +150,48 @@ impl Streams {
 
     /// Reads records. One that cannot be understood is told apart and keeps nobody from the others.
     pub async fn records(&self, iterator: &str) -> Result<Records, Refusal> {
-        match self.client.get_records().shard_iterator(iterator).send().await {
-            Ok(output) => {
-                let mut records = Records {
-                    next: output.next_shard_iterator,
-                    ..Records::default()
-                };
-                for record in output.records.unwrap_or_default() {
-                    records.take(record::of_sdk(record));
-                }
-                Ok(records)
+        let of_sdk = |output: GetRecordsOutput| {
+            let mut records = Records {
+                next: output.next_shard_iterator,
+                ..Records::default()
+            };
+            for record in output.records.unwrap_or_default() {
+                records.take(record::of_sdk(record));
             }
+            records
+        };
+        self.read(iterator, of_sdk, json::records).await
+    }
+
+    /// Reads records as a recording keeps them.
+    pub async fn entries(&self, iterator: &str) -> Result<Entries, Refusal> {
+        let of_sdk = |output: GetRecordsOutput| {
+            let mut entries = Entries {
+                next: output.next_shard_iterator,
+                ..Entries::default()
+            };
+            for record in output.records.unwrap_or_default() {
+                entries.take(record::entry_of_sdk(record));
+            }
+            entries
+        };
+        self.read(iterator, of_sdk, json::entries).await
+    }
+
+    async fn read<T>(
+        &self,
+        iterator: &str,
+        of_sdk: impl FnOnce(GetRecordsOutput) -> T,
+        of_json: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Result<T, Refusal> {
+        match self.client.get_records().shard_iterator(iterator).send().await {
+            Ok(output) => Ok(of_sdk(output)),
             // One malformed record makes the whole answer unreadable: it is read again, record by record.
             Err(error) if succeeded(&error) => {
                 let body = error.raw_response().and_then(|answer| answer.body().bytes());
                 let unreadable =
                     || Refusal::Fault(Fault::Transient("the answer could not be read".to_owned()));
-                body.and_then(json::records).ok_or_else(unreadable)
-            }
-            Err(error) => Err(refusal(&error)),
-        }
-    }
-
-    /// Reads records as a recording keeps them.
-    pub async fn entries(&self, iterator: &str) -> Result<Entries, Refusal> {
-        match self.client.get_records().shard_iterator(iterator).send().await {
-            Ok(output) => {
-                let mut entries = Entries {
-                    next: output.next_shard_iterator,
-                    ..Entries::default()
-                };
-                for record in output.records.unwrap_or_default() {
-                    entries.take(record::entry_of_sdk(record));
-                }
-                Ok(entries)
-            }
-            Err(error) if succeeded(&error) => {
-                let body = error.raw_response().and_then(|answer| answer.body().bytes());
-                let unreadable =
-                    || Refusal::Fault(Fault::Transient("the answer could not be read".to_owned()));
-                body.and_then(json::entries).ok_or_else(unreadable)
+                body.and_then(of_json).ok_or_else(unreadable)
             }
             Err(error) => Err(refusal(&error)),
         }

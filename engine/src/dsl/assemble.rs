@@ -213,21 +213,18 @@ impl Builder {
     fn wrong(&mut self, path: &[&str], part: Part, what: impl Into<String>, help: impl Into<String>) {
         let path: KeyPath = path.iter().map(|&name| name.to_owned()).collect();
         let origin = Origin::Text(self.document.spot(&path, part));
-        self.faults.push(Fault {
-            what: what.into(),
-            help: Some(help.into()),
-            origin,
-            missing: false,
-            secret: false,
-        });
+        self.note(origin, what.into(), help.into());
     }
 
     /// Notes a fault of a layer that is no file.
     fn wrong_named(&mut self, origin: &str, what: impl Into<String>, help: impl Into<String>) {
-        let origin = Origin::Named(origin.to_owned());
+        self.note(Origin::Named(origin.to_owned()), what.into(), help.into());
+    }
+
+    fn note(&mut self, origin: Origin, what: String, help: String) {
         self.faults.push(Fault {
-            what: what.into(),
-            help: Some(help.into()),
+            what,
+            help: Some(help),
             origin,
             missing: false,
             secret: false,

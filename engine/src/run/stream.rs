@@ -185,7 +185,7 @@ fn written(
 }
 
 fn survey_failed(refusal: &Refusal) -> Event {
-    let why = text(refusal);
+    let why = refusal.to_string();
     warn!(
         why,
         "the stream cannot be read; the lanes are looked through on schedule"
@@ -195,7 +195,7 @@ fn survey_failed(refusal: &Refusal) -> Event {
 
 /// A refused request. A place that the stream does not know, whatever it calls that, is one it does not keep.
 fn refused(shard: String, refusal: &Refusal, at_a_place: bool) -> Event {
-    let why = text(refusal);
+    let why = refusal.to_string();
     match refusal {
         Refusal::Expired => Event::Expired(shard),
         Refusal::Throttled => {
@@ -224,15 +224,5 @@ fn refused(shard: String, refusal: &Refusal, at_a_place: bool) -> Event {
             warn!(shard, why, "the shard cannot be read now");
             Event::Failed(shard, why)
         }
-    }
-}
-
-fn text(refusal: &Refusal) -> String {
-    match refusal {
-        Refusal::Expired => "the iterator has expired".to_owned(),
-        Refusal::Trimmed => "the records are not kept any more".to_owned(),
-        Refusal::Gone => "the stream or shard is not there".to_owned(),
-        Refusal::Throttled => "the stream asks to be read less".to_owned(),
-        Refusal::Fault(fault) => fault.to_string(),
     }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::TryFutureExt;
+use rusqlite::Transaction;
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
     CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CreateBucketInput, CreateBucketOutput,
@@ -80,6 +81,14 @@ impl Objects {
             .await
             .map_err(internal)?
     }
+
+    /// Runs one transaction of the index there.
+    async fn transact<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> S3Result<T> + Send + 'static,
+    ) -> S3Result<T> {
+        self.blocking(move |store| store.index.transact(work)).await
+    }
 }
 
 /// A fault of this computer, such as a full disk. The reader is on this computer as well, so it is told.
@@ -107,12 +116,8 @@ impl S3 for Objects {
     ) -> S3Result<S3Response<CreateBucketOutput>> {
         let name = request.input.bucket;
         let location = Some(format!("/{name}"));
-        self.blocking(move |store| {
-            store
-                .index
-                .transact(|transaction| buckets::create(transaction, &name))
-        })
-        .await?;
+        self.transact(move |transaction| buckets::create(transaction, &name))
+            .await?;
         Ok(answer(CreateBucketOutput { location }))
     }
 
@@ -121,12 +126,8 @@ impl S3 for Objects {
         request: S3Request<DeleteBucketInput>,
     ) -> S3Result<S3Response<DeleteBucketOutput>> {
         let name = request.input.bucket;
-        self.blocking(move |store| {
-            store
-                .index
-                .transact(|transaction| buckets::delete(transaction, &name))
-        })
-        .await?;
+        self.transact(move |transaction| buckets::delete(transaction, &name))
+            .await?;
         Ok(answer(DeleteBucketOutput {}))
     }
 
@@ -147,7 +148,7 @@ impl S3 for Objects {
     }
 
     async fn list_buckets(&self, _: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
-        let buckets = self.blocking(|store| store.index.transact(buckets::list)).await?;
+        let buckets = self.transact(buckets::list).await?;
         Ok(answer(ListBucketsOutput {
             buckets: Some(buckets),
             ..ListBucketsOutput::default()

@@ -46,6 +46,48 @@ fn smaller_chunks() {
 }
 
 #[test]
+fn one_more_threshold_over_a_month() {
+    let desk = desk("one-job.jsonl");
+    let old = "name = \"old\"\n[pipelines.queue-length]\n";
+    let notice = "notify.any = { metric = \"JobsReady\", above = 0.5, log = \"info\" }\n";
+    desk.write("old.toml", old);
+    desk.write("new.toml", &format!("{old}{notice}"));
+    let until = "2026-03-27T00:00:00Z";
+    let seen = desk.seen(&[
+        "replay",
+        "recording.jsonl",
+        "--role",
+        "new.toml",
+        "--against",
+        "old.toml",
+        "--until",
+        until,
+    ]);
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn what_no_recording_tells_is_said() {
+    let desk = desk("one-job.jsonl");
+    let role = |feed: &str| {
+        format!(
+            "name = \"one\"\n[pipelines.analyse]\nsink.processor.builtin = \"fingerprint\"\nclaim.feed = \"{feed}\"\n"
+        )
+    };
+    desk.write("old.toml", &role("complete"));
+    desk.write("new.toml", &role("streaming"));
+    let seen = desk.seen(&[
+        "replay",
+        "recording.jsonl",
+        "--role",
+        "new.toml",
+        "--against",
+        "old.toml",
+    ]);
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
 fn a_longer_lease() {
     let desk = desk("lost-after-the-claim.jsonl");
     desk.write(

@@ -4,15 +4,14 @@ mod summary;
 
 use std::collections::BTreeMap;
 
+use roundtrip_core::at::Timestamp;
+
 use super::intake::Happening;
 use super::line::{Line, Outcome};
 use super::run::Replay;
 use crate::report::Timeline;
 
 pub use summary::Effect;
-
-/// Pairs of lines that are held against each other for one file, at most; beyond it lines are only told apart in order.
-const PAIRS_MAX: usize = 4_000_000;
 
 /// Which role a line that differs is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +41,7 @@ pub struct Difference {
     pub lines: Vec<(Side, Line)>,
 }
 
-/// What is left to compare of one subject.
+/// What both roles decided about one subject at one moment.
 #[derive(Debug, Default)]
 struct Both {
     old: Vec<Line>,
@@ -53,14 +52,21 @@ struct Both {
 pub struct Comparison {
     old: Replay,
     new: Replay,
-    left: BTreeMap<String, Both>,
+    /// Decisions that are not compared yet, by moment and subject: more may come of the same moment.
+    fresh: BTreeMap<(Timestamp, String), Both>,
+    /// What differs, by subject.
+    left: BTreeMap<String, Vec<(Side, Line)>>,
 }
 
 impl Comparison {
     /// Compares these two.
     pub fn new(old: Replay, new: Replay) -> Self {
-        let left = BTreeMap::new();
-        Self { old, new, left }
+        Self {
+            old,
+            new,
+            fresh: BTreeMap::new(),
+            left: BTreeMap::new(),
+        }
     }
 
     /// Lets an entry happen in both.
@@ -68,6 +74,13 @@ impl Comparison {
         self.old.happen(happening.clone());
         self.new.happen(happening);
         self.gather();
+        let now = self.old.now().min(self.new.now());
+        while let Some(first) = self.fresh.first_entry()
+            && first.key().0 < now
+        {
+            let ((_, subject), both) = first.remove_entry();
+            self.settle(subject, both);
+        }
     }
 
     /// Goes on to the end of both, and gives what differs, the first difference first, and what that means.
@@ -75,18 +88,14 @@ impl Comparison {
         self.old.finish();
         self.new.finish();
         self.gather();
+        for ((_, subject), both) in std::mem::take(&mut self.fresh) {
+            self.settle(subject, both);
+        }
         let left = std::mem::take(&mut self.left);
-        let effects = summary::effects(
-            left.values()
-                .map(|both| (both.old.as_slice(), both.new.as_slice())),
-        );
-        let mut differences: Vec<Difference> = left
-            .into_iter()
-            .map(|(subject, both)| Difference {
-                subject,
-                lines: differing(both),
-            })
-            .filter(|difference| !difference.lines.is_empty())
+        let effects = summary::effects(left.values().map(Vec::as_slice));
+        let differences = left.into_iter();
+        let mut differences: Vec<Difference> = differences
+            .map(|(subject, lines)| Difference { subject, lines })
             .collect();
         differences.sort_by_key(|difference| difference.lines.first().map(|(_, line)| line.at));
         (differences, effects)
@@ -97,41 +106,40 @@ impl Comparison {
         self.new.timeline()
     }
 
-    /// Takes in the latest decisions, and lets go of those that agree.
+    /// Takes in the latest decisions.
     fn gather(&mut self) {
-        let mut touched = Vec::new();
         for (side, lines) in [(Side::Old, self.old.lines()), (Side::New, self.new.lines())] {
             for line in lines {
-                let subject = subject(&line);
-                if touched.last() != Some(&subject) {
-                    touched.push(subject.clone());
-                }
-                let both = self.left.entry(subject).or_default();
+                let both = self.fresh.entry((line.at, subject(&line))).or_default();
                 match side {
                     Side::Old => both.old.push(line),
                     Side::New => both.new.push(line),
                 }
             }
         }
-        for subject in touched {
-            let Some(both) = self.left.get_mut(&subject) else {
-                continue;
-            };
-            let alike = std::iter::zip(&both.old, &both.new);
-            let alike = alike.take_while(|(old, new)| is_alike(old, new)).count();
-            both.old.drain(..alike);
-            both.new.drain(..alike);
-            if both.old.is_empty() && both.new.is_empty() {
-                self.left.remove(&subject);
-            }
+    }
+
+    /// Keeps the decisions of one side that the other did not take at the same moment.
+    fn settle(&mut self, subject: String, Both { mut old, mut new }: Both) {
+        old.retain(|line| {
+            let twin = new.iter().position(|other| is_alike(line, other));
+            twin.map(|twin| new.remove(twin)).is_none()
+        });
+        let sides = old.into_iter().map(|line| (Side::Old, line));
+        let sides = sides.chain(new.into_iter().map(|line| (Side::New, line)));
+        let mut lines = sides
+            .filter(|(_, line)| line.outcome != Outcome::Trace || line.action != "heartbeat")
+            .peekable();
+        if lines.peek().is_some() {
+            self.left.entry(subject).or_default().extend(lines);
         }
     }
 }
 
-/// Whether two lines are the same decision. Numbers that are published at the same moment are: where they differ, they
-/// follow from decisions that are told.
+/// Whether two lines of one moment are the same decision. Numbers that are published are: where they differ, they follow
+/// from decisions that are told.
 fn is_alike(old: &Line, new: &Line) -> bool {
-    old == new || (old.action == "publish-metric" && new.action == old.action && old.at == new.at)
+    old == new || (old.action == "publish-metric" && new.action == old.action)
 }
 
 fn subject(line: &Line) -> String {
@@ -140,53 +148,4 @@ fn subject(line: &Line) -> String {
     } else {
         line.file.clone()
     }
-}
-
-/// The lines of both sides that are in no longest common part of them, in the order of their moments.
-fn differing(both: Both) -> Vec<(Side, Line)> {
-    let Both { old, new } = both;
-    let common = if old.len().saturating_mul(new.len()) <= PAIRS_MAX {
-        common(&old, &new)
-    } else {
-        Vec::new()
-    };
-    let (in_old, in_new): (Vec<usize>, Vec<usize>) = common.into_iter().unzip();
-    let rest = |side, lines: Vec<Line>, common: Vec<usize>| {
-        let rest = lines.into_iter().enumerate();
-        rest.filter(move |(index, _)| common.binary_search(index).is_err())
-            .map(move |(_, line)| (side, line))
-    };
-    let mut lines: Vec<(Side, Line)> = rest(Side::Old, old, in_old)
-        .chain(rest(Side::New, new, in_new))
-        .filter(|(_, line)| line.outcome != Outcome::Trace || line.action != "heartbeat")
-        .collect();
-    lines.sort_by_key(|(side, line)| (line.at, *side));
-    lines
-}
-
-/// A longest common subsequence, as pairs of places.
-fn common(old: &[Line], new: &[Line]) -> Vec<(usize, usize)> {
-    let width = new.len() + 1;
-    let mut lengths = vec![0_u32; (old.len() + 1) * width];
-    for (i, a) in old.iter().enumerate().rev() {
-        for (j, b) in new.iter().enumerate().rev() {
-            lengths[i * width + j] = if is_alike(a, b) {
-                lengths[(i + 1) * width + j + 1] + 1
-            } else {
-                lengths[(i + 1) * width + j].max(lengths[i * width + j + 1])
-            };
-        }
-    }
-    let (mut i, mut j, mut pairs) = (0, 0, Vec::new());
-    while let (Some(a), Some(b)) = (old.get(i), new.get(j)) {
-        if is_alike(a, b) {
-            pairs.push((i, j));
-            (i, j) = (i + 1, j + 1);
-        } else if lengths[(i + 1) * width + j] >= lengths[i * width + j + 1] {
-            i += 1;
-        } else {
-            j += 1;
-        }
-    }
-    pairs
 }

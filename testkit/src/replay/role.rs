@@ -130,7 +130,6 @@ pub(super) struct Plays {
     pub(super) requeue: bool,
     pub(super) admit: bool,
     pub(super) claim: bool,
-    pub(super) collect: bool,
 }
 
 impl Role {
@@ -149,8 +148,7 @@ impl Role {
                     Duty::Admit { .. } => plays.admit = true,
                 },
                 Pipeline::Analyse(_) => plays.claim = true,
-                Pipeline::Collect(_) => plays.collect = true,
-                Pipeline::Upload(_) | Pipeline::Queue(_) => {}
+                Pipeline::Upload(_) | Pipeline::Collect(_) | Pipeline::Queue(_) => {}
             }
         }
         plays

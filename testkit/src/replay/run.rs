@@ -65,6 +65,8 @@ pub struct Replay {
     survey: Rc<Survey>,
     world: World,
     actors: Vec<Actor>,
+    /// Those of them that may hear of a change.
+    listeners: Vec<usize>,
     /// When each actor is woken.
     wakes: BTreeSet<(Timestamp, usize)>,
     wake_of: Vec<Option<Timestamp>>,
@@ -88,6 +90,7 @@ impl Replay {
             survey: Rc::default(),
             world,
             actors: Vec::new(),
+            listeners: Vec::new(),
             wakes: BTreeSet::new(),
             wake_of: Vec::new(),
             clients: BTreeMap::new(),
@@ -166,6 +169,11 @@ impl Replay {
         self.world.close();
         self.summary.end = Some(end);
         self.summary.jobs_left = self.world.jobs();
+    }
+
+    /// The moment that was reached; all that is decided from here on is decided then or later.
+    pub fn now(&self) -> Timestamp {
+        self.world.now
     }
 
     /// What the replay was, so far.
@@ -254,14 +262,11 @@ impl Replay {
             let Some(after) = self.world.table.get(&key).and_then(Row::job) else {
                 continue;
             };
-            let hear = |(_, actor): &(usize, &Actor)| actor.hears(before.as_ref(), after);
-            let told: Vec<usize> = self
-                .actors
-                .iter()
-                .enumerate()
-                .filter(hear)
-                .map(|(actor, _)| actor)
-                .collect();
+            let hears = |listener: &usize| {
+                let listener = self.actors.get(*listener);
+                listener.is_some_and(|listener| listener.hears(before.as_ref(), after))
+            };
+            let told: Vec<usize> = self.listeners.iter().copied().filter(hears).collect();
             for actor in told {
                 let at = self.world.now + self.role.news_after;
                 let key = key.clone();

@@ -51,7 +51,7 @@ pub(super) struct World {
     /// With the recorded course kept: which write was told last of a job, and in which state of it.
     told: HashMap<RecordKey, (Write, u128)>,
     /// How jobs ended that left the table before their clients looked.
-    outcomes: HashMap<RecordKey, Job>,
+    outcomes: HashMap<RecordKey, Option<Job>>,
     /// How often each job was claimed.
     attempts: HashMap<RecordKey, usize>,
     seed: u64,
@@ -198,8 +198,8 @@ impl World {
 
     fn forget(&mut self, key: &RecordKey) {
         let row = self.table.remove(key);
-        if let (true, Some(Ok(job))) = (self.plays.collect, row.map(|row| row.job)) {
-            self.outcomes.insert(key.clone(), job);
+        if let (Some(awaited), Some(Ok(job))) = (self.outcomes.get_mut(key), row.map(|row| row.job)) {
+            *awaited = Some(job);
         }
         self.told.remove(key);
         self.attempts.remove(key);
@@ -211,9 +211,14 @@ impl World {
         }
     }
 
+    /// A client asks for a job's outcome from now on.
+    pub(super) fn awaited(&mut self, key: &RecordKey) {
+        self.outcomes.entry(key.clone()).or_default();
+    }
+
     /// How a job ended that has left the table.
     pub(super) fn outcome(&self, key: &RecordKey) -> Option<&Job> {
-        self.outcomes.get(key)
+        self.outcomes.get(key)?.as_ref()
     }
 
     /// A job's outcome is with its client.

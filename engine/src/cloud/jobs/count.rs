@@ -7,7 +7,7 @@ use roundtrip_core::fleet::{self, Sighting};
 use roundtrip_core::job::{Lane, PRIORITY_MAX};
 use roundtrip_core::lifecycle::attribute as a;
 
-use super::{Jobs, LANES_INDEX};
+use super::Jobs;
 use crate::cloud::fault::Fault;
 use crate::cloud::item::{self, Item};
 
@@ -29,14 +29,7 @@ pub struct Count {
 impl Jobs {
     /// How many jobs lie in one shard of a lane, due or not, as far as `pages_max` pages tell.
     pub async fn count(&self, lane: Lane, pages_max: u32) -> Result<Count, Fault> {
-        let query = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name(LANES_INDEX)
-            .key_condition_expression("#lane = :lane")
-            .expression_attribute_names("#lane", a::LANE)
-            .expression_attribute_values(":lane", AttributeValue::S(lane.to_string()));
+        let query = self.in_lane(lane).key_condition_expression("#lane = :lane");
         counted(query, pages_max).await
     }
 
@@ -64,17 +57,8 @@ impl Jobs {
         now: Timestamp,
     ) -> Result<Option<(u8, Option<Timestamp>)>, Fault> {
         let output = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name(LANES_INDEX)
-            .key_condition_expression("#lane = :lane AND #due BETWEEN :begin AND :now")
-            .expression_attribute_values(":begin", AttributeValue::S(item::turn_prefix(priority_max)))
+            .turns(lane, priority_max, now)
             .projection_expression("#due")
-            .expression_attribute_names("#lane", a::LANE)
-            .expression_attribute_names("#due", a::DUE)
-            .expression_attribute_values(":lane", AttributeValue::S(lane.to_string()))
-            .expression_attribute_values(":now", AttributeValue::S(item::iso(now)))
             .limit(1)
             .send()
             .await
@@ -103,7 +87,7 @@ impl Jobs {
             let alive = output.items().iter().filter_map(sighting);
             let alive = alive.filter(|sighting| sighting.is_alive(now)).count();
             count.number += u64::try_from(alive).unwrap_or(u64::MAX);
-            from = output.last_evaluated_key().filter(|key| !key.is_empty()).cloned();
+            from = item::next_page(output.last_evaluated_key());
             if from.is_none() {
                 return Ok(count);
             }
@@ -128,7 +112,7 @@ async fn counted(query: QueryFluentBuilder, pages_max: u32) -> Result<Count, Fau
         let page = query.clone().select(Select::Count).set_exclusive_start_key(from);
         let output = page.send().await.map_err(|error| Fault::of(&error))?;
         count.number += u64::try_from(output.count()).unwrap_or(0);
-        from = output.last_evaluated_key().filter(|key| !key.is_empty()).cloned();
+        from = item::next_page(output.last_evaluated_key());
         if from.is_none() {
             return Ok(count);
         }

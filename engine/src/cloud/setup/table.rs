@@ -87,12 +87,7 @@ async fn create(client: &Client, name: &str) -> Result<TableDescription> {
         .create_table()
         .table_name(name)
         .billing_mode(BillingMode::PayPerRequest)
-        .set_attribute_definitions(Some(built(
-            [PARTITION_KEY, SORT_KEY, LANE, DUE]
-                .into_iter()
-                .map(attribute)
-                .collect(),
-        )?))
+        .set_attribute_definitions(Some(built(attributes())?))
         .set_key_schema(Some(built(keys(PARTITION_KEY, SORT_KEY))?))
         .global_secondary_indexes(built(
             GlobalSecondaryIndex::builder()
@@ -133,12 +128,7 @@ async fn add_index(client: &Client, name: &str) -> Result<()> {
     let request = client
         .update_table()
         .table_name(name)
-        .set_attribute_definitions(Some(built(
-            [PARTITION_KEY, SORT_KEY, LANE, DUE]
-                .into_iter()
-                .map(attribute)
-                .collect(),
-        )?))
+        .set_attribute_definitions(Some(built(attributes())?))
         .global_secondary_index_updates(update);
     request
         .send()
@@ -254,11 +244,17 @@ fn keys(partition: &str, sort: &str) -> Result<Vec<KeySchemaElement>, BuildError
         .collect()
 }
 
-fn attribute(name: &str) -> Result<AttributeDefinition, BuildError> {
-    AttributeDefinition::builder()
-        .attribute_name(name)
-        .attribute_type(ScalarAttributeType::S)
-        .build()
+/// Those that are part of a key.
+fn attributes() -> Result<Vec<AttributeDefinition>, BuildError> {
+    [PARTITION_KEY, SORT_KEY, LANE, DUE]
+        .into_iter()
+        .map(|name| {
+            AttributeDefinition::builder()
+                .attribute_name(name)
+                .attribute_type(ScalarAttributeType::S)
+                .build()
+        })
+        .collect()
 }
 
 fn stream_specification() -> Result<StreamSpecification, BuildError> {

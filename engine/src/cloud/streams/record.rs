@@ -41,10 +41,6 @@ pub(super) fn of_sdk(record: Streamed) -> Result<Change, BadRecord> {
     let expired = record
         .user_identity
         .is_some_and(|identity| identity.principal_id.as_deref() == Some(TTL_PRINCIPAL));
-    let bad = |sequence: &str, why: &str| BadRecord {
-        sequence: sequence.to_owned(),
-        why: why.to_owned(),
-    };
     let Some(body) = record.dynamodb else {
         return Err(bad("", "the record has no body"));
     };
@@ -56,17 +52,9 @@ pub(super) fn of_sdk(record: Streamed) -> Result<Change, BadRecord> {
         // The SDK's enum is open.
         Some(_) | None => return Err(bad(&sequence, "its event is none of the three")),
     };
-    let item = |image: HashMap<String, AttributeValue>| -> Option<Record<'static>> {
-        image
-            .into_iter()
-            .map(|(name, value)| Some((name, attribute(value)?)))
-            .collect()
-    };
-    let unreadable = || bad(&sequence, "an attribute has a type this version does not know");
-    let keys = body.keys.filter(|keys| !keys.is_empty());
+    let image = |image: Option<_>| image.map(|image| item(image, &sequence)).transpose();
+    let keys = image(body.keys.filter(|keys| !keys.is_empty()))?;
     let keys = keys.ok_or_else(|| bad(&sequence, "it has no keys"))?;
-    let keys = item(keys).ok_or_else(unreadable)?;
-    let image = |image: Option<_>| image.map(|image| item(image).ok_or_else(unreadable)).transpose();
     Ok(Change {
         kind,
         keys,
@@ -74,6 +62,23 @@ pub(super) fn of_sdk(record: Streamed) -> Result<Change, BadRecord> {
         after: image(body.new_image)?,
         sequence,
     })
+}
+
+fn bad(sequence: &str, why: &str) -> BadRecord {
+    BadRecord {
+        sequence: sequence.to_owned(),
+        why: why.to_owned(),
+    }
+}
+
+/// An item of this record as the core sees it.
+fn item(image: HashMap<String, AttributeValue>, sequence: &str) -> Result<Record<'static>, BadRecord> {
+    let unreadable = || bad(sequence, "an attribute has a type this version does not know");
+    image
+        .into_iter()
+        .map(|(name, value)| Some((name, attribute(value)?)))
+        .collect::<Option<_>>()
+        .ok_or_else(unreadable)
 }
 
 /// A value of a stream as the core sees it; none of a type that the SDK does not know.
@@ -105,10 +110,6 @@ pub(super) fn attribute(value: AttributeValue) -> Option<Attribute<'static>> {
 
 /// A record of the stream as a recording keeps it.
 pub(super) fn entry_of_sdk(record: Streamed) -> Result<Entry<'static>, BadRecord> {
-    let bad = |sequence: &str, why: &str| BadRecord {
-        sequence: sequence.to_owned(),
-        why: why.to_owned(),
-    };
     let Some(body) = record.dynamodb else {
         return Err(bad("", "the record has no body"));
     };
@@ -120,17 +121,7 @@ pub(super) fn entry_of_sdk(record: Streamed) -> Result<Entry<'static>, BadRecord
         // The SDK's enum is open.
         Some(_) | None => return Err(bad(&sequence, "its event is none of the three")),
     };
-    let image =
-        |image: Option<HashMap<String, AttributeValue>>| -> Result<Option<Record<'static>>, BadRecord> {
-            let read = |image: HashMap<String, AttributeValue>| -> Option<Record<'static>> {
-                let attributes = image.into_iter();
-                attributes
-                    .map(|(name, value)| Some((name, attribute(value)?)))
-                    .collect()
-            };
-            let unreadable = || bad(&sequence, "an attribute has a type this version does not know");
-            image.map(|image| read(image).ok_or_else(unreadable)).transpose()
-        };
+    let image = |image: Option<_>| image.map(|image| item(image, &sequence)).transpose();
     let keys = image(body.keys)?.ok_or_else(|| bad(&sequence, "it has no keys"))?;
     let (before, after) = (image(body.old_image)?, image(body.new_image)?);
     let created = body.approximate_creation_date_time;

@@ -71,6 +71,23 @@ pub(super) struct Attributes {
     pub(super) sha256: Option<String>,
 }
 
+impl Attributes {
+    /// As a reader gets them: with checksums only where it asks for them.
+    pub(super) fn shown(self, with_checksums: bool) -> Self {
+        if with_checksums {
+            return self;
+        }
+        Self {
+            crc32: None,
+            crc32c: None,
+            crc64nvme: None,
+            sha1: None,
+            sha256: None,
+            ..self
+        }
+    }
+}
+
 /// One object.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {

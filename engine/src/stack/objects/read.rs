@@ -24,12 +24,8 @@ const LOOKUPS_MAX: usize = 8;
 
 impl Objects {
     pub(super) async fn require_bucket(&self, bucket: String) -> S3Result<()> {
-        self.blocking(move |store| {
-            store
-                .index
-                .transact(|transaction| index::require_bucket(transaction, &bucket))
-        })
-        .await
+        self.transact(move |transaction| index::require_bucket(transaction, &bucket))
+            .await
     }
 
     pub(super) async fn get(&self, input: GetObjectInput) -> S3Result<GetObjectOutput> {
@@ -52,7 +48,7 @@ impl Objects {
         let body = ReaderStream::with_capacity(file.take(length), BUFFER_BYTES);
         let with_checksum = whole && is_enabled(input.checksum_mode.as_ref());
         let e_tag = Some(entry.etag());
-        let attributes = entry.attributes;
+        let attributes = entry.attributes.shown(with_checksum);
         Ok(GetObjectOutput {
             body: Some(StreamingBlob::wrap(body)),
             accept_ranges: Some("bytes".to_owned()),
@@ -66,11 +62,11 @@ impl Objects {
             content_language: attributes.content_language,
             cache_control: attributes.cache_control,
             metadata: attributes.metadata,
-            checksum_crc32: attributes.crc32.filter(|_| with_checksum),
-            checksum_crc32c: attributes.crc32c.filter(|_| with_checksum),
-            checksum_crc64nvme: attributes.crc64nvme.filter(|_| with_checksum),
-            checksum_sha1: attributes.sha1.filter(|_| with_checksum),
-            checksum_sha256: attributes.sha256.filter(|_| with_checksum),
+            checksum_crc32: attributes.crc32,
+            checksum_crc32c: attributes.crc32c,
+            checksum_crc64nvme: attributes.crc64nvme,
+            checksum_sha1: attributes.sha1,
+            checksum_sha256: attributes.sha256,
             ..GetObjectOutput::default()
         })
     }
@@ -79,16 +75,12 @@ impl Objects {
         let key = Key::parse(input.key)?;
         let bucket = input.bucket;
         let entry = self
-            .blocking(move |store| {
-                store
-                    .index
-                    .transact(|transaction| index::entry(transaction, &bucket, &key))
-            })
+            .transact(move |transaction| index::entry(transaction, &bucket, &key))
             .await?;
         allow(&entry, input.if_match.as_ref(), input.if_none_match.as_ref())?;
         let with_checksum = is_enabled(input.checksum_mode.as_ref());
         let e_tag = Some(entry.etag());
-        let attributes = entry.attributes;
+        let attributes = entry.attributes.shown(with_checksum);
         Ok(HeadObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
             content_length: Some(entry.size),
@@ -100,11 +92,11 @@ impl Objects {
             content_language: attributes.content_language,
             cache_control: attributes.cache_control,
             metadata: attributes.metadata,
-            checksum_crc32: attributes.crc32.filter(|_| with_checksum),
-            checksum_crc32c: attributes.crc32c.filter(|_| with_checksum),
-            checksum_crc64nvme: attributes.crc64nvme.filter(|_| with_checksum),
-            checksum_sha1: attributes.sha1.filter(|_| with_checksum),
-            checksum_sha256: attributes.sha256.filter(|_| with_checksum),
+            checksum_crc32: attributes.crc32,
+            checksum_crc32c: attributes.crc32c,
+            checksum_crc64nvme: attributes.crc64nvme,
+            checksum_sha1: attributes.sha1,
+            checksum_sha256: attributes.sha256,
             ..HeadObjectOutput::default()
         })
     }
@@ -202,11 +194,7 @@ impl Objects {
 
     async fn page(&self, bucket: String, query: Query, encoding: Option<EncodingType>) -> S3Result<Page> {
         let mut page = self
-            .blocking(move |store| {
-                store
-                    .index
-                    .transact(|transaction| listing::list(transaction, &bucket, &query))
-            })
+            .transact(move |transaction| listing::list(transaction, &bucket, &query))
             .await?;
         page.encode(encoding.as_ref());
         Ok(page)

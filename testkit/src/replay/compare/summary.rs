@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::Side;
 use crate::replay::line::{Line, Outcome};
 
 /// What happens to jobs under the new role that does not under the old one.
@@ -28,15 +29,14 @@ struct Kind {
     otherwise: usize,
 }
 
-/// What differs, action by action, over the subjects' lines under the old and the new role.
-pub(super) fn effects<'a>(subjects: impl Iterator<Item = (&'a [Line], &'a [Line])>) -> Vec<Effect> {
+/// What differs, action by action, over the lines of each subject that differ.
+pub(super) fn effects<'a>(subjects: impl Iterator<Item = &'a [(Side, Line)]>) -> Vec<Effect> {
     let mut kinds: BTreeMap<&str, Kind> = BTreeMap::new();
-    for (old, new) in subjects {
-        for (action, (old, new)) in by_action(old, new) {
+    for lines in subjects {
+        for (action, (old, new)) in by_action(lines) {
             let kind = kinds.entry(action).or_default();
             for (old, new) in std::iter::zip(&old, &new) {
                 match new.at.0 - old.at.0 {
-                    0 if old == new => {}
                     0 => kind.otherwise += 1,
                     earlier if earlier < 0 => kind.earlier.push(-earlier),
                     later => kind.later.push(later),
@@ -71,14 +71,14 @@ fn count((subjects, times): &mut (usize, usize), more: usize) {
 
 type Sides<'a> = (Vec<&'a Line>, Vec<&'a Line>);
 
-fn by_action<'a>(old: &'a [Line], new: &'a [Line]) -> BTreeMap<&'a str, Sides<'a>> {
+fn by_action(lines: &[(Side, Line)]) -> BTreeMap<&str, Sides<'_>> {
     let mut actions: BTreeMap<&str, Sides<'_>> = BTreeMap::new();
-    let counts = |line: &&Line| line.outcome != Outcome::Trace;
-    for line in old.iter().filter(counts) {
-        actions.entry(&line.action).or_default().0.push(line);
-    }
-    for line in new.iter().filter(counts) {
-        actions.entry(&line.action).or_default().1.push(line);
+    for (side, line) in lines.iter().filter(|(_, line)| line.outcome != Outcome::Trace) {
+        let (old, new) = actions.entry(&line.action).or_default();
+        match side {
+            Side::Old => old.push(line),
+            Side::New => new.push(line),
+        }
     }
     actions
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::job::Job;
+use roundtrip_core::lifecycle::RecordKey;
 
 use super::Replay;
 use crate::replay::actor::Actor;
@@ -41,6 +42,9 @@ impl Replay {
                 }
                 Pipeline::Queue(queue) => Actor::Queue(Box::new(Queue::new(&pipeline, &queue, &self.world))),
             };
+            if matches!(actor, Actor::Care(_)) {
+                self.listeners.push(self.actors.len());
+            }
             self.actors.push(actor);
             self.wake_of.push(None);
             self.set_wake(self.actors.len() - 1, at);
@@ -61,7 +65,10 @@ impl Replay {
         for actor in self.clients.get(id).cloned().unwrap_or_default() {
             match self.actors.get_mut(actor) {
                 Some(Actor::Ship(ship)) => ship.sight(&mut self.world, job.key.file.as_str(), size),
-                Some(Actor::Collect(collect)) => collect.await_outcome(&job.key),
+                Some(Actor::Collect(collect)) => {
+                    collect.await_outcome(&job.key);
+                    self.world.awaited(&RecordKey::from(&job.key));
+                }
                 Some(Actor::Analyse(_) | Actor::Care(_) | Actor::Queue(_)) | None => {}
             }
             self.set_wake(actor, self.world.now);
