@@ -132,6 +132,7 @@ pub(crate) fn all() -> Vec<State> {
             None,
         )
     };
+    let fail = lifecycle::fail(&mine, MINE, second(60), 1, "not an image");
     let cancelled = operator::cancel(&mine, second(30), "").unwrap();
     let cleaned = lifecycle::cleaned(&finished(), second(90), LEASE);
     let state = |name, changes: &[&Change]| State {
@@ -184,20 +185,13 @@ pub(crate) fn all() -> Vec<State> {
                 &complete(THEIRS, 1),
             ],
         ),
-        state(
-            "failed by me",
-            &[
-                &create,
-                &claim(MINE, 0),
-                &lifecycle::fail(&mine, MINE, second(60), 1, "not an image"),
-            ],
-        ),
+        state("failed by me", &[&create, &claim(MINE, 0), &fail]),
         state(
             "failed, being cleaned",
             &[
                 &create,
                 &claim(MINE, 0),
-                &lifecycle::fail(&mine, MINE, second(60), 1, "not an image"),
+                &fail,
                 &lifecycle::cleaning(&failed(), second(61)),
             ],
         ),
