@@ -104,8 +104,8 @@ fn words(action: &str) -> Option<(&'static str, &'static str, &'static str)> {
         "send" => ("file", "files", "sent"),
         "create" => ("job", "jobs", "created"),
         // They follow from others that are told.
-        "cleaned" | "fetch" | "engage" | "downloaded" | "begin" | "commit" | "remember" | "release-file"
-        | "deliver-result" | "deliver-error" => return None,
+        "cleaning" | "cleaned" | "fetch" | "engage" | "downloaded" | "begin" | "commit" | "remember"
+        | "release-file" | "deliver-result" | "deliver-error" => return None,
         _ => ("decision", "decisions", "taken"),
     })
 }
