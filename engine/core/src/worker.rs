@@ -148,6 +148,7 @@ impl Worker {
             | Write::Create
             | Write::Requeue
             | Write::GiveUp
+            | Write::Cleaning
             | Write::Cleaned
             | Write::Keep
             | Write::Admit

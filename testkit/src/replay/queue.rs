@@ -1,8 +1,5 @@
 //! A pipeline that publishes how long the queue is, on a replayed table.
 
-use std::time::Duration;
-
-use roundtrip_core::at::Timestamp;
 use roundtrip_core::job::LaneKind;
 use roundtrip_core::machine::{Decision, Machine as _, Reason};
 use roundtrip_core::queue::{Action, Counts, Event, Queue as Machine, Row};
@@ -10,9 +7,6 @@ use roundtrip_core::queue::{Action, Counts, Event, Queue as Machine, Row};
 use super::line::Outcome;
 use super::world::World;
 use crate::pipelines::QueuePipeline;
-
-/// A fetcher that has not reported itself for this long does not count.
-const FETCHER_SEEN_MAX: Duration = Duration::from_secs(90);
 
 /// A pipeline that publishes how long the queue is.
 #[derive(Debug)]
@@ -72,8 +66,11 @@ impl Queue {
 
 /// How many jobs lie where. Where the recording has no reports of fetchers, those that hold a job are counted.
 fn counts(world: &World) -> Counts {
-    let since = Timestamp(world.now.0 - i64::try_from(FETCHER_SEEN_MAX.as_millis()).unwrap_or(0));
-    let alive = world.fleet.values().filter(|seen| **seen >= since).count();
+    let alive = world
+        .fleet
+        .values()
+        .filter(|sighting| sighting.is_alive(world.now));
+    let alive = alive.count();
     let fetchers = if world.fleet.is_empty() {
         world.table.holders()
     } else {

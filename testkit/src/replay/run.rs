@@ -129,9 +129,9 @@ impl Replay {
         self.summary.records += 1;
         let mut recorded = match happening.0 {
             What::Job(recorded) => *recorded,
-            What::Fetcher { row, seen } => {
-                match seen {
-                    Some(seen) => self.world.fleet.insert(row, seen),
+            What::Fetcher { row, sighting } => {
+                match sighting {
+                    Some(sighting) => self.world.fleet.insert(row, sighting),
                     None => self.world.fleet.remove(&row),
                 };
                 return;

@@ -363,6 +363,7 @@ fn job(settings: &Settings, shipment: &Shipment, ahead: u64, clock: &Clock) -> J
         retries: 0,
         failures: 0,
         history: Vec::new(),
+        cleaning: None,
         cleaned: None,
     }
 }

@@ -48,7 +48,7 @@ impl Words {
             "publish-metric" => Self::Each("round of numbers", "rounds of numbers", "published"),
             "notify" => Self::Each("notice", "notices", "sent"),
             // They follow from others that are told.
-            "cleaned" | "fetch" | "engage" | "downloaded" | "begin" | "commit" | "remember"
+            "cleaning" | "cleaned" | "fetch" | "engage" | "downloaded" | "begin" | "commit" | "remember"
             | "release-file" | "deliver-result" | "deliver-error" => return None,
             _ => Self::Each("decision", "decisions", "taken"),
         })

@@ -136,6 +136,7 @@ impl World<'_> {
             retries: 0,
             failures: 0,
             history: Vec::new(),
+            cleaning: None,
             cleaned: None,
         };
         let state = names::hash(&[key.file.as_str()]);
