@@ -1,6 +1,7 @@
 //! What a watcher does with jobs that are due: clean the finished, give back the lost, let in the foreign.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use crate::at::{At, Timestamp};
 use crate::claim::{Malformed, Offer};
@@ -270,6 +271,13 @@ impl Machine for Caretaker {
     fn drain(&mut self, _at: At) {
         self.draining = true;
         self.waiting.clear();
+    }
+
+    fn set_back(&mut self, at: At, by: Duration) {
+        self.pace.set_back(at, by);
+        // When a job is due, its record says; one that is not due before the next look is found by it.
+        let next = self.pace.next();
+        self.waiting.retain(|(due, _), _| *due < next);
     }
 
     fn poll_action(&mut self) -> Option<Decision<Action>> {

@@ -178,6 +178,12 @@ impl Member {
         Some((report, reason))
     }
 
+    /// The clock was set back.
+    pub fn set_back(&mut self, by: Duration) {
+        self.next = self.next.set_back(by);
+        self.health.set_back(by);
+    }
+
     /// When to tick next.
     pub fn wake_at(&self) -> Option<Timestamp> {
         let report = (!self.reporting).then_some(self.next);

@@ -216,6 +216,18 @@ impl Machine for Queue {
             .retain(|_, telling| !matches!(telling.step, Step::Waiting(_)));
     }
 
+    fn set_back(&mut self, at: At, by: Duration) {
+        self.pace.set_back(at, by);
+        for since in self.over.values_mut() {
+            *since = since.set_back(by);
+        }
+        for telling in self.telling.values_mut() {
+            if let Step::Waiting(until) = &mut telling.step {
+                *until = until.set_back(by);
+            }
+        }
+    }
+
     fn poll_action(&mut self) -> Option<Decision<Action>> {
         self.actions.pop_front()
     }

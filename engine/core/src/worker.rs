@@ -8,6 +8,7 @@ mod look;
 mod slots;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use crate::at::{At, Timestamp};
 use crate::claim::ClaimPolicy;
@@ -226,6 +227,22 @@ impl Machine for Worker {
     fn stop(&mut self, at: At) {
         self.drain = Drain::AtOnce;
         self.tick(at);
+    }
+
+    fn set_back(&mut self, at: At, by: Duration) {
+        self.pace.set_back(at, by);
+        for held in self.held.values_mut() {
+            held.set_back(by);
+        }
+        if let Some(member) = &mut self.member {
+            member.set_back(by);
+        }
+        if let Some(protection) = &mut self.protection {
+            protection.set_back(by);
+        }
+        if let Drain::Until(end) = &mut self.drain {
+            *end = end.set_back(by);
+        }
     }
 
     fn poll_action(&mut self) -> Option<Decision<Action>> {

@@ -372,3 +372,24 @@ fn a_round_that_cannot_be_counted_or_published_is_followed_by_the_next() {
     watch.queue.tick(at(52_500));
     assert_eq!(watch.actions().len(), 1);
 }
+
+#[test]
+fn a_number_is_above_for_as_long_and_a_notice_waits_as_long_where_the_clock_is_set_back() {
+    let hour = Duration::from_secs(3_600);
+    let mut watch = Watch::new();
+    assert_eq!(watch.round(0, 500), []);
+    watch.queue.set_back(at(-3_540_000), hour);
+    assert_eq!(watch.round(-3_480_001, 500), [], "not two minutes yet");
+    watch.crosses(-3_480_000, 500);
+    watch
+        .queue
+        .handle(at(-3_480_000), Event::Switched("ready-high".to_owned()));
+    watch.actions();
+    let failed = Event::NotifyFailed("ready-high".to_owned(), "away".to_owned());
+    watch.queue.handle(at(-3_480_000), failed);
+    watch.queue.set_back(at(-7_080_000), hour);
+    watch.queue.tick(at(-7_075_001));
+    assert_eq!(watch.actions(), []);
+    watch.queue.tick(at(-7_075_000));
+    assert!(matches!(watch.actions()[0].action, Action::Notify(_)));
+}
