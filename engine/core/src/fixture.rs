@@ -63,6 +63,7 @@ pub(crate) fn job(file: u32) -> Job {
         retries: 0,
         failures: 0,
         history: Vec::new(),
+        cleaning: None,
         cleaned: None,
         priority: 0,
     }

@@ -6,6 +6,43 @@ use std::time::Duration;
 use crate::at::{At, Timestamp};
 use crate::calendar::Calendar;
 
+/// When to look, before it is known since when: a calendar has to know which moments have passed.
+#[derive(Clone, Debug)]
+pub enum PacePolicy {
+    /// So often while there is something, and so often while there is nothing.
+    Between(Duration, Duration),
+    /// At the moments of a calendar.
+    Calendar(Arc<dyn Calendar>),
+}
+
+impl PacePolicy {
+    /// At a steady pace.
+    pub const fn every(every: Duration) -> Self {
+        Self::Between(every, every)
+    }
+
+    /// The pace from a moment on.
+    pub fn since(&self, moment: Timestamp) -> Pace {
+        match self {
+            Self::Between(interval, interval_max) => Pace::new(*interval, *interval_max),
+            Self::Calendar(calendar) => Pace::on(Arc::clone(calendar), moment),
+        }
+    }
+}
+
+/// Two calendars are equal where they are the same one.
+impl PartialEq for PacePolicy {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Between(..), Self::Calendar(_)) | (Self::Calendar(_), Self::Between(..)) => false,
+            (Self::Between(interval, max), Self::Between(other, other_max)) => {
+                (interval, max) == (other, other_max)
+            }
+            (Self::Calendar(calendar), Self::Calendar(other)) => Arc::ptr_eq(calendar, other),
+        }
+    }
+}
+
 const AT_ONCE: Timestamp = Timestamp(i64::MIN);
 
 const NEVER: Timestamp = Timestamp(i64::MAX);

@@ -21,7 +21,8 @@ pub use threshold::{Row, State, Threshold};
 pub struct QueuePolicy {
     /// Thresholds by name.
     pub thresholds: BTreeMap<String, Threshold>,
-    /// How often a notification that failed is sent again.
+    /// How often a notification that failed is sent again at once. A later round then sends it once more each time
+    /// that telling of it may take is over, until it is told or the number has returned.
     pub retry: Retry,
     /// How long sending one may take.
     pub attempt_max: Duration,
@@ -30,8 +31,9 @@ pub struct QueuePolicy {
 impl QueuePolicy {
     /// How long telling of one crossing may take in all; after that another watcher may do it.
     fn telling_max(&self) -> Duration {
+        let longest_wait = self.retry.interval_after(self.retry.attempts_max);
         self.attempt_max
-            .saturating_add(self.retry.interval_max)
+            .saturating_add(longest_wait)
             .saturating_mul(self.retry.attempts_max)
     }
 }

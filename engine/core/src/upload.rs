@@ -23,7 +23,7 @@ pub use shipment::{Announce, Step};
 const REMEMBERED_MAX: usize = 10_000;
 
 /// How a pipeline ships files.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UploadPolicy {
     /// `[source.directory]`
     pub intake: IntakePolicy,

@@ -31,7 +31,7 @@ use look::Looking;
 const REFUSING_MAX: usize = 100;
 
 /// How a worker decides.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WorkerPolicy {
     /// `processor-<uuid>`: who claims.
     pub processor: String,
@@ -149,6 +149,7 @@ impl Worker {
             | Write::Create
             | Write::Requeue
             | Write::GiveUp
+            | Write::Cleaning
             | Write::Cleaned
             | Write::Keep
             | Write::Admit

@@ -132,7 +132,7 @@ impl Specs {
             let layers = Layers {
                 profile: Some(PROFILE.to_owned()),
                 set,
-                environment: Vec::new(),
+                ..Layers::default()
             };
             dsl::load_role(role, &layers)
         };

@@ -2,11 +2,12 @@
 
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::iso;
-use roundtrip_testkit::replay::{Comparison, Line, Replay, Settings};
+use roundtrip_testkit::replay::{Compared, Comparison, Line, Replay, Settings};
 use serde_json::json;
 
 use super::Format;
@@ -36,7 +37,8 @@ pub struct Arguments {
     /// The profile of the role files to use
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
-    /// Until when schedules are fired, for example 2026-01-31T12:00:00Z; else ten minutes after the last record
+    /// Until when records are taken and schedules fired, for example 2026-01-31T12:00:00Z; else ten minutes after the
+    /// last record
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Timestamp>,
     /// Keeps the recorded course: what the role would write is told and not done
@@ -48,6 +50,9 @@ pub struct Arguments {
     /// Draws what became of the jobs, and what differs, as one HTML page that needs nothing else
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
+    /// With --against: decisions that have moved by less than this are counted, not listed
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration, requires = "against")]
+    moves_min: Duration,
     /// How decisions are printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -73,7 +78,7 @@ impl Arguments {
 
     /// A role; `set` lies over the one that is asked about, not over the one it is compared with.
     fn load(&self, role: &str, set: Vec<String>) -> Result<RoleSpec> {
-        Ok(dsl::load_role(
+        Ok(dsl::load_dry(
             role,
             &Layers::of_process(self.profile.clone(), set),
         )?)
@@ -130,14 +135,14 @@ fn tell(arguments: &Arguments, mut replay: Replay) -> Result<Exit> {
 /// Prints the decisions that differ, and what that means.
 fn compare(arguments: &Arguments, old: (&str, Replay), new: Replay) -> Result<Exit> {
     let (old_name, old) = old;
-    let mut comparison = Comparison::new(old, new);
+    let mut comparison = Comparison::new(old, new, arguments.moves_min);
     for happening in recordings::open(&arguments.recording)? {
         comparison.happen(happening.map_err(|error| recordings::unreadable(&arguments.recording, error))?);
     }
-    let (differences, effects) = comparison.finish();
-    let differs = !differences.is_empty();
+    let compared = comparison.finish();
+    let (differences, effects, differs) = (&compared.differences, &compared.effects, compared.differs());
     if let (Some(file), Some(timeline)) = (&arguments.report, comparison.timeline()) {
-        let difference = report::difference(&differences, &effects);
+        let difference = report::difference(differences, effects);
         report::write(file, &arguments.title(), timeline, Some(&difference))?;
     }
     let mut out = BufWriter::new(io::stdout().lock());
@@ -147,15 +152,18 @@ fn compare(arguments: &Arguments, old: (&str, Replay), new: Replay) -> Result<Ex
             Format::Text => {
                 writeln!(out, "--- {old_name}")?;
                 writeln!(out, "+++ {}", arguments.role)?;
-                for difference in &differences {
+                for difference in differences {
                     writeln!(out, "@@ {} @@", difference.subject)?;
                     for (side, line) in &difference.lines {
                         writeln!(out, "{}{}", side.sign(), line.text())?;
                     }
                 }
                 writeln!(out)?;
-                for effect in &effects {
+                for effect in effects {
                     writeln!(out, "{}", effect.text)?;
+                }
+                if let Some(open) = still_open(&compared) {
+                    writeln!(out, "{open}")?;
                 }
             }
             Format::Json => {
@@ -171,13 +179,29 @@ fn compare(arguments: &Arguments, old: (&str, Replay), new: Replay) -> Result<Ex
                     .iter()
                     .map(|effect| json!({"count": effect.count, "text": effect.text}))
                     .collect();
-                writeln!(out, "{}", json!({"differs": differs, "effects": effects}))?;
+                writeln!(
+                    out,
+                    "{}",
+                    json!({"differs": differs, "effects": effects, "open": {"old": compared.open.0, "new": compared.open.1}})
+                )?;
             }
         }
         out.flush()
     };
     print().map_err(unwritable)?;
     Ok(if differs { Exit::Failed } else { Exit::Done })
+}
+
+/// What a comparison says of jobs whose end it does not see.
+fn still_open(compared: &Compared) -> Option<String> {
+    let (old, new) = compared.open;
+    let jobs = if new == 1 { "job is" } else { "jobs are" };
+    (old + new > 0).then(|| {
+        let end = compared.end.map(iso::write).unwrap_or_default();
+        format!(
+            "{new} {jobs} still open when the replay ends, {end} ({old} under the old role): --until goes on"
+        )
+    })
 }
 
 fn unwritable(error: io::Error) -> Error {

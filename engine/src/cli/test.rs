@@ -124,14 +124,16 @@ fn roles(arguments: &Arguments, folder: &Path) -> Result<Vec<(String, RoleSpec)>
     if wanted.is_empty() {
         wanted.push("watcher".to_owned());
     }
-    let named = |role: String| {
-        let spec = dsl::load_role(&role, &Layers::of_process(None, arguments.set.clone()))?;
+    let layers = Layers::of_process(None, arguments.set.clone());
+    let wanted: Vec<(String, Layers)> = wanted.into_iter().map(|role| (role, layers.clone())).collect();
+    let specs = dsl::load_dry_together(&wanted)?;
+    let named = |((role, _), spec): ((String, Layers), RoleSpec)| {
         let name = Path::new(&role)
             .file_stem()
             .map(|stem| stem.to_string_lossy().into_owned());
-        Ok((name.unwrap_or(role), spec))
+        (name.unwrap_or(role), spec)
     };
-    wanted.into_iter().map(named).collect()
+    Ok(wanted.into_iter().zip(specs).map(named).collect())
 }
 
 fn judge(recording: &Path, role: &str, spec: &RoleSpec, accept: bool) -> Result<Verdict> {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use roundtrip_core::collect::Collect;
-use roundtrip_core::pace::Pace;
 use roundtrip_core::upload::Upload;
 use tracing::debug;
 
@@ -11,6 +10,7 @@ use super::owned;
 use crate::dsl::spec::{DirectorySink, DirectorySource, JobsSink, ResultsSource};
 use crate::error::{Error, Result};
 use crate::run::collect::{CollectWorld, Shared};
+use crate::run::driver::now;
 use crate::run::parts::Parts;
 use crate::run::policy::{self, Middle};
 use crate::run::ship::{Cargo, Ship};
@@ -64,7 +64,7 @@ pub(super) async fn collect(
         folder: results(sink.clone()).await?,
     };
     let machine = Collect::new(
-        Pace::new(source.interval, source.interval_max),
+        policy::results_pace(source).since(now()),
         policy::delivery(source),
     );
     Ok((

@@ -245,6 +245,7 @@ async fn create(shared: &Shared, shipment: &mut Shipment) -> Result<(), Fault> {
         retries: 0,
         failures: 0,
         history: Vec::new(),
+        cleaning: None,
         cleaned: None,
         priority,
     };
