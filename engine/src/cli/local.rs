@@ -226,15 +226,4 @@ mod tests {
         Specs::load(&arguments("queue-length.source.lanes.every=5s")).unwrap();
         Specs::load(&arguments("stream.lease=20s")).unwrap();
     }
-
-    #[test]
-    fn a_pipeline_that_is_not_there_is_named() {
-        let error = Specs::load(&arguments("uplaod.source.directory.settle=1s"))
-            .err()
-            .unwrap();
-        assert_eq!(
-            error.what,
-            "--set uplaod.source.directory.settle=1s: there is no pipeline `uplaod` here"
-        );
-    }
 }

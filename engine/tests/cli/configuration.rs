@@ -132,7 +132,7 @@ fn a_value_from_the_command_line() {
     assert_seen!(desk.seen(&set), @r"
     exit code 78
     Error: --set analise.claim.lease=1m: there is no pipeline `analise` here
-    Hint: set a value of upload, receive, analyse, cleanup, restart-stalled, admit or sweep, or of store or identity
+    Hint: set a value of upload, receive, analyse, cleanup, restart-stalled, admit, sweep or queue-length, or of store, identity or stream
     ");
 }
 

@@ -1,5 +1,6 @@
 //! Judges a role as a whole: what its pipelines need of one another.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::dsl::units::show_span;
 
 /// Notes what does not fit between pipelines.
 pub(super) fn check(bench: &mut Bench<'_>, role: &RoleSpec) {
+    let mut folders: BTreeMap<PathBuf, &str> = BTreeMap::new();
     for pipeline in role.pipelines.values() {
         if let SourceSpec::Objects(source) = &pipeline.source {
             sweeps_before_admit_closes(bench, role, pipeline, source.age_min);
@@ -23,6 +25,18 @@ pub(super) fn check(bench: &mut Bench<'_>, role: &RoleSpec) {
         let SinkSpec::Directory(sink) = &pipeline.sink else {
             continue;
         };
+        if !sink.path.as_os_str().is_empty()
+            && let Some(other) = folders.insert(plain(&sink.path), &pipeline.name)
+        {
+            let path = below(&at(pipeline), &["sink", "directory", "path"]);
+            let what = format!(
+                "results in {} would overwrite those of `{other}`: files of two inboxes may have the same name",
+                sink.path.display()
+            );
+            let help = "choose another folder, or let one pipeline collect all of them (`source.results.of`): it makes a \
+                        folder for each inbox";
+            bench.wrong(path, Part::Value, what, help);
+        }
         for upload in role.pipelines.values() {
             let SourceSpec::Directory(source) = &upload.source else {
                 continue;

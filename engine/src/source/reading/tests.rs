@@ -131,6 +131,8 @@ fn a_twin_that_took_its_place_before_it_is_read_is_changed() {
     let (stamp, path) = (seen(inbox.path(), "a/b.tif"), inbox.path().join("a/b.tif"));
     let modified = path.metadata().unwrap().modified().unwrap();
     let twin = inbox.path().join("twin");
+    // While it is open, nobody else gets its number.
+    let _original = File::open(&path).unwrap();
     // Clocks of file systems tick every few milliseconds: what happens within one tick cannot be told apart.
     while seen(inbox.path(), "a/b.tif").changed == stamp.changed {
         fs::write(&twin, CONTENT).unwrap();
