@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::at::{At, Timestamp};
 use crate::claim::{Malformed, Offer};
 use crate::job::Job;
-use crate::lifecycle::{self, Change, RecordKey};
+use crate::lifecycle::{Change, RecordKey};
 use crate::machine::{Decision, Machine, Reason, Round};
 use crate::pace::Pace;
 
@@ -126,8 +126,9 @@ impl Caretaker {
         if self.draining {
             return;
         }
-        for Malformed { key, why } in malformed {
-            self.write(lifecycle::refuse_malformed(key, at.now, &why), Reason::rule(why));
+        for malformed in malformed {
+            let why = malformed.why.clone();
+            self.write(malformed.refusal(at.now), Reason::rule(why));
         }
         for offer in offers {
             if !self.under_way.contains_key(&RecordKey::from(&offer.job.key)) {

@@ -48,6 +48,8 @@ pub struct Worker {
     policy: WorkerPolicy,
     held: BTreeMap<JobKey, Held>,
     refusing: BTreeSet<RecordKey>,
+    /// Records that are no jobs and cannot be ended either; as many as may be refused at once.
+    unending: BTreeSet<RecordKey>,
     pace: Pace,
     /// Its part in the fleet; none where it works by itself.
     member: Option<Member>,
@@ -72,6 +74,7 @@ impl Worker {
             policy,
             held: BTreeMap::new(),
             refusing: BTreeSet::new(),
+            unending: BTreeSet::new(),
             pace,
             member: None,
             protection: None,
@@ -134,6 +137,9 @@ impl Worker {
     fn written(&mut self, at: At, record: &RecordKey, write: Write, outcome: Outcome) {
         if write == Write::Refuse {
             self.refusing.remove(record);
+            if matches!(outcome, Outcome::Refused(_)) && self.unending.len() < REFUSING_MAX {
+                self.unending.insert(record.clone());
+            }
         }
         let Some(key) = self.held_key(record) else {
             return;

@@ -29,6 +29,11 @@ impl Worker {
             Outcome::Failed(_) => {
                 self.held.remove(key);
             }
+            // It will be refused at the next look too.
+            Outcome::Refused(_) => {
+                self.held.remove(key);
+                self.pace.looked(at, false);
+            }
         }
     }
 
@@ -112,6 +117,7 @@ impl Worker {
         let (change, reason) = held.verdict(&self.policy, self.member.as_ref(), self.drain, at, ending);
         held.stage = Stage::Committing {
             change: change.clone(),
+            since: at.now,
             attempts: 1,
             next: None,
         };
@@ -122,13 +128,39 @@ impl Worker {
         let Some(held) = self.held.get_mut(key) else {
             return;
         };
-        let Stage::Committing { attempts, next, .. } = &mut held.stage else {
+        let Stage::Committing {
+            change,
+            since,
+            attempts,
+            next,
+        } = &mut held.stage
+        else {
             return;
         };
         match outcome {
+            Outcome::Failed(_) if self.drain.is_over(at.now) => self.let_go(key, self.drain.reason()),
+            Outcome::Failed(_) if at.now.since(*since) > self.policy.claim.lease => {
+                let rule = "the last write did not get through for the length of a lease";
+                self.let_go(key, Reason::key(rule, "claim.lease"));
+            }
             Outcome::Failed(_) => {
                 *next = Some(at.now + self.policy.retry.delay_after(*attempts, at.jitter));
                 *attempts = attempts.saturating_add(1);
+            }
+            Outcome::Refused(_) => {
+                let refused = change.clone();
+                match held.shorter(&refused, &self.policy.processor, at.now) {
+                    Some((shorter, reason)) => {
+                        held.stage = Stage::Committing {
+                            change: shorter.clone(),
+                            since: at.now,
+                            attempts: 1,
+                            next: None,
+                        };
+                        self.decide(Action::Write(shorter), reason);
+                    }
+                    None => self.let_go(key, Reason::rule("the table does not take the last write")),
+                }
             }
             Outcome::Done(_) | Outcome::Lost(_) => {
                 held.stage = Stage::Dropped;
@@ -146,7 +178,7 @@ impl Worker {
         held.next_beat = sent + heartbeat;
         match outcome {
             Outcome::Done(_) => held.lease_ends = sent + lease,
-            Outcome::Failed(_) => held.next_beat = at.now + heartbeat / 4,
+            Outcome::Failed(_) | Outcome::Refused(_) => held.next_beat = at.now + heartbeat / 4,
             Outcome::Lost(_) => self.lost(key),
         }
     }
@@ -169,6 +201,15 @@ impl Worker {
             self.decide(Action::Stop(key.clone()), reason);
         }
         self.settle(key);
+    }
+
+    /// A claim whose last write cannot be made is left to its lease: the watcher takes the job when that ends.
+    pub(super) fn let_go(&mut self, key: &JobKey, reason: Reason) {
+        if let Some(held) = self.held.get_mut(key) {
+            held.stage = Stage::Dropped;
+            self.decide(Action::Stop(key.clone()), reason);
+            self.settle(key);
+        }
     }
 
     /// A claim is over when its work has stopped and its last write was answered, or came too late.

@@ -61,9 +61,11 @@ pub(super) enum Stage {
     Fetching { since: Timestamp },
     /// The processor has the file, or what there is of it.
     Engaged,
-    /// The last write was sent; `next`: when it is sent again.
+    /// The last write was sent; `next`: when it is sent again, where it waits for that.
     Committing {
         change: Change,
+        /// When it was sent first.
+        since: Timestamp,
         attempts: u32,
         next: Option<Timestamp>,
     },
@@ -168,6 +170,32 @@ impl Held {
             Stage::Fetching { .. } | Stage::Engaged => beat.into_iter().chain(past_lease).min(),
             Stage::Committing { next, .. } => beat.into_iter().chain(past_lease).chain(*next).min(),
         }
+    }
+
+    /// Whether the last write failed and waits to be sent again.
+    pub(super) fn waits_to_commit(&self) -> bool {
+        matches!(self.stage, Stage::Committing { next: Some(_), .. })
+    }
+
+    /// What is written where the table does not take the last write: the same without the history, and then an error
+    /// in place of a result. None where nothing shorter is left.
+    pub(super) fn shorter(
+        &self,
+        refused: &Change,
+        processor: &str,
+        now: Timestamp,
+    ) -> Option<(Change, Reason)> {
+        if let Some(shorter) = refused.without_history() {
+            let reason = Reason::rule("the table refused the write: once more without the history");
+            return Some((shorter, reason));
+        }
+        if refused.write != Write::Complete {
+            return None;
+        }
+        let error = "the table does not take the result into the job's record";
+        let failed = lifecycle::fail(&self.job, processor, now, self.job.failures, error);
+        let reason = Reason::rule("the table refused the result: an error in its place");
+        Some((failed.without_history()?, reason))
     }
 
     /// The write an ending leads to, and why.

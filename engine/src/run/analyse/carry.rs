@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use roundtrip_core::job::Job;
 use roundtrip_core::names::JobKey;
+use roundtrip_core::record::INLINE_RESULT_BYTES_MAX;
 use roundtrip_core::worker::{Ending, Event};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -13,9 +14,6 @@ use crate::run::fetch::{self, FetchError, FetchPolicy};
 use crate::sink::processor::{Answer, Input, Processor};
 use crate::spool::SpoolDir;
 use crate::wire::{seal, signed};
-
-/// A plain result beyond this many bytes goes into the bucket: an item holds 400 KB, and sealing doubles it.
-pub(super) const INLINE_RESULT_MAX: usize = 180_000;
 
 /// What it takes to carry one job.
 pub(super) struct Load {
@@ -136,7 +134,7 @@ async fn ended(objects: &Objects, key: &JobKey, answer: Answer) -> Ending {
 
 /// Seals a result for its client; gives what the record says of it: the sealed text, or the object it lies in.
 async fn seal_result(objects: &Objects, key: &JobKey, body: Vec<u8>) -> Result<String, Ending> {
-    let fits = body.len() <= INLINE_RESULT_MAX;
+    let fits = body.len() <= INLINE_RESULT_BYTES_MAX;
     let client = key.client.clone();
     let sealed = tokio::task::spawn_blocking(move || seal::seal(&client, &body)).await;
     let sealed = match sealed {
