@@ -221,11 +221,11 @@ pub fn refuse_malformed(key: RecordKey, now: Timestamp, why: &str) -> Change {
     }
 }
 
-/// A record that is larger than every later write has room for is ended where it stands. It gives up what only a job
-/// needs: what is set takes less room than that.
+/// A record that is larger than every later write has room for is ended where it stands. It gives up what only an open
+/// job needs, so that the error has room; its client still reads it.
 pub fn refuse_too_large(key: RecordKey, now: Timestamp, why: &str) -> Change {
-    refuse_malformed(key, now, why).remove(&[
-        a::SIGNATURE,
+    let refusal = refuse_malformed(key, now, why).text(a::SIGNATURE, "-");
+    refusal.remove(&[
         a::OUTLINE,
         a::OUTLINE_SIGNATURE,
         a::RESULTS,

@@ -216,6 +216,8 @@ fn a_record_that_is_too_large_shrinks_by_its_refusal() {
         "{} of {before} bytes",
         record.size_bytes()
     );
+    let ended = Job::read(&record).unwrap();
+    assert!(ended.status == Status::Error && ended.error.unwrap().contains("too large"));
 }
 
 fn hostile() -> impl Strategy<Value = Attribute<'static>> {

@@ -2,7 +2,7 @@
 
 use super::held::{Held, Stage};
 use super::{Action, Ending, Outcome, Worker};
-use crate::at::At;
+use crate::at::{At, Timestamp};
 use crate::claim::ClaimPolicy;
 use crate::job::{Job, Status};
 use crate::lifecycle;
@@ -11,14 +11,14 @@ use crate::names::JobKey;
 
 impl Worker {
     pub(super) fn claim_answered(&mut self, at: At, key: &JobKey, outcome: Outcome) {
-        let claiming = |held: &Held| matches!(held.stage, Stage::Claiming);
-        if !self.held.get(key).is_some_and(claiming) {
+        let Some(Stage::Claiming { since }) = self.held.get(key).map(|held| &held.stage) else {
             return;
-        }
+        };
+        let since = *since;
         match outcome {
             Outcome::Done(Some(job)) => self.claimed(at, key, *job),
             // A claim that was repeated after a lost answer finds itself.
-            Outcome::Lost(Some(job)) if self.is_ours(&job) => self.claimed(at, key, *job),
+            Outcome::Lost(Some(job)) if self.is_ours(&job, since) => self.claimed(at, key, *job),
             // Whoever was first has it. To look again at once would be to chase the next one with all the others who
             // had nothing to do.
             Outcome::Done(None) | Outcome::Lost(_) => {
@@ -37,9 +37,12 @@ impl Worker {
         }
     }
 
-    /// Whether the record is under a claim of ours; one that we finished is not.
-    fn is_ours(&self, job: &Job) -> bool {
-        job.status == Status::Processing && job.processor.as_deref() == Some(&self.policy.processor)
+    /// Whether the record is under the claim that we made at this moment. One that we finished is not, nor is an earlier
+    /// one, nor one that another pipeline of this process made.
+    fn is_ours(&self, job: &Job, since: Timestamp) -> bool {
+        job.status == Status::Processing
+            && job.processor.as_deref() == Some(&self.policy.processor)
+            && job.assigned == Some(since)
     }
 
     fn claimed(&mut self, at: At, key: &JobKey, job: Job) {
@@ -228,7 +231,7 @@ impl Worker {
             let Some(held) = self.held.get_mut(&key) else {
                 continue;
             };
-            if matches!(held.stage, Stage::Claiming | Stage::Dropped) {
+            if matches!(held.stage, Stage::Claiming { .. } | Stage::Dropped) {
                 continue;
             }
             if at.now > held.lease_ends {

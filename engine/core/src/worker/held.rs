@@ -55,8 +55,8 @@ pub enum Ending {
 /// Where a claim stands.
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// The claim was sent.
-    Claiming,
+    /// The claim was sent, at this moment.
+    Claiming { since: Timestamp },
     /// Chunks are fetched, or the whole file waits for the processor.
     Fetching { since: Timestamp },
     /// The processor has the file, or what there is of it.
@@ -106,7 +106,7 @@ impl Held {
     pub(super) fn claiming(job: Job, now: Timestamp, lease_ends: Timestamp) -> Self {
         Self {
             job,
-            stage: Stage::Claiming,
+            stage: Stage::Claiming { since: now },
             working: false,
             lease_ends,
             next_beat: now,
@@ -122,7 +122,7 @@ impl Held {
     pub(super) fn won(&mut self, job: Job, now: Timestamp, heartbeat: Duration) {
         self.stage = Stage::Fetching { since: now };
         self.next_beat = job.assigned.unwrap_or(now) + heartbeat;
-        // Where the claim is an earlier one of ours, its lease is nearer to its end.
+        // What the record says counts, whichever of two requests made it.
         self.lease_ends = job.due.unwrap_or(self.lease_ends);
         self.job = job;
     }
@@ -131,7 +131,7 @@ impl Held {
     pub(super) fn is_at_work(&self) -> bool {
         match self.stage {
             Stage::Fetching { .. } | Stage::Engaged => true,
-            Stage::Claiming | Stage::Committing { .. } | Stage::Dropped => false,
+            Stage::Claiming { .. } | Stage::Committing { .. } | Stage::Dropped => false,
         }
     }
 
@@ -139,14 +139,14 @@ impl Held {
     pub(super) fn is_won(&self) -> bool {
         match self.stage {
             Stage::Fetching { .. } | Stage::Engaged | Stage::Committing { .. } => true,
-            Stage::Claiming | Stage::Dropped => false,
+            Stage::Claiming { .. } | Stage::Dropped => false,
         }
     }
 
     /// Whether it takes up one of the downloads: it is being claimed, or its file is still on its way.
     pub(super) fn is_downloading(&self) -> bool {
         match self.stage {
-            Stage::Claiming => true,
+            Stage::Claiming { .. } => true,
             Stage::Fetching { .. } | Stage::Engaged | Stage::Committing { .. } | Stage::Dropped => {
                 self.working && self.arrived.is_none()
             }
@@ -166,7 +166,7 @@ impl Held {
         };
         let past_lease = Some(self.lease_ends + Duration::from_millis(1));
         match &self.stage {
-            Stage::Claiming | Stage::Dropped => None,
+            Stage::Claiming { .. } | Stage::Dropped => None,
             Stage::Fetching { .. } | Stage::Engaged => beat.into_iter().chain(past_lease).min(),
             Stage::Committing { next, .. } => beat.into_iter().chain(past_lease).chain(*next).min(),
         }

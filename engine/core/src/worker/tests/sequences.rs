@@ -54,7 +54,9 @@ fn events() -> Vec<Event> {
             Write::Fail,
             Write::Release,
         ] {
-            events.extend([won(file), lost(), failed()].map(|outcome| written(file, write, outcome)));
+            events.extend(
+                [won(file), lost(), failed(), refused()].map(|outcome| written(file, write, outcome)),
+            );
         }
         events.push(Event::Progressed {
             key: key(file),
