@@ -6,6 +6,7 @@ mod exchange;
 mod held;
 mod look;
 mod slots;
+mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -25,6 +26,7 @@ pub use exchange::{Action, Event, Outcome};
 pub use held::Ending;
 use held::Held;
 use look::Looking;
+pub use verdict::UNFIT;
 
 /// Records refused and still being written, at most: the rest is refused at a later look.
 const REFUSING_MAX: usize = 100;

@@ -56,6 +56,8 @@ pub enum Answer {
     },
     /// The file did not arrive whole or right.
     Unproven(String),
+    /// This machine cannot give it the file: its disk fails.
+    Unfit(String),
     /// Told to stop.
     Stopped,
 }
@@ -78,7 +80,7 @@ impl Answer {
     /// What a failed spool means: a failing disk is this machine's matter, everything else the file's.
     fn from_spool(error: &SpoolError) -> Self {
         match error {
-            SpoolError::Disk(_) => Self::away(error.to_string()),
+            SpoolError::Disk(_) => Self::Unfit(error.to_string()),
             SpoolError::Failed(_)
             | SpoolError::Abandoned
             | SpoolError::Interrupted
@@ -164,7 +166,7 @@ impl Processor {
                 None => answer,
                 Some(error) => Answer::from_spool(&error),
             },
-            Answer::Unproven(_) | Answer::Stopped => answer,
+            Answer::Unproven(_) | Answer::Unfit(_) | Answer::Stopped => answer,
         }
     }
 

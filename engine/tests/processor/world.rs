@@ -108,6 +108,7 @@ pub(crate) fn reason(answer: Answer) -> String {
         Answer::Failed { why, after: wait } => format!("failed{}: {why}", after(wait)),
         Answer::Away { why, after: wait } => format!("away{}: {why}", after(wait)),
         Answer::Unproven(why) => format!("unproven: {why}"),
+        Answer::Unfit(why) => format!("unfit: {why}"),
         Answer::Stopped => "stopped".to_owned(),
     }
 }

@@ -1,5 +1,7 @@
 //! What becomes of a claim: won or lost, worked on, kept by heartbeats, ended by one last write.
 
+use std::time::Duration;
+
 use super::held::{Held, Stage};
 use super::{Action, Ending, Outcome, Worker};
 use crate::at::{At, Timestamp};
@@ -21,18 +23,14 @@ impl Worker {
             Outcome::Lost(Some(job)) if self.is_ours(&job, since) => self.claimed(at, key, *job),
             // Whoever was first has it. To look again at once would be to chase the next one with all the others who
             // had nothing to do.
-            Outcome::Done(None) | Outcome::Lost(_) => {
+            // One that the table does not take will not be taken at the next look either.
+            Outcome::Done(None) | Outcome::Lost(_) | Outcome::Refused(_) => {
                 self.held.remove(key);
                 self.pace.looked(at, false);
             }
             // If it was made after all, nobody works on it: the watcher gives it back when the lease ends.
             Outcome::Failed(_) => {
                 self.held.remove(key);
-            }
-            // It will be refused at the next look too.
-            Outcome::Refused(_) => {
-                self.held.remove(key);
-                self.pace.looked(at, false);
             }
         }
     }
@@ -98,11 +96,9 @@ impl Worker {
             held.job.downloaded.get_or_insert(at.now);
         }
         match &ending {
-            Ending::Away { after, .. } => {
-                self.rests = self.rests.saturating_add(1);
-                let rest = self.policy.retry.delay_after(self.rests, at.jitter);
-                self.pace.rest(at.now + rest.max(after.unwrap_or_default()));
-            }
+            Ending::Away { after, .. } => self.rest(at, after.unwrap_or_default()),
+            // Its disk may be full, and the next file may not fit either.
+            Ending::Unfit(_) => self.rest(at, Duration::ZERO),
             Ending::Result { .. } | Ending::JobFault(_) | Ending::Failed { .. } => self.rests = 0,
             Ending::Refused(_) | Ending::Stalled(_) | Ending::Fault(_) | Ending::Stopped => {}
         }
@@ -110,6 +106,13 @@ impl Worker {
             member.ended(at.now, key, &ending);
         }
         self.commit(at, key, ending);
+    }
+
+    /// Claims nothing for a while, longer each time in a row.
+    fn rest(&mut self, at: At, at_least: Duration) {
+        self.rests = self.rests.saturating_add(1);
+        let rest = self.policy.retry.delay_after(self.rests, at.jitter);
+        self.pace.rest(at.now + rest.max(at_least));
     }
 
     /// Writes what an ending means; nothing more is done for the job until that is answered.

@@ -1,20 +1,10 @@
-//! One claim: where it stands, and what its ending means.
+//! One claim: where it stands, and how work on it ended.
 
 use std::time::Duration;
 
-use super::WorkerPolicy;
-use super::drain::Drain;
-use crate::at::{At, Timestamp};
-use crate::fleet::Member;
-use crate::job::{Attempt, Job};
-use crate::lifecycle::{self, Change, Write};
-use crate::machine::Reason;
-
-/// What the reason of a release begins with in the history where chunks stopped coming.
-const STALLED: &str = "its upload stopped: ";
-
-/// A job whose upload stopped is offered again at least this often, unless `claim.stall` is longer.
-const STALLED_WAIT_MAX: Duration = Duration::from_hours(1);
+use crate::at::Timestamp;
+use crate::job::Job;
+use crate::lifecycle::Change;
 
 /// How work on a job ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +38,9 @@ pub enum Ending {
     Stalled(String),
     /// A service failed while chunks were fetched.
     Fault(String),
+    /// This fetcher cannot keep or read the file: its disk is full, or a service refuses it. Another may be able to, or
+    /// nobody.
+    Unfit(String),
     /// Work stopped because it was told to.
     Stopped,
 }
@@ -176,142 +169,4 @@ impl Held {
     pub(super) fn waits_to_commit(&self) -> bool {
         matches!(self.stage, Stage::Committing { next: Some(_), .. })
     }
-
-    /// What is written where the table does not take the last write: the same without the history, and then an error
-    /// in place of a result. None where nothing shorter is left.
-    pub(super) fn shorter(
-        &self,
-        refused: &Change,
-        processor: &str,
-        now: Timestamp,
-    ) -> Option<(Change, Reason)> {
-        if let Some(shorter) = refused.without_history() {
-            let reason = Reason::rule("the table refused the write: once more without the history");
-            return Some((shorter, reason));
-        }
-        if refused.write != Write::Complete {
-            return None;
-        }
-        let error = "the table does not take the result into the job's record";
-        let failed = lifecycle::fail(&self.job, processor, now, self.job.failures, error);
-        let reason = Reason::rule("the table refused the result: an error in its place");
-        Some((failed.without_history()?, reason))
-    }
-
-    /// The write an ending leads to, and why.
-    pub(super) fn verdict(
-        &self,
-        policy: &WorkerPolicy,
-        member: Option<&Member>,
-        drain: Drain,
-        at: At,
-        ending: Ending,
-    ) -> (Change, Reason) {
-        let (job, processor, now) = (&self.job, policy.processor.as_str(), at.now);
-        let release = |due: Timestamp, failures: u32, why: &str| {
-            lifecycle::release(job, processor, now, due, failures, why)
-        };
-        let fail = |failures: u32, why: &str| lifecycle::fail(job, processor, now, failures, why);
-        match ending {
-            Ending::Result {
-                results,
-                results_type,
-            } => {
-                let change = lifecycle::complete(job, processor, now, &results, results_type.as_deref());
-                (change, Reason::rule("the processor gave a result"))
-            }
-            Ending::JobFault(why) => (
-                fail(job.failures.saturating_add(1), &why),
-                Reason::rule("the job is at fault"),
-            ),
-            Ending::Refused(why) => (
-                fail(job.failures, &why),
-                Reason::rule("what came is not what the client signed"),
-            ),
-            Ending::Failed { why, after } => {
-                let failures = job.failures.saturating_add(1);
-                let allowed = policy.retry.allows_after(failures);
-                let elsewhere = !allowed
-                    && member.is_some_and(|member| {
-                        member
-                            .health()
-                            .leaves_last_word(job, failures, processor, &policy.retry)
-                    });
-                if allowed || elsewhere {
-                    let delay = policy
-                        .retry
-                        .delay_after(failures, at.jitter)
-                        .max(after.unwrap_or_default());
-                    let rule = if elsewhere {
-                        "no attempt is left, but only this fetcher has failed on it and there are others"
-                    } else {
-                        "another attempt is allowed"
-                    };
-                    (
-                        release(now + delay, failures, &why),
-                        Reason::key(rule, "retry.attempts-max"),
-                    )
-                } else {
-                    let error = format!("{why} (attempt {failures} of {})", policy.retry.attempts_max);
-                    (
-                        fail(failures, &error),
-                        Reason::key("no attempt is left", "retry.attempts-max"),
-                    )
-                }
-            }
-            Ending::Away { why, after } => {
-                let delay = policy
-                    .retry
-                    .delay_after(1, at.jitter)
-                    .max(after.unwrap_or_default());
-                (
-                    release(now + delay, job.failures, &why),
-                    Reason::key("the job is not at fault", "retry.interval"),
-                )
-            }
-            Ending::Stalled(why) => {
-                let since_created = job.created_at.map(|created| now.since(created));
-                if since_created.is_some_and(|age| age > policy.claim.upload_max) {
-                    let error = format!("the upload was never completed: {why}");
-                    (
-                        fail(job.failures, &error),
-                        Reason::key("the upload took too long", "claim.upload-max"),
-                    )
-                } else {
-                    let due = now + wait_for_upload(job, policy.claim.stall);
-                    let why = if why.starts_with(STALLED) {
-                        why
-                    } else {
-                        format!("{STALLED}{why}")
-                    };
-                    (
-                        release(due, job.failures, &why),
-                        Reason::key("chunks stopped coming", "claim.stall"),
-                    )
-                }
-            }
-            Ending::Fault(why) => {
-                let due = now + policy.retry.delay_after(1, at.jitter);
-                (
-                    release(due, job.failures, &why),
-                    Reason::key("a service was away", "retry.interval"),
-                )
-            }
-            Ending::Stopped => (
-                release(now, job.failures, "the fetcher was stopped"),
-                drain.reason(),
-            ),
-        }
-    }
-}
-
-/// How long a job rests whose upload stopped: twice as long each time in a row, so that dead uploads do not take turns
-/// in the places of those that live.
-fn wait_for_upload(job: &Job, stall: Duration) -> Duration {
-    let stalled =
-        |attempt: &&Attempt| attempt.what == Write::Release.as_str() && attempt.why.starts_with(STALLED);
-    let in_a_row = job.history.iter().rev().take_while(stalled).count();
-    let doublings = u32::try_from(in_a_row).unwrap_or(u32::MAX);
-    let wait = stall.saturating_mul(2_u32.saturating_pow(doublings));
-    wait.min(STALLED_WAIT_MAX.max(stall))
 }

@@ -54,10 +54,13 @@ async fn carry_on(load: Load) -> Ending {
         Ok(outline) => outline,
         Err(error) => return Ending::Refused(format!("the outline is not what its client signed: {error}")),
     };
+    if let Some(why) = outline.as_ref().and_then(|outline| fetch.refuses(outline)) {
+        return Ending::Refused(why);
+    }
     let size = outline.as_ref().map(|outline| outline.size);
     let (writer, reader) = match spool.create(job.key.file.as_str(), size) {
         Ok(file) => file,
-        Err(error) => return away(error.to_string()),
+        Err(error) => return Ending::Unfit(error.to_string()),
     };
     let input = Input {
         file: reader,
@@ -96,6 +99,7 @@ async fn carry_on(load: Load) -> Ending {
             | Answer::JobFault(_)
             | Answer::Failed { .. }
             | Answer::Away { .. }
+            | Answer::Unfit(_)
             | Answer::Stopped) => answer,
         },
     };
@@ -107,12 +111,8 @@ fn not_arrived(error: FetchError) -> Ending {
         FetchError::Refused(why) => Ending::Refused(why),
         FetchError::Stalled(why) => Ending::Stalled(why),
         FetchError::Fault(why) => Ending::Fault(why),
-        FetchError::Disk(why) => away(why),
+        FetchError::Unfit(why) => Ending::Unfit(why),
     }
-}
-
-fn away(why: String) -> Ending {
-    Ending::Away { why, after: None }
 }
 
 async fn ended(objects: &Objects, key: &JobKey, answer: Answer) -> Ending {
@@ -128,6 +128,7 @@ async fn ended(objects: &Objects, key: &JobKey, answer: Answer) -> Ending {
         Answer::Failed { why, after } => Ending::Failed { why, after },
         Answer::Away { why, after } => Ending::Away { why, after },
         Answer::Unproven(why) => Ending::Fault(why),
+        Answer::Unfit(why) => Ending::Unfit(why),
         Answer::Stopped => Ending::Stopped,
     }
 }
@@ -148,8 +149,13 @@ async fn seal_result(objects: &Objects, key: &JobKey, body: Vec<u8>) -> Result<S
     let object = key.results();
     match objects.put(&object, sealed.into()).await {
         Ok(()) => Ok(object),
-        Err(fault) => Err(Ending::Fault(format!(
-            "the result cannot be put into the bucket: {fault}"
-        ))),
+        Err(fault) => {
+            let why = format!("the result cannot be put into the bucket: {fault}");
+            Err(if fault.is_transient() {
+                Ending::Fault(why)
+            } else {
+                Ending::Unfit(why)
+            })
+        }
     }
 }
