@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cloud::objects::Objects;
 use crate::run::fetch::{self, FetchError, FetchPolicy};
-use crate::sink::processor::{Answer, Input, Processor};
+use crate::sink::processor::{Alive, Answer, Input, Processor, alive};
 use crate::spool::SpoolDir;
 use crate::wire::{seal, signed};
 
@@ -29,17 +29,21 @@ pub(super) struct Load {
 }
 
 /// Fetches the file, hands it to the processor when told to, seals what comes back. The local copy is gone when
-/// this returns or is dropped.
+/// this returns or is dropped. However the analysis ends, this returns when nothing of it runs any more: the processor's
+/// place is free then.
 pub(super) async fn carry(load: Load) -> Ending {
     let stop = load.stop.clone();
-    tokio::select! {
+    let (alive, gone) = alive();
+    let ending = tokio::select! {
         biased;
         () = stop.cancelled() => Ending::Stopped,
-        ending = carry_on(load) => ending,
-    }
+        ending = carry_on(load, alive) => ending,
+    };
+    gone.wait().await;
+    ending
 }
 
-async fn carry_on(load: Load) -> Ending {
+async fn carry_on(load: Load, alive: Alive) -> Ending {
     let Load {
         job,
         objects,
@@ -47,8 +51,8 @@ async fn carry_on(load: Load) -> Ending {
         fetch,
         processor,
         engage,
-        stop,
         reports,
+        stop: _,
     } = load;
     let outline = match signed::verify_outline(&job) {
         Ok(outline) => outline,
@@ -68,7 +72,7 @@ async fn carry_on(load: Load) -> Ending {
     };
     let analysis = async {
         engage.notified().await;
-        processor.analyse(input, stop).await
+        processor.analyse(input, alive).await
     };
     let arrival = async {
         let report = |here| {
@@ -99,8 +103,7 @@ async fn carry_on(load: Load) -> Ending {
             | Answer::JobFault(_)
             | Answer::Failed { .. }
             | Answer::Away { .. }
-            | Answer::Unfit(_)
-            | Answer::Stopped) => answer,
+            | Answer::Unfit(_)) => answer,
         },
     };
     ended(&objects, &job.key, answer).await
@@ -129,7 +132,6 @@ async fn ended(objects: &Objects, key: &JobKey, answer: Answer) -> Ending {
         Answer::Away { why, after } => Ending::Away { why, after },
         Answer::Unproven(why) => Ending::Fault(why),
         Answer::Unfit(why) => Ending::Unfit(why),
-        Answer::Stopped => Ending::Stopped,
     }
 }
 
