@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::at::{At, Timestamp};
 use crate::claim::{Malformed, Offer};
 use crate::job::Job;
-use crate::lifecycle::{self, Change, RecordKey};
+use crate::lifecycle::{Change, RecordKey};
 use crate::machine::{Decision, Machine, Reason, Round};
 use crate::pace::Pace;
 
@@ -121,8 +121,9 @@ impl Caretaker {
         if self.draining {
             return;
         }
-        for Malformed { key, why } in malformed {
-            self.write(lifecycle::refuse_malformed(key, at.now, &why), Reason::rule(why));
+        for malformed in malformed {
+            let why = malformed.why.clone();
+            self.write(malformed.refusal(at.now), Reason::rule(why));
         }
         for offer in offers {
             if !self.under_way.contains_key(&RecordKey::from(&offer.job.key)) {

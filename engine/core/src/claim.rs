@@ -6,7 +6,7 @@ use semver::{Version, VersionReq};
 
 use crate::at::Timestamp;
 use crate::job::{Job, Status};
-use crate::lifecycle::RecordKey;
+use crate::lifecycle::{self, Change, RecordKey};
 
 /// A job found in a lane, with what is known of its signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,19 @@ pub struct Malformed {
     pub key: RecordKey,
     /// What does not hold.
     pub why: String,
+    /// Whether it is larger than a record may be that is still written to.
+    pub too_large: bool,
+}
+
+impl Malformed {
+    /// The write that ends it.
+    pub fn refusal(self, now: Timestamp) -> Change {
+        if self.too_large {
+            lifecycle::refuse_too_large(self.key, now, &self.why)
+        } else {
+            lifecycle::refuse_malformed(self.key, now, &self.why)
+        }
+    }
 }
 
 /// When a job may be taken.

@@ -121,6 +121,7 @@ impl Member {
             | Ending::Refused(_)
             | Ending::Stalled(_)
             | Ending::Fault(_)
+            | Ending::Unfit(_)
             | Ending::Stopped => {}
         }
     }

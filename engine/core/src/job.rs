@@ -310,6 +310,14 @@ pub fn clip(text: &str) -> String {
     text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()
 }
 
+/// Bytes of a name in a history: above those of every processor of ours.
+const BY_BYTES_MAX: usize = 100;
+
+/// The name of whoever made an attempt, cut to what a history keeps: a foreign fetcher's may be of any length.
+pub fn clip_by(name: &str) -> String {
+    name[..name.floor_char_boundary(BY_BYTES_MAX)].to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

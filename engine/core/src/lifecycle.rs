@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::at::Timestamp;
 use crate::job::{Job, Lane, LaneKind, Status, clip};
+use crate::record::RESULTS_TYPE_BYTES_MAX;
 
 pub mod attribute;
 mod change;
@@ -89,7 +90,7 @@ pub fn complete(
         .remove(&[a::ERROR])
         .with_download(job)
         .attempt(job, now, processor, "");
-    match results_type {
+    match results_type.filter(|name| name.len() <= RESULTS_TYPE_BYTES_MAX) {
         Some(results_type) => change.text(a::RESULTS_TYPE, results_type),
         None => change.remove(&[a::RESULTS_TYPE]),
     }
@@ -226,6 +227,19 @@ pub fn refuse_malformed(key: RecordKey, now: Timestamp, why: &str) -> Change {
         ],
         remove: vec![a::LANE, a::DUE],
     }
+}
+
+/// A record that is larger than every later write has room for is ended where it stands. It gives up what only an open
+/// job needs, so that the error has room; its client still reads it.
+pub fn refuse_too_large(key: RecordKey, now: Timestamp, why: &str) -> Change {
+    let refusal = refuse_malformed(key, now, why).text(a::SIGNATURE, "-");
+    refusal.remove(&[
+        a::OUTLINE,
+        a::OUTLINE_SIGNATURE,
+        a::RESULTS,
+        a::RESULTS_TYPE,
+        a::HISTORY,
+    ])
 }
 
 /// This lane of the job's shard, or of the first where it has none.

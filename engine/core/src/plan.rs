@@ -49,7 +49,7 @@ pub enum PlanError {
     ChunkSize(u64),
 }
 
-/// The largest piece of a file in one chunk, in bytes: it bounds what a fetcher holds in memory.
+/// The largest piece of a file in one chunk, in bytes, that anybody may say; a fetcher takes what its configuration allows.
 pub const CHUNK_SIZE_MAX: u64 = 1 << 30;
 
 /// How a file is cut: every chunk is `chunk_size` bytes, the last is what is left.
@@ -127,6 +127,11 @@ impl Outline {
             size: self.size,
             chunk_size: self.chunk_size,
         }
+    }
+
+    /// Bytes of its largest piece: what one chunk takes in memory.
+    pub fn piece_max(&self) -> u64 {
+        self.chunk_size.min(self.size)
     }
 
     fn cut_for(&self, chunks: u64) -> Result<(), PlanError> {

@@ -3,13 +3,29 @@
 use crate::at::Timestamp;
 use crate::claim::Malformed;
 use crate::iso;
-use crate::job::{Attempt, HISTORY_MAX, Job, Lane, LaneKind, PRIORITY_MAX, Status};
+use crate::job::{Attempt, HISTORY_MAX, Job, Lane, LaneKind, PRIORITY_MAX, Status, clip, clip_by};
 use crate::lifecycle::{RecordKey, Value, attribute as a};
 use crate::names::{ClientId, FileId, JobKey};
 
 mod attribute;
 
 pub use attribute::{Attribute, Opaque, Record};
+
+/// Bytes an item of the table may have, names included: DynamoDB's 400 KB.
+pub const ITEM_BYTES_MAX: usize = 400 * 1024;
+
+/// Bytes that the record of an open job may have beside its history. A larger one is no job, and is ended before anybody
+/// takes it: every write that is still to come needs its room below [`ITEM_BYTES_MAX`].
+pub const RECORD_BYTES_MAX: usize = 32 * 1024;
+
+/// Bytes of the history of an open job, at most: above what the longest one of ours has.
+pub const HISTORY_BYTES_MAX: usize = 40 * 1024;
+
+/// Bytes of a plain result that is kept in the record, at most; sealing doubles it. A larger one lies in the bucket.
+pub const INLINE_RESULT_BYTES_MAX: usize = 160_000;
+
+/// Bytes of the content type of a result, at most; a longer one is none.
+pub const RESULTS_TYPE_BYTES_MAX: usize = 255;
 
 impl From<&Value> for Attribute<'static> {
     fn from(value: &Value) -> Self {
@@ -32,6 +48,7 @@ impl Job {
         let malformed = |why: &str| Malformed {
             key: RecordKey::of(record),
             why: why.to_owned(),
+            too_large: false,
         };
         let signed = |name: &str| {
             text(record, name).ok_or_else(|| malformed(&format!("`{name}` is missing or no text")))
@@ -43,6 +60,14 @@ impl Job {
         let file = FileId::parse(signed(a::FILE)?).map_err(|error| malformed(&error.to_string()))?;
         let status =
             Status::parse(signed(a::STATUS)?).ok_or_else(|| malformed("`status` is none of the four"))?;
+        if !status.is_finished()
+            && let Some(why) = too_large(record)
+        {
+            return Err(Malformed {
+                too_large: true,
+                ..malformed(&why)
+            });
+        }
         let chunks = record.get(a::CHUNKS).and_then(Attribute::as_number);
         let chunks = chunks.ok_or_else(|| malformed("`chunks` is missing or no whole number"))?;
         let created = signed(a::CREATED)?;
@@ -86,6 +111,16 @@ impl Job {
             priority,
         })
     }
+}
+
+/// Why the record of an open job is too large to be worked on, if it is.
+fn too_large(record: &Record<'_>) -> Option<String> {
+    let history = record.get(a::HISTORY).map_or(0, Attribute::size_bytes);
+    let rest = record.size_bytes() - history;
+    let over = |what: &str, bytes: usize, max: usize| {
+        (bytes > max).then(|| format!("the {what} is too large: {bytes} bytes, and at most {max} are taken"))
+    };
+    over("record", rest, RECORD_BYTES_MAX).or_else(|| over("record's history", history, HISTORY_BYTES_MAX))
 }
 
 impl RecordKey {
@@ -159,13 +194,12 @@ fn history(record: &Record<'_>) -> Vec<Attempt> {
     };
     let read = |entry: &Attribute<'_>| {
         let map = entry.as_map()?;
-        let owned = |name: &str| text(map, name).map(str::to_owned);
         Some(Attempt {
             since: text(map, "since").and_then(iso::read),
             at: iso::read(text(map, "at")?)?,
-            by: owned("by")?,
-            what: owned("what")?,
-            why: owned("why")?,
+            by: clip_by(text(map, "by")?),
+            what: clip_by(text(map, "what")?),
+            why: clip(text(map, "why")?),
             failed: map.get("failed").and_then(Attribute::as_bool).unwrap_or_default(),
         })
     };

@@ -6,6 +6,7 @@ mod exchange;
 mod held;
 mod look;
 mod slots;
+mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub use exchange::{Action, Event, Outcome};
 pub use held::Ending;
 use held::Held;
 use look::Looking;
+pub use verdict::UNFIT;
 
 /// Records refused and still being written, at most: the rest is refused at a later look.
 const REFUSING_MAX: usize = 100;
@@ -49,6 +51,8 @@ pub struct Worker {
     policy: WorkerPolicy,
     held: BTreeMap<JobKey, Held>,
     refusing: BTreeSet<RecordKey>,
+    /// Records that are no jobs and cannot be ended either; as many as may be refused at once.
+    unending: BTreeSet<RecordKey>,
     pace: Pace,
     /// Its part in the fleet; none where it works by itself.
     member: Option<Member>,
@@ -73,6 +77,7 @@ impl Worker {
             policy,
             held: BTreeMap::new(),
             refusing: BTreeSet::new(),
+            unending: BTreeSet::new(),
             pace,
             member: None,
             protection: None,
@@ -135,6 +140,9 @@ impl Worker {
     fn written(&mut self, at: At, record: &RecordKey, write: Write, outcome: Outcome) {
         if write == Write::Refuse {
             self.refusing.remove(record);
+            if matches!(outcome, Outcome::Refused(_)) && self.unending.len() < REFUSING_MAX {
+                self.unending.insert(record.clone());
+            }
         }
         let Some(key) = self.held_key(record) else {
             return;

@@ -62,8 +62,22 @@ fn attribute_of(value: &AttributeValue) -> Attribute<'_> {
         AttributeValue::Null(value) => Attribute::Null(*value),
         AttributeValue::M(map) => Attribute::Map(record(map)),
         AttributeValue::L(list) => Attribute::List(list.iter().map(attribute_of).collect()),
-        _ => Attribute::Opaque(Opaque),
+        other => Attribute::Opaque(opaque(other)),
     }
+}
+
+/// How much a value is whose type no record of ours has.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the variant for unknown types cannot be named"
+)]
+fn opaque(value: &AttributeValue) -> Opaque {
+    Opaque(match value {
+        AttributeValue::B(bytes) => bytes.as_ref().len(),
+        AttributeValue::Bs(set) => set.iter().map(|bytes| bytes.as_ref().len()).sum(),
+        AttributeValue::Ss(set) | AttributeValue::Ns(set) => set.iter().map(String::len).sum(),
+        _ => 0,
+    })
 }
 
 fn value_of(attribute: Attribute<'_>) -> AttributeValue {
@@ -79,7 +93,7 @@ fn value_of(attribute: Attribute<'_>) -> AttributeValue {
             AttributeValue::M(map.collect())
         }
         Attribute::List(list) => AttributeValue::L(list.into_iter().map(value_of).collect()),
-        Attribute::Opaque(Opaque) => AttributeValue::Null(true),
+        Attribute::Opaque(_) => AttributeValue::Null(true),
     }
 }
 
@@ -108,7 +122,7 @@ mod tests {
             .collect();
         assert_eq!(super::record(&item), record);
         let sets = Item::from([("a".to_owned(), AttributeValue::Ss(vec!["x".to_owned()]))]);
-        assert_eq!(super::record(&sets).get("a"), Some(&Attribute::Opaque(Opaque)));
+        assert_eq!(super::record(&sets).get("a"), Some(&Attribute::Opaque(Opaque(1))));
     }
 
     proptest! {

@@ -99,7 +99,7 @@ pub struct PipelineSpec {
 pub enum ChunkerSpec {
     /// `[chunker.fixed]`: pieces of one size.
     Fixed {
-        /// Piece size in bytes, 64 KiB to 1 GiB; where chunks are read it bounds those of foreign clients.
+        /// Piece size in bytes, 64 KiB to 1 GiB; where chunks are read, the largest that is taken.
         size: u64,
     },
 }

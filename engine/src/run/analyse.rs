@@ -18,6 +18,7 @@ use super::membership::Membership;
 use super::parts::Parts;
 use super::progress::OUTCOME;
 use super::protection::Agent;
+use crate::cloud::fault::Fault;
 use crate::cloud::jobs::Answer;
 use crate::sink::processor::Processor;
 use crate::source::lanes::Lanes;
@@ -118,7 +119,13 @@ impl Analyse {
                 }
                 Err(fault) => {
                     warn!(write = change.write.as_str(), file = change.key.file, %fault, "cannot write to the job");
-                    Outcome::Failed(fault.to_string())
+                    match fault {
+                        Fault::Permanent(why) => Outcome::Refused(why),
+                        Fault::Transient(why)
+                        | Fault::Denied(why)
+                        | Fault::Missing(why)
+                        | Fault::Absent(why) => Outcome::Failed(why),
+                    }
                 }
             };
             Event::Written {
@@ -212,6 +219,13 @@ impl World<Worker> for Analyse {
                 if let Some(handles) = self.work.remove(&RecordKey::from(&key)) {
                     info!(file = %key.file, why = reason.rule, "stops work");
                     handles.stop.cancel();
+                } else {
+                    warn!(
+                        file = %key.file,
+                        why = reason.rule,
+                        key = (!reason.key.is_empty()).then_some(reason.key),
+                        "lets the job go: its lease ends, and the watcher gives it to another"
+                    );
                 }
                 Work::None
             }

@@ -30,12 +30,32 @@ pub(super) struct FetchPolicy {
     pub(super) concurrency_max: usize,
     /// How long nothing may come.
     pub(super) stall: Duration,
-    /// Bytes of one decoded chunk of a job without an outline, at most.
+    /// Bytes of one decoded chunk, at most.
     pub(super) chunk_size_max: u64,
-    /// Bytes of a file without an outline, at most.
+    /// Bytes of a file, at most.
     pub(super) file_size_max: u64,
     /// Whether a job without a manifest is taken.
     pub(super) manifest: ManifestNeed,
+}
+
+impl FetchPolicy {
+    /// Why a file is not fetched, by what its client says of it.
+    pub(super) fn refuses(&self, outline: &Outline) -> Option<String> {
+        let (size, size_max) = (outline.size, self.file_size_max);
+        let (piece, piece_max) = (outline.piece_max(), self.chunk_size_max);
+        if size > size_max {
+            Some(format!(
+                "the file is too large: {size} bytes, and at most {size_max} are taken (transport.s3.file-size-max)"
+            ))
+        } else if piece > piece_max {
+            Some(format!(
+                "its chunks are too large: {piece} bytes of the file in one, and at most {piece_max} are taken \
+                 (chunker.fixed.size of the fetcher)"
+            ))
+        } else {
+            None
+        }
+    }
 }
 
 /// Why a file did not arrive.
@@ -50,20 +70,24 @@ pub(super) enum FetchError {
     /// A service failed.
     #[error("{0}")]
     Fault(String),
-    /// The local disk failed.
+    /// It cannot be kept or read here: the disk is full or fails, or the bucket refuses to give the chunks.
     #[error("{0}")]
-    Disk(String),
+    Unfit(String),
 }
 
 impl From<Fault> for FetchError {
     fn from(fault: Fault) -> Self {
-        Self::Fault(fault.to_string())
+        if fault.is_transient() {
+            Self::Fault(fault.to_string())
+        } else {
+            Self::Unfit(fault.to_string())
+        }
     }
 }
 
 impl From<SpoolError> for FetchError {
     fn from(error: SpoolError) -> Self {
-        Self::Disk(error.to_string())
+        Self::Unfit(error.to_string())
     }
 }
 
@@ -114,7 +138,7 @@ async fn fetch_pieces(
     let mut total = 0_u64;
     while let Some(Piece { bytes, digest }) = pieces.try_next().await? {
         total += bytes.len() as u64;
-        if outline.is_none() && total > policy.file_size_max {
+        if total > policy.file_size_max {
             let limit = policy.file_size_max;
             return Err(FetchError::Refused(format!(
                 "the file is larger than {limit} bytes (transport.s3.file-size-max)"
@@ -268,5 +292,40 @@ impl Fetcher<'_> {
                 "the file is not what the client sent: its SHA-256 differs from the manifest".to_owned(),
             ))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use roundtrip_core::names::{ClientId, FileId};
+
+    use super::*;
+
+    #[test]
+    fn what_a_client_says_of_its_file_is_held_against_the_limits() {
+        let policy = FetchPolicy {
+            concurrency_max: 4,
+            stall: Duration::from_secs(1),
+            chunk_size_max: 100,
+            file_size_max: 1_000,
+            manifest: ManifestNeed::Optional,
+        };
+        let refusal = |size, chunk_size| {
+            policy.refuses(&Outline {
+                format: 1,
+                client: ClientId::parse(&format!("client-04{}", "ab".repeat(64))).unwrap(),
+                file: FileId::parse("file-1a026c06-e99c-4f2f-842c-cb01c51849af").unwrap(),
+                size,
+                chunk_size,
+                codec: Codec::Zstd,
+                name: None,
+            })
+        };
+        assert_eq!(refusal(1_000, 100), None);
+        assert_eq!(refusal(100, 1 << 30), None, "its one chunk is small");
+        let why = refusal(1_001, 100).unwrap();
+        assert!(why.contains("transport.s3.file-size-max"), "{why}");
+        let why = refusal(101, 101).unwrap();
+        assert!(why.contains("chunker.fixed.size"), "{why}");
     }
 }

@@ -27,7 +27,8 @@ pub struct Parts {
     pub clients: Clients,
     /// Shards of each lane.
     pub shards: u32,
-    /// `processor-<uuid>`: this process, where it claims.
+    /// `processor-<uuid>`: who claims. Two pipelines that claim must not share it: one would take the other's claims for
+    /// its own.
     pub processor: Arc<str>,
     /// Who signs and opens, for pipelines that ship or collect.
     pub key: Option<Arc<ClientKey>>,
@@ -39,4 +40,9 @@ pub struct Parts {
     pub(super) agent: Option<Agent>,
     /// Who watches.
     pub progress: Progress,
+}
+
+/// A new `processor-<uuid>`.
+pub(super) fn new_processor() -> Arc<str> {
+    format!("processor-{}", uuid::Uuid::new_v4()).into()
 }

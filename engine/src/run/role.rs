@@ -11,14 +11,14 @@ use tracing::info;
 use super::build::{Running, build, follow_stream};
 use super::driver::Order;
 use super::needs::Needs;
-use super::parts::Parts;
+use super::parts::{Parts, new_processor};
 use super::progress::Progress;
 use super::protection::Agent;
 use crate::cloud::fleet::Fleet;
 use crate::cloud::jobs::Jobs;
 use crate::cloud::objects::Objects;
 use crate::cloud::{Clients, setup};
-use crate::dsl::spec::{RoleSpec, SourceSpec};
+use crate::dsl::spec::{RoleSpec, SinkSpec, SourceSpec};
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::spool::SpoolDir;
@@ -43,7 +43,7 @@ impl Role {
         private_folder(state)?;
         refuse_state_in_inbox(spec, state)?;
         setup::check(clients, &spec.store.bucket, &spec.store.table).await?;
-        let processor = format!("processor-{}", uuid::Uuid::new_v4());
+        let processor = new_processor();
         let (key, ledger) = if needs.client {
             let key = ClientKey::load_or_create(&state.join(&spec.identity.key))?;
             (
@@ -70,7 +70,7 @@ impl Role {
             objects: Objects::new(clients.s3.clone(), &spec.store.bucket),
             clients: clients.clone(),
             shards: spec.store.shards,
-            processor: processor.into(),
+            processor,
             key,
             ledger,
             spool,
@@ -84,7 +84,12 @@ impl Role {
             .filter(|(_, pipeline)| ships(&pipeline.source));
         let uploads: Vec<String> = uploads.map(|(name, _)| name.clone()).collect();
         let (mut pipelines, mut followers) = (Vec::new(), Vec::new());
+        let mut claims = false;
         for pipeline in spec.pipelines.values() {
+            let mut parts = parts.clone();
+            if matches!(pipeline.sink, SinkSpec::Processor(_)) && std::mem::replace(&mut claims, true) {
+                parts.processor = new_processor();
+            }
             pipelines.push(build(pipeline, &parts, &uploads, &mut followers).await?);
         }
         pipelines.extend(follow_stream(spec, clients, &parts, followers));

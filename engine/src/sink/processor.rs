@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use crate::dsl::spec::{ProcessorKind, ProcessorSink};
 use crate::error::Result;
 use crate::spool::{SpoolError, SpoolReader};
 
+mod alive;
 mod command;
 mod excerpt;
 mod fingerprint;
 mod http;
 
+pub use alive::{Alive, Gone, alive};
 use command::Command;
 pub(super) use command::withheld;
 pub(super) use excerpt::end;
@@ -56,8 +56,8 @@ pub enum Answer {
     },
     /// The file did not arrive whole or right.
     Unproven(String),
-    /// Told to stop.
-    Stopped,
+    /// This machine cannot give it the file: its disk fails.
+    Unfit(String),
 }
 
 impl Answer {
@@ -78,7 +78,7 @@ impl Answer {
     /// What a failed spool means: a failing disk is this machine's matter, everything else the file's.
     fn from_spool(error: &SpoolError) -> Self {
         match error {
-            SpoolError::Disk(_) => Self::away(error.to_string()),
+            SpoolError::Disk(_) => Self::Unfit(error.to_string()),
             SpoolError::Failed(_)
             | SpoolError::Abandoned
             | SpoolError::Interrupted
@@ -129,25 +129,24 @@ impl Processor {
     /// Hands a file to the processor and waits for what becomes of it.
     ///
     /// The processor is engaged at once where it can follow the file, else when the file is whole; the timeout
-    /// runs from then. A result or a fault stands only once the file is proven. When `stop` is cancelled, or
-    /// the future is dropped, the request is dropped or the child killed.
-    pub async fn analyse(&self, input: Input, stop: CancellationToken) -> Answer {
+    /// runs from then. A result or a fault stands only once the file is proven. When the future is dropped, the
+    /// request is dropped or the child told to end; `alive` is held until that has happened.
+    pub async fn analyse(&self, input: Input, alive: Alive) -> Answer {
         tokio::select! {
             biased;
-            () = stop.cancelled() => Answer::Stopped,
             error = failure(&input.file) => Answer::from_spool(&error),
-            answer = self.judge(&input) => answer,
+            answer = self.judge(&input, &alive) => answer,
         }
     }
 
     /// The answer once the file is proven. If it fails instead, [`Processor::analyse`] sees that first.
-    async fn judge(&self, input: &Input) -> Answer {
+    async fn judge(&self, input: &Input, alive: &Alive) -> Answer {
         if self.needs_whole(&input.file)
             && let Err(error) = input.file.proven().await
         {
             return Answer::from_spool(&error);
         }
-        let answer = tokio::time::timeout(self.timeout, self.engage(input))
+        let answer = tokio::time::timeout(self.timeout, self.engage(input, alive))
             .await
             .unwrap_or_else(|_| {
                 let timeout = humantime::format_duration(self.timeout);
@@ -164,14 +163,14 @@ impl Processor {
                 None => answer,
                 Some(error) => Answer::from_spool(&error),
             },
-            Answer::Unproven(_) | Answer::Stopped => answer,
+            Answer::Unproven(_) | Answer::Unfit(_) => answer,
         }
     }
 
-    async fn engage(&self, input: &Input) -> Answer {
+    async fn engage(&self, input: &Input, alive: &Alive) -> Answer {
         match &self.kind {
             Kind::Http(http) => http.analyse(input).await,
-            Kind::Command(command) => command.analyse(&input.file).await,
+            Kind::Command(command) => command.analyse(&input.file, alive.clone()).await,
             Kind::Fingerprint => fingerprint::analyse(&input.file).await,
         }
     }

@@ -207,8 +207,31 @@ async fn stopping_ends_the_command_and_all_it_started() {
     });
     watched.up().await;
     stop.cancel();
-    assert_eq!(analysis.await.unwrap(), Answer::Stopped);
+    assert_eq!(analysis.await.unwrap(), None);
     watched.gone().await;
+}
+
+/// The next file must not begin beside it.
+#[tokio::test]
+async fn a_stopped_analysis_is_over_when_its_command_has_ended() {
+    let world = World::new();
+    let mut watched = Watched::new(world.folder.path());
+    let marker = world.folder.path().join("marker");
+    let script = format!(
+        "trap 'sleep 0.5; touch \"{}\"; exit' TERM; while :; do sleep 0.05; done",
+        marker.display()
+    );
+    let spec = shell(&watched.script(&script));
+    let file = world.file(b"abc").await;
+    let stop = CancellationToken::new();
+    let analysis = tokio::spawn({
+        let stop = stop.clone();
+        async move { analyse_until(&spec, file, stop).await }
+    });
+    watched.up().await;
+    stop.cancel();
+    assert_eq!(analysis.await.unwrap(), None);
+    assert!(marker.exists(), "it was still cleaning up");
 }
 
 #[tokio::test]

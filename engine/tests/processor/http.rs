@@ -147,9 +147,16 @@ async fn each_status_means_what_it_says() {
         (201, &[][..], "made"),
         (204, &[], ""),
         (400, &[], "  no \x1b[31mTIFF\r\n"),
+        (401, &[], "who are you?"),
+        (403, &[], ""),
         (404, &[], ""),
+        (405, &[], ""),
+        (407, &[], ""),
         (408, &[], "slow"),
+        (409, &[("retry-after", "3")], ""),
         (413, &[("retry-after", "9")], "too large"),
+        (415, &[], ""),
+        (422, &[], "no cells"),
         (425, &[], ""),
         (429, &[], "busy"),
         (429, &[("retry-after", "7")], "busy"),
@@ -175,9 +182,16 @@ async fn each_status_means_what_it_says() {
     201: result of 4 bytes
     204: result of 0 bytes
     400: job fault: the processor answered 400 Bad Request: no �[31mTIFF
-    404: job fault: the processor answered 404 Not Found
+    401: away: the processor answered 401 Unauthorized: who are you? (this is not about the file, and the job waits: check `sink.processor.url`, and whom and what the processor lets ask)
+    403: away: the processor answered 403 Forbidden (this is not about the file, and the job waits: check `sink.processor.url`, and whom and what the processor lets ask)
+    404: away: the processor answered 404 Not Found (this is not about the file, and the job waits: check `sink.processor.url`, and whom and what the processor lets ask)
+    405: away: the processor answered 405 Method Not Allowed (this is not about the file, and the job waits: check `sink.processor.url`, and whom and what the processor lets ask)
+    407: away: the processor answered 407 Proxy Authentication Required (this is not about the file, and the job waits: check `sink.processor.url`, and whom and what the processor lets ask)
     408: failed: the processor answered 408 Request Timeout: slow
+    409: away [after 3s]: the processor answered 409 Conflict (this is not about the file, and the job waits: check `sink.processor.url`, and whom and what the processor lets ask)
     413: job fault: the processor answered 413 Payload Too Large: too large
+    415: job fault: the processor answered 415 Unsupported Media Type
+    422: job fault: the processor answered 422 Unprocessable Entity: no cells
     425: failed: the processor answered 425 Too Early
     429: away: the processor answered 429 Too Many Requests: busy
     429: away [after 7s]: the processor answered 429 Too Many Requests: busy
@@ -392,6 +406,6 @@ async fn stopping_drops_the_request() {
     });
     assert_eq!(told.recv().await, Some("came"));
     stop.cancel();
-    assert_eq!(analysis.await.unwrap(), Answer::Stopped);
+    assert_eq!(analysis.await.unwrap(), None);
     assert_eq!(told.recv().await, Some("gone"));
 }

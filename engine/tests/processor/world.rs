@@ -10,7 +10,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use roundtrip::dsl::spec::{ProcessorKind, ProcessorSink};
-use roundtrip::sink::processor::{Answer, Input, Processor};
+use roundtrip::sink::processor::{Answer, Input, Processor, alive};
 use roundtrip::spool::{SpoolDir, SpoolReader, SpoolWriter};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -72,22 +72,28 @@ pub(crate) fn command(words: &[&str]) -> ProcessorSink {
 }
 
 pub(crate) async fn analyse(spec: &ProcessorSink, file: SpoolReader) -> Answer {
-    analyse_until(spec, file, CancellationToken::new()).await
+    let never = CancellationToken::new();
+    analyse_until(spec, file, never).await.expect("nobody stops it")
 }
 
+/// An analysis that ends when it is told to, without an answer; nothing of it runs any more then.
 pub(crate) async fn analyse_until(
     spec: &ProcessorSink,
     file: SpoolReader,
     stop: CancellationToken,
-) -> Answer {
+) -> Option<Answer> {
     let input = Input {
         file,
         name: Some("two words/é.tif".to_owned()),
     };
-    Processor::new(spec)
-        .expect("a processor")
-        .analyse(input, stop)
-        .await
+    let processor = Processor::new(spec).expect("a processor");
+    let (alive, gone) = alive();
+    let answer = tokio::select! {
+        () = stop.cancelled() => None,
+        answer = processor.analyse(input, alive) => Some(answer),
+    };
+    gone.wait().await;
+    answer
 }
 
 /// The text of a result.
@@ -108,7 +114,7 @@ pub(crate) fn reason(answer: Answer) -> String {
         Answer::Failed { why, after: wait } => format!("failed{}: {why}", after(wait)),
         Answer::Away { why, after: wait } => format!("away{}: {why}", after(wait)),
         Answer::Unproven(why) => format!("unproven: {why}"),
-        Answer::Stopped => "stopped".to_owned(),
+        Answer::Unfit(why) => format!("unfit: {why}"),
     }
 }
 

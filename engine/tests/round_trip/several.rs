@@ -45,3 +45,41 @@ async fn two_fetchers_analyse_each_file_once() {
     assert_eq!(won.len(), 2, "both took part: {won:?}");
     assert_eq!(won.values().sum::<usize>(), FILES);
 }
+
+/// Beginning together, two pipelines of one process find the same jobs in the same moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_pipelines_of_one_role_analyse_each_file_once() {
+    const FILES: usize = 40;
+    let world = World::new().await;
+    for number in 0..FILES {
+        world.write(&format!("inbox/{number:02}.txt"), format!("file {number:02}"));
+    }
+    let analysed: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    let seen = Arc::clone(&analysed);
+    let url = serve(move |body| {
+        seen.lock().unwrap().push(body.to_vec());
+        reply(200, "text/plain", "fine\n")
+    })
+    .await;
+    let pipeline = |name: &str| {
+        format!(
+            "[pipelines.{name}]\nuse = \"analyse\"\nsink.processor.url = \"{url}\"\n\
+             source.jobs.interval = \"20ms\"\nsource.jobs.interval-max = \"100ms\"\n"
+        )
+    };
+    let role = world.write(
+        "roles/two.toml",
+        format!("name = \"two\"\n{}{}", pipeline("one"), pipeline("other")),
+    );
+    let both = world
+        .start(&world.role(role.to_str().unwrap(), &[]), "fetcher")
+        .await;
+    let counts = world.once(&world.role("client", &[]), "client").await;
+    let (_, rows) = world.rows().await;
+    both.finish().await;
+
+    assert_eq!((counts.done, counts.failed), (FILES as u64, 0));
+    assert_eq!(analysed.lock().unwrap().len(), FILES);
+    let claims = rows.values().filter_map(|row| row.get("processor")?.as_s().ok());
+    assert_eq!(claims.collect::<BTreeSet<_>>().len(), 2, "each claims for itself");
+}

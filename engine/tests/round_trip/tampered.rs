@@ -1,5 +1,8 @@
 //! Chunks that are not what the client sent are refused, and other jobs go on.
 
+use aws_sdk_dynamodb::types::AttributeValue;
+use roundtrip_core::record::ITEM_BYTES_MAX;
+
 use crate::world::{Item, World, noise, text, until};
 
 /// A file of four chunks is in the bucket, and nobody looks at it yet.
@@ -62,4 +65,28 @@ async fn chunks_that_are_not_the_clients_are_refused() {
     nothing: chunk 0: it does not decode: incomplete frame
     far too large: chunk 0 is 1048576 bytes, and at most 196864 were signed
     ");
+}
+
+/// Nothing may be written to such a record any more, its ending included.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_its_client_padded_ends_before_it_is_claimed() {
+    let world = World::new().await;
+    let mut record = uploaded(&world, b"padded").await;
+    let file = text(&record, "file").to_owned();
+    let sizes = record.iter().map(|(name, value)| {
+        let text = value.as_s().or_else(|_| value.as_n()).unwrap();
+        name.len() + text.len()
+    });
+    let padding = ITEM_BYTES_MAX - sizes.sum::<usize>() - "padding".len() - 20;
+    record.insert("padding".to_owned(), AttributeValue::S("x".repeat(padding)));
+    world.put_record(record).await;
+    world.write("inbox/other.txt", "goes on");
+    let counts = world.round_trip(&[]).await;
+    assert_eq!((counts.done, counts.failed), (1, 1));
+    world.assert_fingerprint("results/other.txt.json", b"goes on");
+    let told = world.read("results/a.raw.error.txt");
+    assert!(told.contains("the record is too large: 409"), "{told}");
+    let record = &world.records().await[&file];
+    assert_eq!(text(record, "status"), "ERROR");
+    assert!(!record.contains_key("processor"), "nobody had it");
 }

@@ -140,6 +140,7 @@ impl Record {
         let malformed = |why: &str| Malformed {
             key: self.key(),
             why: why.to_owned(),
+            too_large: false,
         };
         let text = |name: &str| self.text(name).map(ToOwned::to_owned);
         let signed =

@@ -7,9 +7,9 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
-use roundtrip_core::job::{Job, TEXT_BYTES_MAX};
+use roundtrip_core::job::{self, Job, TEXT_BYTES_MAX};
 use roundtrip_core::lifecycle::{RecordKey, Write};
-use roundtrip_core::worker::Ending;
+use roundtrip_core::worker::{Ending, UNFIT};
 
 use super::course::{Act, Recorded};
 use super::intake::Happening;
@@ -33,6 +33,8 @@ enum End {
     Refused,
     /// Its chunks stopped coming.
     Stalled,
+    /// The fetcher could not keep or read the file.
+    Unfit,
     Away,
     Stopped,
     /// Its fetcher went silent.
@@ -285,6 +287,7 @@ impl Survey {
             End::Refused => Ending::Refused(why),
             End::Stalled => Ending::Stalled(why),
             End::Away => Ending::Away { why, after: None },
+            End::Unfit => Ending::Unfit(why),
             End::Stopped => Ending::Stopped,
             End::Lost => {
                 return Course {
@@ -355,6 +358,10 @@ fn release(recorded: &Recorded, after: &Job) -> End {
         .before
         .as_ref()
         .is_some_and(|before| before.downloaded.is_some());
+    let unfit = |attempt: &job::Attempt| attempt.why.starts_with(UNFIT);
+    if !failed && after.history.last().is_some_and(unfit) {
+        return End::Unfit;
+    }
     match (failed, at_once, had_file) {
         (true, _, _) => End::Failed,
         (false, true, _) => End::Stopped,

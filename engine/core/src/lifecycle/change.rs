@@ -2,7 +2,7 @@
 
 use super::attribute as a;
 use crate::at::Timestamp;
-use crate::job::{Attempt, HISTORY_MAX, Job, Lane, LaneKind, Status, clip};
+use crate::job::{Attempt, HISTORY_MAX, Job, Lane, LaneKind, Status, clip, clip_by};
 use crate::names::JobKey;
 
 /// A value in a record.
@@ -203,7 +203,7 @@ impl Change {
         let attempt = Attempt {
             since: job.assigned.filter(|_| job.processor.as_deref() == Some(by)),
             at,
-            by: by.to_owned(),
+            by: clip_by(by),
             what: self.write.as_str().to_owned(),
             why: clip(why),
             failed: self
@@ -217,6 +217,14 @@ impl Change {
         let surplus = history.len().saturating_sub(HISTORY_MAX);
         history.drain(..surplus);
         self.set(a::HISTORY, Value::History(history))
+    }
+
+    /// The same write without the history, for a record that has no room for it; none where that is this one.
+    #[must_use]
+    pub fn without_history(&self) -> Option<Self> {
+        let mut shorter = self.clone();
+        shorter.set.retain(|(name, _)| *name != a::HISTORY);
+        (shorter.set.len() < self.set.len()).then(|| shorter.remove(&[a::HISTORY]))
     }
 }
 

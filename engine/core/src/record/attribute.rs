@@ -3,11 +3,14 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// More attributes than any record of ours has.
 const ATTRIBUTES: usize = 16;
+
+/// What a map or a list takes beside its values.
+const NESTED_BYTES: usize = 3;
 
 /// A record: attributes by name. What it is read from lends it its texts, where it holds them as they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,14 +40,14 @@ pub enum Attribute<'a> {
     /// Values in their order.
     #[serde(rename = "L", borrow)]
     List(Vec<Attribute<'a>>),
-    /// A type that no record of ours has: bytes and sets. What they hold is not kept.
+    /// A type that no record of ours has: bytes and sets. What they hold is not kept, only how much it is.
     #[serde(rename = "B", alias = "BS", alias = "SS", alias = "NS")]
     Opaque(Opaque),
 }
 
-/// In place of a value that is not kept.
+/// In place of a value that is not kept: how many bytes it has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Opaque;
+pub struct Opaque(pub usize);
 
 impl<'a> Record<'a> {
     /// The attribute of this name.
@@ -83,6 +86,12 @@ impl<'a> Record<'a> {
     /// Whether it has no attributes.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Bytes of the item, names included, at most: as DynamoDB counts them, with numbers as long as their digits.
+    pub fn size_bytes(&self) -> usize {
+        let sizes = self.0.iter().map(|(name, value)| name.len() + value.size_bytes());
+        sizes.sum()
     }
 
     /// The same, with texts of its own.
@@ -238,6 +247,18 @@ impl<'a> Attribute<'a> {
         }
     }
 
+    /// Bytes of the value, at most.
+    pub fn size_bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Number(digits) => digits.len() + 1,
+            Self::Bool(_) | Self::Null(_) => 1,
+            Self::Map(map) => NESTED_BYTES + map.size_bytes() + map.0.len(),
+            Self::List(list) => NESTED_BYTES + list.iter().map(|value| value.size_bytes() + 1).sum::<usize>(),
+            Self::Opaque(Opaque(bytes)) => *bytes,
+        }
+    }
+
     /// The same, with texts of its own.
     pub fn into_owned(self) -> Attribute<'static> {
         match self {
@@ -247,7 +268,7 @@ impl<'a> Attribute<'a> {
             Self::Null(value) => Attribute::Null(value),
             Self::Map(map) => Attribute::Map(map.into_owned()),
             Self::List(list) => Attribute::List(list.into_iter().map(Attribute::into_owned).collect()),
-            Self::Opaque(Opaque) => Attribute::Opaque(Opaque),
+            Self::Opaque(opaque) => Attribute::Opaque(opaque),
         }
     }
 }
@@ -260,6 +281,11 @@ impl Serialize for Opaque {
 
 impl<'de> Deserialize<'de> for Opaque {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        IgnoredAny::deserialize(deserializer).map(|_| Self)
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let values = value
+            .as_array()
+            .map_or(std::slice::from_ref(&value), Vec::as_slice);
+        let texts = values.iter().filter_map(serde_json::Value::as_str);
+        Ok(Self(texts.map(str::len).sum()))
     }
 }

@@ -78,7 +78,7 @@ fn records_are_written_as_the_table_writes_them() {
     assert!(
         record
             .iter()
-            .all(|(_, value)| *value == Attribute::Opaque(Opaque))
+            .all(|(_, value)| matches!(value, Attribute::Opaque(Opaque(1..))))
     );
 }
 
@@ -146,13 +146,87 @@ fn a_priority_is_bounded_whatever_a_client_writes() {
     }
 }
 
+#[test]
+fn an_open_job_is_no_larger_than_what_its_later_writes_leave_room_for() {
+    let padded = |name: &'static str, bytes: usize| {
+        let mut record = record();
+        record.retain(|known| known != name);
+        let rest = record.size_bytes() + name.len();
+        record.insert(name, Attribute::text("x".repeat(bytes - rest)));
+        record
+    };
+    assert!(Job::read(&padded("padding", RECORD_BYTES_MAX)).is_ok());
+    for name in ["padding", "version", "outline"] {
+        let malformed = Job::read(&padded(name, RECORD_BYTES_MAX + 1)).unwrap_err();
+        assert!(malformed.too_large, "{}", malformed.why);
+    }
+    let bytes = |count: usize| {
+        let mut record = record();
+        record.insert("padding", Attribute::Opaque(Opaque(count)));
+        record
+    };
+    assert!(Job::read(&bytes(1_000)).is_ok());
+    assert!(Job::read(&bytes(RECORD_BYTES_MAX)).unwrap_err().too_large);
+
+    // One with its result is read, however large that is.
+    let mut finished = padded("results", 390_000);
+    assert!(Job::read(&finished).is_err());
+    finished.insert("status", Attribute::text("COMPLETED"));
+    assert!(Job::read(&finished).is_ok());
+}
+
+#[test]
+fn a_history_that_nobody_of_ours_wrote_is_bounded_before_it_is_written_again() {
+    let entry = |bytes: usize| {
+        Attribute::Map(Record::from([
+            ("at", Attribute::text("2025-09-25T11:21:51.690Z")),
+            ("by", Attribute::text("x".repeat(bytes))),
+            ("what", Attribute::text("x".repeat(bytes))),
+            ("why", Attribute::text("x".repeat(bytes))),
+        ]))
+    };
+    let mut long = record();
+    long.insert("history", Attribute::List(vec![entry(10_000)]));
+    let attempt = &Job::read(&long).unwrap().history[0];
+    assert_eq!((attempt.by.len(), attempt.what.len()), (100, 100));
+    assert_eq!(attempt.why.len(), crate::job::TEXT_BYTES_MAX);
+    long.insert("history", Attribute::List(vec![entry(14_000)]));
+    assert!(Job::read(&long).unwrap_err().too_large);
+}
+
+/// It is as large as an item may be: what ends it must not make it larger.
+#[test]
+fn a_record_that_is_too_large_shrinks_by_its_refusal() {
+    let mut record = record();
+    record.insert("lane", Attribute::text("ready#3"));
+    record.insert("due", Attribute::text("2025-09-25T11:21:51.690Z"));
+    record.insert("signature", Attribute::text("0".repeat(140)));
+    let padding = ITEM_BYTES_MAX - record.size_bytes() - "padding".len();
+    record.insert("padding", Attribute::text("x".repeat(padding)));
+    let refusal = Job::read(&record)
+        .unwrap_err()
+        .refusal(Timestamp(1_758_799_311_690));
+    let before = record.size_bytes();
+    for (name, value) in &refusal.set {
+        record.insert(*name, Attribute::from(value));
+    }
+    record.retain(|name| !refusal.remove.contains(&name));
+    assert!(
+        record.size_bytes() <= before,
+        "{} of {before} bytes",
+        record.size_bytes()
+    );
+    let ended = Job::read(&record).unwrap();
+    assert!(ended.status == Status::Error && ended.error.unwrap().contains("too large"));
+}
+
 fn hostile() -> impl Strategy<Value = Attribute<'static>> {
     let leaf = prop_oneof![
         ".{0,60}".prop_map(Attribute::text),
         "-?[0-9]{0,40}(e[0-9]{1,3})?".prop_map(|digits| Attribute::Number(digits.into())),
         any::<bool>().prop_map(Attribute::Bool),
         Just(Attribute::Null(true)),
-        Just(Attribute::Opaque(Opaque)),
+        Just(Attribute::Opaque(Opaque(0))),
         "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z".prop_map(Attribute::text),
         "(ready|leased|done)#[0-9]{1,12}".prop_map(Attribute::text),
     ];

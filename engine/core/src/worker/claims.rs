@@ -1,8 +1,10 @@
 //! What becomes of a claim: won or lost, worked on, kept by heartbeats, ended by one last write.
 
+use std::time::Duration;
+
 use super::held::{Held, Stage};
 use super::{Action, Ending, Outcome, Worker};
-use crate::at::At;
+use crate::at::{At, Timestamp};
 use crate::claim::ClaimPolicy;
 use crate::job::{Job, Status};
 use crate::lifecycle;
@@ -11,17 +13,18 @@ use crate::names::JobKey;
 
 impl Worker {
     pub(super) fn claim_answered(&mut self, at: At, key: &JobKey, outcome: Outcome) {
-        let claiming = |held: &Held| matches!(held.stage, Stage::Claiming);
-        if !self.held.get(key).is_some_and(claiming) {
+        let Some(Stage::Claiming { since }) = self.held.get(key).map(|held| &held.stage) else {
             return;
-        }
+        };
+        let since = *since;
         match outcome {
             Outcome::Done(Some(job)) => self.claimed(at, key, *job),
             // A claim that was repeated after a lost answer finds itself.
-            Outcome::Lost(Some(job)) if self.is_ours(&job) => self.claimed(at, key, *job),
+            Outcome::Lost(Some(job)) if self.is_ours(&job, since) => self.claimed(at, key, *job),
             // Whoever was first has it. To look again at once would be to chase the next one with all the others who
             // had nothing to do.
-            Outcome::Done(None) | Outcome::Lost(_) => {
+            // One that the table does not take will not be taken at the next look either.
+            Outcome::Done(None) | Outcome::Lost(_) | Outcome::Refused(_) => {
                 self.held.remove(key);
                 self.pace.looked(at, false);
             }
@@ -32,9 +35,12 @@ impl Worker {
         }
     }
 
-    /// Whether the record is under a claim of ours; one that we finished is not.
-    fn is_ours(&self, job: &Job) -> bool {
-        job.status == Status::Processing && job.processor.as_deref() == Some(&self.policy.processor)
+    /// Whether the record is under the claim that we made at this moment. One that we finished is not, nor is an earlier
+    /// one, nor one that another pipeline of this process made.
+    fn is_ours(&self, job: &Job, since: Timestamp) -> bool {
+        job.status == Status::Processing
+            && job.processor.as_deref() == Some(&self.policy.processor)
+            && job.assigned == Some(since)
     }
 
     fn claimed(&mut self, at: At, key: &JobKey, job: Job) {
@@ -90,11 +96,9 @@ impl Worker {
             held.job.downloaded.get_or_insert(at.now);
         }
         match &ending {
-            Ending::Away { after, .. } => {
-                self.rests = self.rests.saturating_add(1);
-                let rest = self.policy.retry.delay_after(self.rests, at.jitter);
-                self.pace.rest(at.now + rest.max(after.unwrap_or_default()));
-            }
+            Ending::Away { after, .. } => self.rest(at, after.unwrap_or_default()),
+            // Its disk may be full, and the next file may not fit either.
+            Ending::Unfit(_) => self.rest(at, Duration::ZERO),
             Ending::Result { .. } | Ending::JobFault(_) | Ending::Failed { .. } => self.rests = 0,
             Ending::Refused(_) | Ending::Stalled(_) | Ending::Fault(_) | Ending::Stopped => {}
         }
@@ -102,6 +106,13 @@ impl Worker {
             member.ended(at.now, key, &ending);
         }
         self.commit(at, key, ending);
+    }
+
+    /// Claims nothing for a while, longer each time in a row.
+    fn rest(&mut self, at: At, at_least: Duration) {
+        self.rests = self.rests.saturating_add(1);
+        let rest = self.policy.retry.delay_after(self.rests, at.jitter);
+        self.pace.rest(at.now + rest.max(at_least));
     }
 
     /// Writes what an ending means; nothing more is done for the job until that is answered.
@@ -112,6 +123,7 @@ impl Worker {
         let (change, reason) = held.verdict(&self.policy, self.member.as_ref(), self.drain, at, ending);
         held.stage = Stage::Committing {
             change: change.clone(),
+            since: at.now,
             attempts: 1,
             next: None,
         };
@@ -122,13 +134,39 @@ impl Worker {
         let Some(held) = self.held.get_mut(key) else {
             return;
         };
-        let Stage::Committing { attempts, next, .. } = &mut held.stage else {
+        let Stage::Committing {
+            change,
+            since,
+            attempts,
+            next,
+        } = &mut held.stage
+        else {
             return;
         };
         match outcome {
+            Outcome::Failed(_) if self.drain.is_over(at.now) => self.let_go(key, self.drain.reason()),
+            Outcome::Failed(_) if at.now.since(*since) > self.policy.claim.lease => {
+                let rule = "the last write did not get through for the length of a lease";
+                self.let_go(key, Reason::key(rule, "claim.lease"));
+            }
             Outcome::Failed(_) => {
                 *next = Some(at.now + self.policy.retry.delay_after(*attempts, at.jitter));
                 *attempts = attempts.saturating_add(1);
+            }
+            Outcome::Refused(_) => {
+                let refused = change.clone();
+                match held.shorter(&refused, &self.policy.processor, at.now) {
+                    Some((shorter, reason)) => {
+                        held.stage = Stage::Committing {
+                            change: shorter.clone(),
+                            since: at.now,
+                            attempts: 1,
+                            next: None,
+                        };
+                        self.decide(Action::Write(shorter), reason);
+                    }
+                    None => self.let_go(key, Reason::rule("the table does not take the last write")),
+                }
             }
             Outcome::Done(_) | Outcome::Lost(_) => {
                 held.stage = Stage::Dropped;
@@ -146,7 +184,7 @@ impl Worker {
         held.next_beat = sent + heartbeat;
         match outcome {
             Outcome::Done(_) => held.lease_ends = sent + lease,
-            Outcome::Failed(_) => held.next_beat = at.now + heartbeat / 4,
+            Outcome::Failed(_) | Outcome::Refused(_) => held.next_beat = at.now + heartbeat / 4,
             Outcome::Lost(_) => self.lost(key),
         }
     }
@@ -171,6 +209,15 @@ impl Worker {
         self.settle(key);
     }
 
+    /// A claim whose last write cannot be made is left to its lease: the watcher takes the job when that ends.
+    pub(super) fn let_go(&mut self, key: &JobKey, reason: Reason) {
+        if let Some(held) = self.held.get_mut(key) {
+            held.stage = Stage::Dropped;
+            self.decide(Action::Stop(key.clone()), reason);
+            self.settle(key);
+        }
+    }
+
     /// A claim is over when its work has stopped and its last write was answered, or came too late.
     fn settle(&mut self, key: &JobKey) {
         let over = |held: &Held| !held.working && matches!(held.stage, Stage::Dropped);
@@ -187,7 +234,7 @@ impl Worker {
             let Some(held) = self.held.get_mut(&key) else {
                 continue;
             };
-            if matches!(held.stage, Stage::Claiming | Stage::Dropped) {
+            if matches!(held.stage, Stage::Claiming { .. } | Stage::Dropped) {
                 continue;
             }
             if at.now > held.lease_ends {

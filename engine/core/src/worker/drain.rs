@@ -24,6 +24,15 @@ impl Drain {
         }
     }
 
+    /// Whether what is held is not waited for any longer.
+    pub(super) fn is_over(self, now: Timestamp) -> bool {
+        match self {
+            Self::No => false,
+            Self::Until(end) => now >= end,
+            Self::AtOnce => true,
+        }
+    }
+
     /// Why work stops.
     pub(super) fn reason(self) -> Reason {
         match self {
@@ -35,12 +44,16 @@ impl Drain {
 }
 
 impl Worker {
-    /// Stops what is not finished when its time has passed.
+    /// Stops what is not finished when its time has passed. A last write that failed is not waited for any longer: the
+    /// lease ends, and the watcher gives the job to another.
     pub(super) fn end_drain(&mut self, at: At) {
-        match self.drain {
-            Drain::No => return,
-            Drain::Until(end) if at.now < end => return,
-            Drain::Until(_) | Drain::AtOnce => {}
+        if !self.drain.is_over(at.now) {
+            return;
+        }
+        let waiting = self.held.iter().filter(|(_, held)| held.waits_to_commit());
+        let waiting: Vec<JobKey> = waiting.map(|(key, _)| key.clone()).collect();
+        for key in waiting {
+            self.let_go(&key, self.drain.reason());
         }
         let working: Vec<JobKey> = self
             .held
@@ -60,7 +73,7 @@ impl Worker {
     pub(super) fn drain_ends(&self) -> Option<Timestamp> {
         let left = || {
             let mut held = self.held.values();
-            held.any(|held| held.working && held.is_at_work() && !held.stopped)
+            held.any(|held| (held.working && held.is_at_work() && !held.stopped) || held.waits_to_commit())
         };
         match self.drain {
             Drain::Until(end) if left() => Some(end),

@@ -57,8 +57,10 @@ pub enum Outcome {
     Done(Option<Box<Job>>),
     /// Its condition did not hold; the record as it is, where it is readable.
     Lost(Option<Box<Job>>),
-    /// It is not known whether it was made.
+    /// It is not known whether it was made; it may be made another time.
     Failed(String),
+    /// The table does not take it: the same write is refused again.
+    Refused(String),
 }
 
 /// What to do.

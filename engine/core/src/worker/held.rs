@@ -1,20 +1,10 @@
-//! One claim: where it stands, and what its ending means.
+//! One claim: where it stands, and how work on it ended.
 
 use std::time::Duration;
 
-use super::WorkerPolicy;
-use super::drain::Drain;
-use crate::at::{At, Timestamp};
-use crate::fleet::Member;
-use crate::job::{Attempt, Job};
-use crate::lifecycle::{self, Change, Write};
-use crate::machine::Reason;
-
-/// What the reason of a release begins with in the history where chunks stopped coming.
-const STALLED: &str = "its upload stopped: ";
-
-/// A job whose upload stopped is offered again at least this often, unless `claim.stall` is longer.
-const STALLED_WAIT_MAX: Duration = Duration::from_hours(1);
+use crate::at::Timestamp;
+use crate::job::Job;
+use crate::lifecycle::Change;
 
 /// How work on a job ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +38,9 @@ pub enum Ending {
     Stalled(String),
     /// A service failed while chunks were fetched.
     Fault(String),
+    /// This fetcher cannot keep or read the file: its disk is full, or a service refuses it. Another may be able to, or
+    /// nobody.
+    Unfit(String),
     /// Work stopped because it was told to.
     Stopped,
 }
@@ -55,15 +48,17 @@ pub enum Ending {
 /// Where a claim stands.
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// The claim was sent.
-    Claiming,
+    /// The claim was sent, at this moment.
+    Claiming { since: Timestamp },
     /// Chunks are fetched, or the whole file waits for the processor.
     Fetching { since: Timestamp },
     /// The processor has the file, or what there is of it.
     Engaged,
-    /// The last write was sent; `next`: when it is sent again.
+    /// The last write was sent; `next`: when it is sent again, where it waits for that.
     Committing {
         change: Change,
+        /// When it was sent first.
+        since: Timestamp,
         attempts: u32,
         next: Option<Timestamp>,
     },
@@ -104,7 +99,7 @@ impl Held {
     pub(super) fn claiming(job: Job, now: Timestamp, lease_ends: Timestamp) -> Self {
         Self {
             job,
-            stage: Stage::Claiming,
+            stage: Stage::Claiming { since: now },
             working: false,
             lease_ends,
             next_beat: now,
@@ -121,7 +116,7 @@ impl Held {
         self.stage = Stage::Fetching { since: now };
         // A claim that was sent before the clock was set back says a moment that is still to come.
         self.next_beat = job.assigned.map_or(now, |assigned| assigned.min(now)) + heartbeat;
-        // Where the claim is an earlier one of ours, its lease is nearer to its end.
+        // What the record says counts, whichever of two requests made it.
         self.lease_ends = job.due.unwrap_or(self.lease_ends);
         self.job = job;
     }
@@ -147,7 +142,7 @@ impl Held {
     pub(super) fn is_at_work(&self) -> bool {
         match self.stage {
             Stage::Fetching { .. } | Stage::Engaged => true,
-            Stage::Claiming | Stage::Committing { .. } | Stage::Dropped => false,
+            Stage::Claiming { .. } | Stage::Committing { .. } | Stage::Dropped => false,
         }
     }
 
@@ -155,14 +150,14 @@ impl Held {
     pub(super) fn is_won(&self) -> bool {
         match self.stage {
             Stage::Fetching { .. } | Stage::Engaged | Stage::Committing { .. } => true,
-            Stage::Claiming | Stage::Dropped => false,
+            Stage::Claiming { .. } | Stage::Dropped => false,
         }
     }
 
     /// Whether it takes up one of the downloads: it is being claimed, or its file is still on its way.
     pub(super) fn is_downloading(&self) -> bool {
         match self.stage {
-            Stage::Claiming => true,
+            Stage::Claiming { .. } => true,
             Stage::Fetching { .. } | Stage::Engaged | Stage::Committing { .. } | Stage::Dropped => {
                 self.working && self.arrived.is_none()
             }
@@ -182,126 +177,14 @@ impl Held {
         };
         let past_lease = Some(self.lease_ends + Duration::from_millis(1));
         match &self.stage {
-            Stage::Claiming | Stage::Dropped => None,
+            Stage::Claiming { .. } | Stage::Dropped => None,
             Stage::Fetching { .. } | Stage::Engaged => beat.into_iter().chain(past_lease).min(),
             Stage::Committing { next, .. } => beat.into_iter().chain(past_lease).chain(*next).min(),
         }
     }
 
-    /// The write an ending leads to, and why.
-    pub(super) fn verdict(
-        &self,
-        policy: &WorkerPolicy,
-        member: Option<&Member>,
-        drain: Drain,
-        at: At,
-        ending: Ending,
-    ) -> (Change, Reason) {
-        let (job, processor, now) = (&self.job, policy.processor.as_str(), at.now);
-        let release = |due: Timestamp, failures: u32, why: &str| {
-            lifecycle::release(job, processor, now, due, failures, why)
-        };
-        let fail = |failures: u32, why: &str| lifecycle::fail(job, processor, now, failures, why);
-        match ending {
-            Ending::Result {
-                results,
-                results_type,
-            } => {
-                let change = lifecycle::complete(job, processor, now, &results, results_type.as_deref());
-                (change, Reason::rule("the processor gave a result"))
-            }
-            Ending::JobFault(why) => (
-                fail(job.failures.saturating_add(1), &why),
-                Reason::rule("the job is at fault"),
-            ),
-            Ending::Refused(why) => (
-                fail(job.failures, &why),
-                Reason::rule("what came is not what the client signed"),
-            ),
-            Ending::Failed { why, after } => {
-                let failures = job.failures.saturating_add(1);
-                let allowed = policy.retry.allows_after(failures);
-                let elsewhere = !allowed
-                    && member.is_some_and(|member| {
-                        member
-                            .health()
-                            .leaves_last_word(job, failures, processor, &policy.retry)
-                    });
-                if allowed || elsewhere {
-                    let delay = policy
-                        .retry
-                        .delay_after(failures, at.jitter)
-                        .max(after.unwrap_or_default());
-                    let rule = if elsewhere {
-                        "no attempt is left, but only this fetcher has failed on it and there are others"
-                    } else {
-                        "another attempt is allowed"
-                    };
-                    (
-                        release(now + delay, failures, &why),
-                        Reason::key(rule, "retry.attempts-max"),
-                    )
-                } else {
-                    let error = format!("{why} (attempt {failures} of {})", policy.retry.attempts_max);
-                    (
-                        fail(failures, &error),
-                        Reason::key("no attempt is left", "retry.attempts-max"),
-                    )
-                }
-            }
-            Ending::Away { why, after } => {
-                let delay = policy
-                    .retry
-                    .delay_after(1, at.jitter)
-                    .max(after.unwrap_or_default());
-                (
-                    release(now + delay, job.failures, &why),
-                    Reason::key("the job is not at fault", "retry.interval"),
-                )
-            }
-            Ending::Stalled(why) => {
-                let since_created = job.created_at.map(|created| now.since(created));
-                if since_created.is_some_and(|age| age > policy.claim.upload_max) {
-                    let error = format!("the upload was never completed: {why}");
-                    (
-                        fail(job.failures, &error),
-                        Reason::key("the upload took too long", "claim.upload-max"),
-                    )
-                } else {
-                    let due = now + wait_for_upload(job, policy.claim.stall);
-                    let why = if why.starts_with(STALLED) {
-                        why
-                    } else {
-                        format!("{STALLED}{why}")
-                    };
-                    (
-                        release(due, job.failures, &why),
-                        Reason::key("chunks stopped coming", "claim.stall"),
-                    )
-                }
-            }
-            Ending::Fault(why) => {
-                let due = now + policy.retry.delay_after(1, at.jitter);
-                (
-                    release(due, job.failures, &why),
-                    Reason::key("a service was away", "retry.interval"),
-                )
-            }
-            Ending::Stopped => (
-                release(now, job.failures, "the fetcher was stopped"),
-                drain.reason(),
-            ),
-        }
+    /// Whether the last write failed and waits to be sent again.
+    pub(super) fn waits_to_commit(&self) -> bool {
+        matches!(self.stage, Stage::Committing { next: Some(_), .. })
     }
-}
-
-/// How long a job rests whose upload stopped: twice as long each time in a row, so that dead uploads do not take turns
-/// in the places of those that live.
-fn wait_for_upload(job: &Job, stall: Duration) -> Duration {
-    let stalled =
-        |attempt: &&Attempt| attempt.what == Write::Release.as_str() && attempt.why.starts_with(STALLED);
-    let in_a_row = job.history.iter().rev().take_while(stalled).count();
-    let doublings = u32::try_from(in_a_row).unwrap_or(u32::MAX);
-    let wait = stall.saturating_mul(2_u32.saturating_pow(doublings));
-    wait.min(STALLED_WAIT_MAX.max(stall))
 }

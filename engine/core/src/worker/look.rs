@@ -60,7 +60,15 @@ impl Worker {
         first.min(self.priority_seen - 1)
     }
 
-    pub(super) fn found(&mut self, at: At, offers: Vec<Offer>, malformed: Vec<Malformed>, priority_seen: u8) {
+    pub(super) fn found(
+        &mut self,
+        at: At,
+        offers: Vec<Offer>,
+        mut malformed: Vec<Malformed>,
+        priority_seen: u8,
+    ) {
+        // What the table does not let be ended must not be tried at every look.
+        malformed.retain(|malformed| !self.unending.contains(&malformed.key));
         let looked = std::mem::replace(&mut self.looking, Looking::No);
         if offers.is_empty() && malformed.is_empty() {
             self.pace.looked(at, false);
@@ -79,10 +87,10 @@ impl Worker {
         if self.drain.is_told() {
             return;
         }
-        for Malformed { key, why } in malformed {
-            if self.refusing.len() < REFUSING_MAX && self.refusing.insert(key.clone()) {
-                let change = lifecycle::refuse_malformed(key, at.now, &why);
-                self.decide(Action::Write(change), Reason::rule(why));
+        for malformed in malformed {
+            if self.refusing.len() < REFUSING_MAX && self.refusing.insert(malformed.key.clone()) {
+                let why = malformed.why.clone();
+                self.decide(Action::Write(malformed.refusal(at.now)), Reason::rule(why));
             }
         }
         let mut takeable = Vec::new();

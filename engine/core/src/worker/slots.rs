@@ -56,7 +56,7 @@ impl Worker {
             }
             (
                 Stage::Fetching { .. }
-                | Stage::Claiming
+                | Stage::Claiming { .. }
                 | Stage::Engaged
                 | Stage::Committing { .. }
                 | Stage::Dropped,

@@ -1,3 +1,4 @@
+mod commits;
 mod drain;
 mod endings;
 mod fleet;
@@ -13,7 +14,7 @@ use super::*;
 use crate::claim::{Feed, Malformed, Offer, Start};
 use crate::fixture::{PROCESSOR, START, actions, at, claimed, job, key, retry, seconds};
 use crate::job::Job;
-use crate::lifecycle::{Change, Value};
+use crate::lifecycle::{self, Change, Value};
 use crate::protection::Protect;
 
 const LEASE: Duration = Duration::from_secs(300);
@@ -78,6 +79,10 @@ fn lost() -> Outcome {
 
 fn failed() -> Outcome {
     Outcome::Failed("away".to_owned())
+}
+
+fn refused() -> Outcome {
+    Outcome::Refused("the item is too large".to_owned())
 }
 
 fn won(file: u32) -> Outcome {
@@ -171,5 +176,6 @@ fn malformed(file: u32) -> Malformed {
     Malformed {
         key: RecordKey::from(&key(file)),
         why: "no bucket".to_owned(),
+        too_large: false,
     }
 }

@@ -101,8 +101,12 @@ pub(super) fn attribute(value: AttributeValue) -> Option<Attribute<'static>> {
                 .map(|(name, value)| Some((name, attribute(value)?)))
                 .collect::<Option<_>>()?,
         ),
-        AttributeValue::B(_) | AttributeValue::Bs(_) | AttributeValue::Ns(_) | AttributeValue::Ss(_) => {
-            Attribute::Opaque(Opaque)
+        AttributeValue::B(bytes) => Attribute::Opaque(Opaque(bytes.as_ref().len())),
+        AttributeValue::Bs(set) => {
+            Attribute::Opaque(Opaque(set.iter().map(|bytes| bytes.as_ref().len()).sum()))
+        }
+        AttributeValue::Ns(set) | AttributeValue::Ss(set) => {
+            Attribute::Opaque(Opaque(set.iter().map(String::len).sum()))
         }
         _ => return None,
     })

@@ -4,18 +4,16 @@ use std::sync::Arc;
 
 use roundtrip_core::job::Job;
 use roundtrip_core::names::JobKey;
+use roundtrip_core::record::INLINE_RESULT_BYTES_MAX;
 use roundtrip_core::worker::{Ending, Event};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::cloud::objects::Objects;
 use crate::run::fetch::{self, FetchError, FetchPolicy};
-use crate::sink::processor::{Answer, Input, Processor};
+use crate::sink::processor::{Alive, Answer, Input, Processor, alive};
 use crate::spool::SpoolDir;
 use crate::wire::{seal, signed};
-
-/// A plain result beyond this many bytes goes into the bucket: an item holds 400 KB, and sealing doubles it.
-pub(super) const INLINE_RESULT_MAX: usize = 180_000;
 
 /// What it takes to carry one job.
 pub(super) struct Load {
@@ -31,17 +29,21 @@ pub(super) struct Load {
 }
 
 /// Fetches the file, hands it to the processor when told to, seals what comes back. The local copy is gone when
-/// this returns or is dropped.
+/// this returns or is dropped. However the analysis ends, this returns when nothing of it runs any more: the processor's
+/// place is free then.
 pub(super) async fn carry(load: Load) -> Ending {
     let stop = load.stop.clone();
-    tokio::select! {
+    let (alive, gone) = alive();
+    let ending = tokio::select! {
         biased;
         () = stop.cancelled() => Ending::Stopped,
-        ending = carry_on(load) => ending,
-    }
+        ending = carry_on(load, alive) => ending,
+    };
+    gone.wait().await;
+    ending
 }
 
-async fn carry_on(load: Load) -> Ending {
+async fn carry_on(load: Load, alive: Alive) -> Ending {
     let Load {
         job,
         objects,
@@ -49,17 +51,20 @@ async fn carry_on(load: Load) -> Ending {
         fetch,
         processor,
         engage,
-        stop,
         reports,
+        stop: _,
     } = load;
     let outline = match signed::verify_outline(&job) {
         Ok(outline) => outline,
         Err(error) => return Ending::Refused(format!("the outline is not what its client signed: {error}")),
     };
+    if let Some(why) = outline.as_ref().and_then(|outline| fetch.refuses(outline)) {
+        return Ending::Refused(why);
+    }
     let size = outline.as_ref().map(|outline| outline.size);
     let (writer, reader) = match spool.create(job.key.file.as_str(), size) {
         Ok(file) => file,
-        Err(error) => return away(error.to_string()),
+        Err(error) => return Ending::Unfit(error.to_string()),
     };
     let input = Input {
         file: reader,
@@ -67,7 +72,7 @@ async fn carry_on(load: Load) -> Ending {
     };
     let analysis = async {
         engage.notified().await;
-        processor.analyse(input, stop).await
+        processor.analyse(input, alive).await
     };
     let arrival = async {
         let report = |here| {
@@ -98,7 +103,7 @@ async fn carry_on(load: Load) -> Ending {
             | Answer::JobFault(_)
             | Answer::Failed { .. }
             | Answer::Away { .. }
-            | Answer::Stopped) => answer,
+            | Answer::Unfit(_)) => answer,
         },
     };
     ended(&objects, &job.key, answer).await
@@ -109,12 +114,8 @@ fn not_arrived(error: FetchError) -> Ending {
         FetchError::Refused(why) => Ending::Refused(why),
         FetchError::Stalled(why) => Ending::Stalled(why),
         FetchError::Fault(why) => Ending::Fault(why),
-        FetchError::Disk(why) => away(why),
+        FetchError::Unfit(why) => Ending::Unfit(why),
     }
-}
-
-fn away(why: String) -> Ending {
-    Ending::Away { why, after: None }
 }
 
 async fn ended(objects: &Objects, key: &JobKey, answer: Answer) -> Ending {
@@ -130,13 +131,13 @@ async fn ended(objects: &Objects, key: &JobKey, answer: Answer) -> Ending {
         Answer::Failed { why, after } => Ending::Failed { why, after },
         Answer::Away { why, after } => Ending::Away { why, after },
         Answer::Unproven(why) => Ending::Fault(why),
-        Answer::Stopped => Ending::Stopped,
+        Answer::Unfit(why) => Ending::Unfit(why),
     }
 }
 
 /// Seals a result for its client; gives what the record says of it: the sealed text, or the object it lies in.
 async fn seal_result(objects: &Objects, key: &JobKey, body: Vec<u8>) -> Result<String, Ending> {
-    let fits = body.len() <= INLINE_RESULT_MAX;
+    let fits = body.len() <= INLINE_RESULT_BYTES_MAX;
     let client = key.client.clone();
     let sealed = tokio::task::spawn_blocking(move || seal::seal(&client, &body)).await;
     let sealed = match sealed {
@@ -150,8 +151,13 @@ async fn seal_result(objects: &Objects, key: &JobKey, body: Vec<u8>) -> Result<S
     let object = key.results();
     match objects.put(&object, sealed.into()).await {
         Ok(()) => Ok(object),
-        Err(fault) => Err(Ending::Fault(format!(
-            "the result cannot be put into the bucket: {fault}"
-        ))),
+        Err(fault) => {
+            let why = format!("the result cannot be put into the bucket: {fault}");
+            Err(if fault.is_transient() {
+                Ending::Fault(why)
+            } else {
+                Ending::Unfit(why)
+            })
+        }
     }
 }

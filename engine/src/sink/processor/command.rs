@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
 use super::http::{fits, too_large};
-use super::{Answer, excerpt};
+use super::{Alive, Answer, excerpt};
 use crate::error::{Error, Result};
 use crate::sink::content;
 use crate::spool::{SpoolError, SpoolReader};
@@ -82,9 +82,10 @@ impl Command {
         Err(Error::config(what).hint(hint))
     }
 
-    /// Runs the command on a file. Dropping the future ends the child: SIGTERM, and SIGKILL after 5 seconds.
-    pub(super) async fn analyse(&self, file: &SpoolReader) -> Answer {
-        let mut running = match Running::start(self.command(file.path())) {
+    /// Runs the command on a file. Dropping the future ends the child: SIGTERM, and SIGKILL after 3 seconds. `alive` is held
+    /// until it has ended.
+    pub(super) async fn analyse(&self, file: &SpoolReader, alive: Alive) -> Answer {
+        let mut running = match Running::start(self.command(file.path()), alive) {
             Ok(running) => running,
             Err(error) => {
                 return Answer::away(format!(

@@ -87,6 +87,7 @@ fn every_ending_and_its_write() {
         ("refused", 1, Ending::Refused(why())),
         ("stalled", 1, Ending::Stalled(why())),
         ("service fault", 2, Ending::Fault(why())),
+        ("cannot carry it", 2, Ending::Unfit(why())),
         ("stopped", 2, Ending::Stopped),
     ];
     let table: Vec<_> = cases
@@ -186,6 +187,78 @@ fn only_stalls_in_a_row_count() {
         ..stalls(1).remove(0)
     };
     assert_eq!(after([stalls(3), vec![requeued]].concat()), 120);
+}
+
+/// A job that so many fetchers could not carry: what another time leads to, so long after its creation.
+fn unfit(before: usize, now: At) -> String {
+    let held = Job {
+        history: vec![
+            Attempt {
+                why: "this fetcher cannot carry the file: the disk is full".to_owned(),
+                ..stalls(1).remove(0)
+            };
+            before
+        ],
+        due: Some(now.now + LEASE),
+        ..claimed(1, PROCESSOR, LEASE)
+    };
+    let mut worker = worker();
+    worker.tick(at(0));
+    worker.handle(at(0), found([job(1)]));
+    worker.handle(
+        at(0),
+        written(1, Write::Claim, Outcome::Done(Some(Box::new(held)))),
+    );
+    actions(&mut worker);
+    worker.handle(
+        now,
+        Event::Ended(key(1), Ending::Unfit("the disk is full".to_owned())),
+    );
+    let change = actions(&mut worker).into_iter().find_map(|action| match action {
+        Action::Write(change) if change.write != Write::Heartbeat => Some(change),
+        Action::Write(_)
+        | Action::Look { .. }
+        | Action::Fetch(_)
+        | Action::Engage(_)
+        | Action::Stop(_)
+        | Action::Report(_)
+        | Action::Protect(_) => None,
+    });
+    let change = change.unwrap();
+    let due = change.set.iter().find_map(|(name, value)| match value {
+        Value::Time(due) if *name == attribute::DUE => Some(due.since(now.now).as_secs()),
+        Value::Time(_)
+        | Value::Text(_)
+        | Value::Number(_)
+        | Value::Turn { .. }
+        | Value::Expiry(_)
+        | Value::History(_) => None,
+    });
+    format!("{} {}", change.write.as_str(), due.unwrap_or_default())
+}
+
+/// A file that is larger than every disk must not go round all fetchers for ever; one that met a full disk may.
+#[test]
+fn a_file_that_nobody_can_carry_ends_after_enough_attempts_and_time() {
+    let day = at(86_400_000);
+    let waits: Vec<_> = (0..4).map(|before| unfit(before, at(0))).collect();
+    assert_eq!(waits, ["release 10", "release 20", "release 40", "release 80"]);
+    assert_eq!(unfit(19, at(0)), "release 3600");
+    assert_eq!(unfit(3, day), "release 80", "exactly at the end of its time");
+    assert_eq!(unfit(2, at(86_400_001)), "release 40", "too few have tried");
+    assert_eq!(unfit(3, at(86_400_001)), "fail 0");
+}
+
+#[test]
+fn a_fetcher_that_cannot_carry_a_file_rests() {
+    let mut worker = holding(policy(), &[1]);
+    worker.handle(
+        at(0),
+        Event::Ended(key(1), Ending::Unfit("the disk is full".to_owned())),
+    );
+    worker.handle(at(0), written(1, Write::Release, done()));
+    assert_eq!(short(&mut worker), ["release 1"]);
+    assert_eq!(worker.wake_at(), Some(at(5_000).now), "half of ten seconds");
 }
 
 #[test]

@@ -65,21 +65,32 @@ fn a_job_that_we_finished_is_not_taken_up_again() {
     }
 }
 
-/// An earlier claim of ours, whose answer never came, may be near its end.
+/// Nobody works on an earlier claim of ours whose answer never came, but its lease may be near its end.
 #[test]
-fn an_earlier_claim_of_ours_holds_only_as_long_as_its_record_says() {
-    let mut single = policy();
-    single.claim.in_flight_max = 1;
-    let mut worker = with(single);
-    claim_lost_to(&mut worker, at(200_000), claimed(1, PROCESSOR, LEASE));
-    assert_eq!(
-        short(&mut worker),
-        ["look for 1", "claim 1", "fetch 1", "heartbeat 1"]
-    );
-    worker.tick(at(300_000));
-    assert_eq!(short(&mut worker), Vec::<String>::new());
-    worker.tick(at(300_001));
-    assert_eq!(short(&mut worker), ["stop 1"]);
+fn an_earlier_claim_of_ours_is_left_to_the_watcher() {
+    let mut worker = worker();
+    claim_lost_to(&mut worker, at(1), claimed(1, PROCESSOR, LEASE));
+    assert_eq!(short(&mut worker), ["look for 2", "claim 1"]);
+}
+
+/// Two pipelines of one process: the claim of one must not pass for a repeated one of the other.
+#[test]
+fn a_claim_that_another_machine_of_the_same_processor_made_is_not_ours() {
+    let mut workers = [worker(), worker()];
+    for (ms, worker) in [3, 4].into_iter().zip(&mut workers) {
+        worker.tick(at(ms));
+        worker.handle(at(ms), found([job(1)]));
+        assert_eq!(short(worker), ["look for 2", "claim 1"]);
+    }
+    let record = Job {
+        assigned: Some(at(3).now),
+        ..claimed(1, PROCESSOR, LEASE)
+    };
+    for (worker, wanted) in workers.iter_mut().zip([&["fetch 1"][..], &[]]) {
+        let lost = Outcome::Lost(Some(Box::new(record.clone())));
+        worker.handle(at(10), written(1, Write::Claim, lost));
+        assert_eq!(short(worker), wanted);
+    }
 }
 
 #[test]

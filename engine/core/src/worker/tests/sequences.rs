@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::fixture::{live, sequences, survives};
 
-fn endings() -> [Ending; 8] {
+fn endings() -> [Ending; 9] {
     let why = || "why".to_owned();
     [
         result(),
@@ -21,6 +21,7 @@ fn endings() -> [Ending; 8] {
         Ending::Refused(why()),
         Ending::Stalled(why()),
         Ending::Fault(why()),
+        Ending::Unfit(why()),
         Ending::Stopped,
     ]
 }
@@ -54,7 +55,9 @@ fn events() -> Vec<Event> {
             Write::Fail,
             Write::Release,
         ] {
-            events.extend([won(file), lost(), failed()].map(|outcome| written(file, write, outcome)));
+            events.extend(
+                [won(file), lost(), failed(), refused()].map(|outcome| written(file, write, outcome)),
+            );
         }
         events.push(Event::Progressed {
             key: key(file),

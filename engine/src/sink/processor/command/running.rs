@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 
-/// How long a child that was asked to end may take.
-const TERM_GRACE: Duration = Duration::from_secs(5);
+use super::super::Alive;
+
+/// How long a child that was asked to end may take. A container that is stopped has 5 seconds left when the time to drain
+/// (`claim.drain`) is over: there must be enough of them to give the job back.
+const TERM_GRACE: Duration = Duration::from_secs(3);
 /// How often the rest of its group is looked at meanwhile.
 const TERM_LOOK: Duration = Duration::from_millis(100);
 
 /// A child in a process group of its own. Dropped before [`Running::finish`], the group gets SIGTERM, and
-/// SIGKILL after 5 seconds; if the process ends before that, SIGKILL at once.
+/// SIGKILL after 3 seconds; if the process ends before that, SIGKILL at once.
 #[derive(Debug)]
 pub(super) struct Running {
     inner: Option<Inner>,
@@ -24,15 +27,21 @@ struct Inner {
     child: Child,
     /// Held until the child is gone: closing it would tell the child that the file has ended.
     stdin: Option<ChildStdin>,
+    _alive: Alive,
 }
 
 impl Running {
-    pub(super) fn start(mut command: tokio::process::Command) -> io::Result<Self> {
+    pub(super) fn start(mut command: tokio::process::Command, alive: Alive) -> io::Result<Self> {
         let mut child = command.spawn()?;
         let stdin = child.stdin.take();
         let group = Group::of(&child);
         Ok(Self {
-            inner: Some(Inner { group, child, stdin }),
+            inner: Some(Inner {
+                group,
+                child,
+                stdin,
+                _alive: alive,
+            }),
         })
     }
 

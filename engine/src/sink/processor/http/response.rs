@@ -12,6 +12,9 @@ use super::{Http, chain};
 const EXCERPT_CHARS_MAX: usize = 500;
 /// Bytes of an error body that are read for it: UTF-8 has up to four a character.
 const EXCERPT_BYTES_MAX: usize = 4 * EXCERPT_CHARS_MAX;
+/// What a status that does not speak of the file calls for.
+const ASKED_WRONG: &str = "this is not about the file, and the job waits: check `sink.processor.url`, and whom and what \
+                           the processor lets ask";
 /// No request to come back later is followed beyond this.
 const AFTER_MAX: Duration = Duration::from_hours(24);
 
@@ -31,7 +34,16 @@ impl Http {
             StatusCode::TOO_MANY_REQUESTS => Answer::Away { why, after },
             StatusCode::SERVICE_UNAVAILABLE if after.is_some() => Answer::Away { why, after },
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => Answer::Failed { why, after },
-            _ if status.is_client_error() => Answer::JobFault(why),
+            // These speak of what was sent.
+            StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNSUPPORTED_MEDIA_TYPE
+            | StatusCode::UNPROCESSABLE_ENTITY => Answer::JobFault(why),
+            // The others speak of the request: a wrong path or a missing token would end every job of the queue.
+            _ if status.is_client_error() => Answer::Away {
+                why: format!("{why} ({ASKED_WRONG})"),
+                after,
+            },
             _ => Answer::Failed { why, after },
         }
     }
