@@ -209,7 +209,8 @@ fn a_report_is_one_page_with_the_jobs_and_the_difference() {
     assert_eq!(desk.run(&compared).status.code(), Some(1));
     let page = std::fs::read_to_string(desk.path("page.html")).unwrap();
     for told in [
-        "<title>recording.jsonl with lab/roles/watcher.toml against watcher</title>",
+        "<title>recording.jsonl with lab/roles/watcher.toml --set restart-stalled.retry.attempts-max=3 against the \
+         shipped watcher</title>",
         "would",
         "\"phases\"",
     ] {
@@ -228,4 +229,71 @@ fn a_report_is_one_page_with_the_jobs_and_the_difference() {
         said.contains("cannot write the report nowhere/page.html"),
         "{said}"
     );
+}
+
+#[test]
+fn a_report_replaces_an_earlier_report_and_nothing_else() {
+    let desk = desk("one-job.jsonl");
+    let report = |file: &str| {
+        desk.seen(&[
+            "replay",
+            "recording.jsonl",
+            "--role",
+            "watcher",
+            "--set",
+            "queue-length.source.lanes.every=1h",
+            "--until",
+            "2026-02-25T06:14:00Z",
+            "--report",
+            file,
+        ])
+    };
+    let content = |file: &str| std::fs::read_to_string(desk.path(file)).unwrap();
+    let recording = content("recording.jsonl");
+    desk.write("notes.html", "<!doctype html>\n<title>notes</title>");
+    desk.write("empty.html", "");
+    insta::assert_snapshot!(report("recording.jsonl"));
+    insta::assert_snapshot!(report("notes.html"));
+    insta::assert_snapshot!(report("inbox"));
+    assert_eq!(content("recording.jsonl"), recording);
+    assert_eq!(content("notes.html"), "<!doctype html>\n<title>notes</title>");
+
+    for _ in ["new", "again"] {
+        assert!(report("page.html").starts_with("exit code 0\n"));
+    }
+    assert!(report("empty.html").starts_with("exit code 0\n"));
+    assert_eq!(content("page.html"), content("empty.html"));
+    let left = std::fs::read_dir(desk.path("")).unwrap();
+    let left = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(left.filter(|name| name.contains("partial")).count(), 0);
+}
+
+#[test]
+fn a_report_is_made_whoever_reads_the_decisions() {
+    let desk = desk("poison-job.jsonl");
+    let replay = ["replay", "recording.jsonl", "--role", "watcher"];
+    let closed = |arguments: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = desk.command(arguments).stdout(writer).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = closed(&replay);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.starts_with("Error: could not write to standard output"),
+        "{said}"
+    );
+    assert_eq!(
+        closed(&[&replay[..], &["--report", "page.html"]].concat()),
+        (Some(0), String::new())
+    );
+    assert!(desk.path("page.html").exists());
+    let set = ["--set", "restart-stalled.retry.attempts-max=3"];
+    let against = ["--against", "watcher", "--report", "difference.html"];
+    assert_eq!(
+        closed(&[&replay[..], &set, &against].concat()),
+        (Some(1), String::new())
+    );
+    assert!(desk.path("difference.html").exists());
 }
