@@ -77,9 +77,9 @@ pub fn load_role(name_or_path: &str, layers: &Layers) -> Result<RoleSpec, Faults
     }
 }
 
-/// Whether a TOML file is a role, not a pipeline.
-pub fn is_role(file: &Path) -> bool {
-    document::Document::read(file).is_ok_and(|document| document.is_role())
+/// Whether a TOML file is meant as a pipeline, not as a role, whatever else may be wrong with it.
+pub fn is_pipeline(file: &Path) -> bool {
+    document::Document::read(file).is_ok_and(|document| document.is_pipeline())
 }
 
 /// Checks a file: a role where it lists pipelines, else a pipeline. What a stronger layer may still give is

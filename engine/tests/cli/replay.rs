@@ -185,6 +185,78 @@ fn recordings_of_ones_own_are_tests() {
     insta::assert_snapshot!(desk.seen(&["test", "inbox"]));
 }
 
+/// A folder of recordings and a role of one's own, accepted as it is.
+fn tests_of_ones_own() -> Desk {
+    let desk = desk("one-job.jsonl");
+    let recording = std::fs::read_to_string(desk.path("recording.jsonl")).unwrap();
+    for name in ["a", "b"] {
+        desk.write(&format!("tests/{name}.jsonl"), &recording);
+    }
+    desk.write("tests/ours.toml", "name = \"ours\"\npipelines = [\"cleanup\"]\n");
+    assert_eq!(desk.run(&["test", "tests", "--accept"]).status.code(), Some(0));
+    desk
+}
+
+#[test]
+fn a_broken_role_of_ones_own_is_never_passed_over() {
+    let desk = tests_of_ones_own();
+    desk.write("tests/ours.toml", "name = \"ours\"\npipelins = [\"cleanup\"]\n");
+    insta::assert_snapshot!(desk.seen(&["test", "tests"]));
+    desk.write("tests/ours.toml", "pipelines = [[\"cleanup\"]\n");
+    insta::assert_snapshot!(desk.seen(&["test", "tests"]));
+    // A pipeline is no role; without any, it is the shipped watcher, and that is said.
+    std::fs::rename(
+        desk.path("lab/pipelines/cleanup.toml"),
+        desk.path("tests/ours.toml"),
+    )
+    .unwrap();
+    insta::assert_snapshot!(desk.seen(&["test", "tests"]));
+}
+
+#[test]
+fn a_recording_that_cannot_be_read_keeps_nothing_from_the_others() {
+    let desk = tests_of_ones_own();
+    desk.write("tests/a.jsonl", "no recording\n");
+    insta::assert_snapshot!(desk.seen(&["test", "tests"]));
+}
+
+#[test]
+fn two_tests_never_share_a_snapshot() {
+    let desk = tests_of_ones_own();
+    desk.write("tests/a.jsonl.zst", "");
+    insta::assert_snapshot!(desk.seen(&["test", "tests"]));
+    let twice = [
+        "test",
+        "tests/b.jsonl",
+        "--role",
+        "watcher",
+        "--role",
+        "lab/roles/watcher.toml",
+    ];
+    insta::assert_snapshot!(desk.seen(&twice));
+}
+
+#[test]
+fn a_snapshot_is_the_same_whatever_its_lines_end_in_and_stale_ones_are_named() {
+    let desk = tests_of_ones_own();
+    let accepted = std::fs::read_to_string(desk.path("tests/a.ours.decisions")).unwrap();
+    assert!(accepted.lines().count() > 1, "{accepted}");
+    desk.write("tests/a.ours.decisions", &accepted.replace('\n', "\r\n"));
+    assert_eq!(desk.run(&["test", "tests"]).status.code(), Some(0));
+    std::fs::remove_file(desk.path("tests/b.jsonl")).unwrap();
+    std::fs::copy(
+        desk.path("tests/a.ours.decisions"),
+        desk.path("tests/a.theirs.decisions"),
+    )
+    .unwrap();
+    insta::assert_snapshot!(desk.seen(&["test", "tests", "--accept"]));
+    assert!(
+        desk.path("tests/b.ours.decisions").exists(),
+        "it is removed by its owner"
+    );
+    insta::assert_snapshot!(desk.seen(&["test", "tests", "--role", "tests/ours.toml"]));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recording_is_never_written_over() {
     let services = Services::start().await;
