@@ -67,14 +67,56 @@ impl Layers {
 
 /// Loads a role: a TOML file, or the name of a shipped one.
 pub fn load_role(name_or_path: &str, layers: &Layers) -> Result<RoleSpec, Faults> {
-    let document = assemble::find_role(name_or_path)
-        .map_err(|fault| Faults::new(format!("role {name_or_path}"), vec![fault]))?;
-    let (spec, faults) = judge(assemble::role(document, layers));
+    let (spec, faults) = judge(assemble::role(find(name_or_path)?, layers, &[]));
     if faults.faults.is_empty() {
         Ok(spec)
     } else {
         Err(faults)
     }
+}
+
+/// Loads a role of which nothing is run, only decided: a processor or a folder that is not named yet is no fault.
+/// Such a folder is empty, such a processor the built-in one.
+pub fn load_dry(name_or_path: &str, layers: &Layers) -> Result<RoleSpec, Faults> {
+    load_dry_beside(name_or_path, layers, &[])
+}
+
+/// `together`: the pipelines of all roles that are loaded with it, its own among them.
+fn load_dry_beside(name_or_path: &str, layers: &Layers, together: &[String]) -> Result<RoleSpec, Faults> {
+    let (spec, mut faults) = judge(assemble::role(find(name_or_path)?, layers, together));
+    faults.faults.retain(|fault| !fault.missing);
+    if faults.faults.is_empty() {
+        Ok(spec)
+    } else {
+        Err(faults)
+    }
+}
+
+/// Loads several roles as [`load_dry`] does, each under its layers. What `--set` says of a pipeline is for the roles
+/// that have it, and a fault where none has.
+pub fn load_dry_together(roles: &[(String, Layers)]) -> Result<Vec<RoleSpec>, Faults> {
+    let mut together: Vec<String> = Vec::new();
+    for (role, layers) in roles {
+        together.extend(pipelines_of(role, layers)?);
+    }
+    together.sort();
+    together.dedup();
+    let load = |(role, layers): &(String, Layers)| load_dry_beside(role, layers, &together);
+    roles.iter().map(load).collect()
+}
+
+/// The names of a role's pipelines, whatever else is wrong with it.
+pub fn pipelines_of(name_or_path: &str, layers: &Layers) -> Result<Vec<String>, Faults> {
+    let unset = Layers {
+        set: Vec::new(),
+        ..layers.clone()
+    };
+    Ok(assemble::role(find(name_or_path)?, &unset, &[]).pipelines())
+}
+
+fn find(name_or_path: &str) -> Result<document::Document, Faults> {
+    assemble::find_role(name_or_path)
+        .map_err(|fault| Faults::new(format!("role {name_or_path}"), vec![fault]))
 }
 
 /// Whether a TOML file is meant as a pipeline, not as a role, whatever else may be wrong with it.
@@ -94,14 +136,14 @@ pub fn check_file(file: &Path) -> Faults {
     }
     // What a profile says counts only when it is chosen: each is tried once.
     let profiles = document.profiles();
-    let (_, mut faults) = judge(assemble::role(document, &Layers::default()));
+    let (_, mut faults) = judge(assemble::role(document, &Layers::default(), &[]));
     for profile in profiles {
         if let Ok(document) = document::Document::read(file) {
             let layers = Layers {
                 profile: Some(profile),
                 ..Layers::default()
             };
-            faults = faults.and(judge(assemble::role(document, &layers)).1);
+            faults = faults.and(judge(assemble::role(document, &layers, &[])).1);
         }
     }
     faults

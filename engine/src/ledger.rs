@@ -78,7 +78,8 @@ pub struct Outstanding {
     pub pipeline: String,
     /// The file, relative to its inbox.
     pub path: PathBuf,
-    /// Whether the file was shipped again since: this job's outcome is no longer that of the file.
+    /// Whether a newer version of the file was wholly sent since: its outcome counts, and not this job's. One that is
+    /// still on its way may be given up, so it takes nothing away.
     pub superseded: bool,
 }
 
@@ -232,7 +233,7 @@ impl Ledger {
             .await
     }
 
-    /// Drops jobs that finished before `older_than` and whose file was shipped again since; how many, at most
+    /// Drops jobs that finished before `older_than` and whose file was wholly sent again since; how many, at most
     /// [`PRUNED_MAX`]. The latest job of each file stays, whatever its age.
     pub async fn prune(&self, older_than: Timestamp) -> Result<usize, LedgerError> {
         self.call(move |connection| rows::prune(connection, older_than, PRUNED_MAX))

@@ -1,27 +1,24 @@
 //! Roles for replay: the specs of a role with the very policies that production decides by.
 
+mod unjudged;
+
 use std::path::Path;
 
-use roundtrip_core::caretaker::Duty;
 use roundtrip_core::job::Job;
-use roundtrip_core::pace::Pace;
-use roundtrip_testkit::replay::{
-    AnalysePipeline, CarePipeline, CollectPipeline, Line, PaceFrom, Pipeline, QueuePipeline, Replay, Role,
-    Settings, Summary, Survey, UploadPipeline,
-};
+use roundtrip_testkit::replay::{Line, Replay, Role, Settings, Summary, Survey};
 
-use crate::dsl::spec::{JobsSource, PipelineSpec, RoleSpec, SinkSpec, SourceSpec};
+use crate::dsl::spec::RoleSpec;
 use crate::error::{Error, Result};
-use crate::recordings;
-use crate::run::policy::{self, Middle};
 use crate::source::lanes;
+use crate::{pipelines, recordings};
+
+pub use unjudged::unjudged;
 
 /// A role as replay plays it.
 pub fn role(spec: &RoleSpec) -> Result<Role> {
-    // What lies in the bucket no recording tells: a sweep has nothing to decide on.
-    let sweeps = |pipeline: &PipelineSpec| matches!(pipeline.source, SourceSpec::Objects(_));
-    let pipelines = spec.pipelines.iter().filter(|(_, pipeline)| !sweeps(pipeline));
-    let pipelines = pipelines.map(|(name, pipeline)| Ok((name.clone(), part(pipeline, spec)?)));
+    let pipelines = spec.pipelines.iter();
+    let pipelines =
+        pipelines.map(|(name, pipeline)| Ok((name.clone(), pipelines::pipeline(pipeline, spec)?)));
     Ok(Role {
         name: spec.name.clone(),
         shards: spec.store.shards,
@@ -64,96 +61,7 @@ pub fn decisions(spec: &RoleSpec, settings: Settings, recording: &Path) -> Resul
     Ok((lines, replay.summary().clone()))
 }
 
-/// The TOML keys that differ between two roles and that no replay judges: a recording tells neither when the pieces of a
-/// file come nor when a process is told to stop.
-pub fn unjudged(old: &RoleSpec, new: &RoleSpec) -> Vec<String> {
-    let both = new.pipelines.iter();
-    let both = both.filter_map(|(name, new)| Some((name, old.pipelines.get(name)?, new)));
-    both.flat_map(|(name, old, new)| {
-        let mut keys = Vec::new();
-        if let (Some(old), Some(new)) = (&old.claim, &new.claim) {
-            keys.extend((old.feed != new.feed).then_some("claim.feed"));
-            keys.extend((old.feed_wait != new.feed_wait).then_some("claim.feed-wait"));
-            keys.extend((old.drain != new.drain).then_some("claim.drain"));
-            keys.extend((old.protection != new.protection).then_some("claim.protection"));
-        }
-        keys.extend((old.transport != new.transport).then_some("transport"));
-        keys.into_iter().map(move |key| format!("{name}.{key}"))
-    })
-    .collect()
-}
-
 /// Whether a record is what its client signed: what replay asks where a recording does not say.
 pub fn verify(job: &Job) -> Result<(), String> {
     lanes::verified(job)
-}
-
-fn part(spec: &PipelineSpec, role: &RoleSpec) -> Result<Pipeline> {
-    let (bucket, shards) = (role.store.bucket.as_str(), role.store.shards);
-    let middle = Middle { spec };
-    Ok(match (&spec.source, &spec.sink) {
-        (SourceSpec::Directory(source), SinkSpec::Jobs(sink)) => Pipeline::Upload(UploadPipeline {
-            policy: policy::upload(source, sink, &middle)?,
-            chunk_size: middle.chunk_size()?,
-            codec: middle.codec()?.codec,
-        }),
-        (SourceSpec::Results(source), SinkSpec::Directory(_)) => {
-            let (interval, interval_max) = (source.interval, source.interval_max);
-            Pipeline::Collect(CollectPipeline {
-                pace: PaceFrom::new(move |_| Pace::new(interval, interval_max)),
-                retry: policy::delivery(source),
-            })
-        }
-        (SourceSpec::Jobs(source), SinkSpec::Processor(_)) => {
-            let from = source.clone();
-            Pipeline::Analyse(Box::new(AnalysePipeline {
-                worker: policy::worker(&middle, "", bucket)?,
-                fleet: policy::fleet(middle.claim()?),
-                pace: PaceFrom::new(move |since| policy::jobs_pace(&from, since)),
-                batch_max: usize::try_from(source.batch_max).unwrap_or(usize::MAX),
-            }))
-        }
-        (SourceSpec::Jobs(source), SinkSpec::Delete(sink)) => care(source, policy::clean(sink)),
-        (SourceSpec::Jobs(source), SinkSpec::Requeue) => care(source, policy::requeue(&middle)?),
-        (SourceSpec::Foreign(source), SinkSpec::Admit(sink)) => {
-            let schedule = source.schedule.clone();
-            Pipeline::Care(CarePipeline {
-                duty: policy::admit(sink, shards),
-                lane: None,
-                pace: PaceFrom::new(move |since| policy::pace(&schedule, since)),
-                interest: policy::foreign_interest(source),
-                batch_max: usize::MAX,
-            })
-        }
-        (SourceSpec::Lanes(source), SinkSpec::Metrics(_)) => {
-            let schedule = source.schedule.clone();
-            Pipeline::Queue(QueuePipeline {
-                policy: policy::queue(&middle)?,
-                pace: PaceFrom::new(move |since| policy::pace(&schedule, since)),
-            })
-        }
-        (
-            SourceSpec::Directory(_)
-            | SourceSpec::Jobs(_)
-            | SourceSpec::Results(_)
-            | SourceSpec::Foreign(_)
-            | SourceSpec::Lanes(_)
-            | SourceSpec::Objects(_),
-            _,
-        ) => {
-            let what = format!("replay has no part for the pipeline `{}`", spec.name);
-            return Err(Error::config(what).hint("take it out of a copy of the role, and replay that"));
-        }
-    })
-}
-
-fn care(source: &JobsSource, duty: Duty) -> Pipeline {
-    let from = source.clone();
-    Pipeline::Care(CarePipeline {
-        duty,
-        lane: Some(source.lane),
-        pace: PaceFrom::new(move |since| policy::jobs_pace(&from, since)),
-        interest: policy::jobs_interest(source),
-        batch_max: usize::try_from(source.batch_max).unwrap_or(usize::MAX),
-    })
 }

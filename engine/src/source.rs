@@ -6,6 +6,7 @@ pub mod directory;
 mod filter;
 pub mod foreign;
 pub mod lanes;
+mod looks;
 pub mod news;
 mod notices;
 pub mod objects;

@@ -502,3 +502,35 @@ fn a_file_is_no_folder() {
     let error = Directory::open(&spec(&path, Watch::Notify, NEVER)).err().unwrap();
     assert!(render(&error).contains("Not a directory"), "{}", render(&error));
 }
+
+/// Walks that wait to be listened to leave the runtime its threads: what listens needs them, too.
+#[test]
+fn walks_take_no_thread_from_the_runtime() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(2)
+        .build()
+        .unwrap();
+    let folders: Vec<TempDir> = std::iter::repeat_with(|| tempfile::tempdir().unwrap())
+        .take(3)
+        .collect();
+    for folder in &folders {
+        // More than wait to be taken: the walk pauses.
+        for number in 0..4 * SIGHTINGS_MAX {
+            fs::write(folder.path().join(number.to_string()), "").unwrap();
+        }
+    }
+    runtime.block_on(async {
+        let mut directories: Vec<Directory> = folders.iter().map(|folder| polled(folder.path())).collect();
+        for directory in &mut directories {
+            assert_eq!(next(directory).await.sightings.len(), SIGHTINGS_MAX);
+        }
+        let other_work = tokio::task::spawn_blocking(|| "done");
+        assert_eq!(timeout(PATIENCE, other_work).await.unwrap().unwrap(), "done");
+        for directory in &mut directories {
+            let looked = timeout(PATIENCE, directory.look(Path::new("0"))).await.unwrap();
+            assert!(matches!(looked, Sight::File { .. }), "{looked:?}");
+            while !next(directory).await.scan_complete {}
+        }
+    });
+}

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use roundtrip::dsl::spec::RoleSpec;
-use roundtrip::dsl::{Faults, Layers, load_role};
+use roundtrip::dsl::{Faults, Layers, load_dry, load_role};
 
 /// The `roundtrip` binary, started in the tests' data folder without variables of ours.
 fn roundtrip(arguments: &[&str]) -> Output {

@@ -77,6 +77,12 @@ impl Bench {
             .remove(0)
     }
 
+    /// Of each job whose outcome is awaited, oldest first, whether it is superseded.
+    async fn superseded(&self) -> Vec<bool> {
+        let jobs = self.outstanding(None, 10).await;
+        jobs.into_iter().map(|job| job.superseded).collect()
+    }
+
     async fn outstanding(&self, after: Option<&JobKey>, limit: usize) -> Vec<Outstanding> {
         self.ledger
             .outstanding(&upload(), after.map(|key| &key.file), limit)
@@ -233,13 +239,7 @@ async fn a_changed_file_is_a_new_job_and_the_old_one_is_superseded() {
         bench.known("a.tif").await.map(|known| known.file),
         Some(key(2).file)
     );
-    let superseded: Vec<_> = bench
-        .outstanding(None, 10)
-        .await
-        .into_iter()
-        .map(|job| job.superseded)
-        .collect();
-    assert_eq!(superseded, [true, false]);
+    assert_eq!(bench.superseded().await, [true, false]);
 
     assert!(bench.ledger.forget(&key(2)).await.unwrap());
     assert!(!bench.ledger.forget(&key(2)).await.unwrap());
@@ -247,7 +247,25 @@ async fn a_changed_file_is_a_new_job_and_the_old_one_is_superseded() {
         bench.known("a.tif").await.map(|known| known.file),
         Some(key(1).file)
     );
-    assert!(!bench.outstanding(None, 10).await[0].superseded);
+    assert_eq!(bench.superseded().await, [false]);
+}
+
+#[tokio::test]
+async fn a_newer_version_that_is_still_on_its_way_supersedes_nothing() {
+    let bench = Bench::new();
+    bench.announce("a.tif", 1).await;
+    bench.ledger.sent(&key(1)).await.unwrap();
+    bench.announce("a.tif", 2).await;
+    assert_eq!(bench.superseded().await, [false], "it may still be given up");
+    assert!(!bench.ledger.find(&key(1)).await.unwrap().unwrap().superseded);
+    bench.ledger.sent(&key(2)).await.unwrap();
+    assert_eq!(bench.superseded().await, [true, false]);
+    bench
+        .ledger
+        .finished(&key(2), Outcome::Error("no cells".to_owned()))
+        .await
+        .unwrap();
+    assert_eq!(bench.superseded().await, [true], "what came of it counts");
 }
 
 #[tokio::test]
@@ -396,9 +414,11 @@ async fn pruning_keeps_the_latest_of_each_file() {
         ("b.tif", 4),
         ("c.tif", 5),
         ("c.tif", 6),
+        ("d.tif", 7),
+        ("d.tif", 8),
     ] {
         bench.announce(path, number).await;
-        if number != 5 {
+        if ![5, 8].contains(&number) {
             bench
                 .ledger
                 .finished(&key(number), Outcome::Result)
@@ -416,14 +436,13 @@ async fn pruning_keeps_the_latest_of_each_file() {
         bench.known("b.tif").await.map(|known| known.file),
         Some(key(4).file)
     );
+    let unfinished = bench.ledger.unfinished("upload", Path::new(ROOT)).await.unwrap();
+    assert_eq!(unfinished.len(), 2);
+    assert!(bench.ledger.forget(&key(8)).await.unwrap());
     assert_eq!(
-        bench
-            .ledger
-            .unfinished("upload", Path::new(ROOT))
-            .await
-            .unwrap()
-            .len(),
-        1
+        bench.known("d.tif").await.map(|known| known.file),
+        Some(key(7).file),
+        "one that is only announced may still be given up"
     );
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use roundtrip::dsl::{Layers, load_role};
+use roundtrip::dsl::{Layers, load_dry};
 use roundtrip::recordings::open;
 use roundtrip::replay::decisions;
 use roundtrip_testkit::replay::{History, Line, Outcome, Settings};
@@ -38,15 +38,7 @@ fn name(recording: &Path) -> String {
 }
 
 fn replayed(role: &str, recording: &Path) -> Vec<Line> {
-    let set = match role {
-        "fetcher" => vec!["analyse.sink.processor.builtin=fingerprint".to_owned()],
-        _ => Vec::new(),
-    };
-    let layers = Layers {
-        set,
-        ..Layers::default()
-    };
-    let spec = load_role(role, &layers).unwrap();
+    let spec = load_dry(role, &Layers::default()).unwrap();
     decisions(&spec, Settings::default(), recording).unwrap().0
 }
 

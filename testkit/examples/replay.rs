@@ -10,13 +10,12 @@ use std::time::{Duration, Instant};
 use roundtrip_core::caretaker::Duty;
 use roundtrip_core::job::LaneKind;
 use roundtrip_core::news::Interest;
-use roundtrip_core::pace::Pace;
+use roundtrip_core::pace::PacePolicy;
 use roundtrip_core::queue::QueuePolicy;
 use roundtrip_core::retry::{Jitter, Retry};
+use roundtrip_testkit::pipelines::{CarePipeline, Pipeline, QueuePipeline};
 use roundtrip_testkit::recording::Reader;
-use roundtrip_testkit::replay::{
-    CarePipeline, Happening, PaceFrom, Pipeline, QueuePipeline, Replay, Role, Settings,
-};
+use roundtrip_testkit::replay::{Happening, Replay, Role, Settings};
 
 fn retry(attempts_max: u32) -> Retry {
     Retry {
@@ -28,9 +27,8 @@ fn retry(attempts_max: u32) -> Retry {
     }
 }
 
-fn every(seconds: u64) -> PaceFrom {
-    let every = Duration::from_secs(seconds);
-    PaceFrom::new(move |_| Pace::new(every, every))
+fn every(seconds: u64) -> PacePolicy {
+    PacePolicy::every(Duration::from_secs(seconds))
 }
 
 fn care(duty: Duty, lane: Option<LaneKind>, seconds: u64, interest: Option<Interest>) -> Pipeline {

@@ -5,6 +5,7 @@
 
 mod actors;
 mod model;
+pub mod pipelines;
 pub mod promises;
 pub mod recording;
 pub mod replay;

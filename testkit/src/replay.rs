@@ -19,12 +19,10 @@ mod survey;
 mod table;
 mod world;
 
-pub use compare::{Comparison, Difference, Effect, Side};
+pub use compare::{Compared, Comparison, Difference, Effect, Side};
 pub use history::History;
 pub use intake::Happening;
 pub use line::{Line, Outcome};
-pub use role::{
-    AnalysePipeline, CarePipeline, CollectPipeline, PaceFrom, Pipeline, QueuePipeline, Role, UploadPipeline,
-};
+pub use role::Role;
 pub use run::{Replay, Settings, Summary};
 pub use survey::Survey;

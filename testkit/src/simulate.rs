@@ -2,6 +2,7 @@
 
 mod faults;
 mod outcome;
+mod policies;
 mod recording;
 mod scale;
 mod scenario;
@@ -11,8 +12,9 @@ mod world;
 
 pub use faults::{Fault, Faults};
 pub use outcome::{Outcome, Statistics};
+pub use policies::Policies;
 pub use scale::{Measured, Prices, Scale, scale};
-pub use scenario::{Policies, Scenario};
+pub use scenario::Scenario;
 pub use seeds::{Found, seeds};
 pub use shrink::{Story, shrink};
-pub use world::run;
+pub use world::{VERSION, run};

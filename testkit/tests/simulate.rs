@@ -1,6 +1,8 @@
 //! The core in a simulated world: calm, and with everything going wrong.
 
-use roundtrip_testkit::simulate::{Faults, Outcome, Prices, Scale, Scenario, run, scale, seeds, shrink};
+use roundtrip_testkit::simulate::{
+    Faults, Outcome, Policies, Prices, Scale, Scenario, run, scale, seeds, shrink,
+};
 
 #[test]
 fn without_faults_every_job_has_its_outcome_and_nothing_is_left() {
@@ -18,6 +20,29 @@ fn with_all_faults_no_promise_breaks() {
     let found = seeds(&Scenario::default(), 1, 300, |_| true);
     assert_eq!(found.failed, None);
     assert!(found.faults >= 3_000, "{found:?}");
+}
+
+/// Days of waiting are passed over: no history comes near its bound.
+#[test]
+fn with_the_shipped_waits_no_promise_breaks() {
+    let scenario = Scenario::default().under(Policies::shipped());
+    let found = seeds(&scenario, 1, 10, |_| true);
+    assert_eq!(found.failed, None);
+    let outcome = run(&scenario, 1, false);
+    assert!(outcome.statistics.span_ms > 24 * 3_600_000, "{outcome:?}");
+    assert!(outcome.statistics.events < 1_000_000, "{outcome:?}");
+}
+
+#[test]
+fn a_watcher_that_hears_of_no_news_keeps_the_promises_by_its_looks() {
+    let mut policies = Policies::brisk();
+    policies.clean.interest = None;
+    policies.admit.interest = None;
+    let scenario = Scenario {
+        policies,
+        ..Scenario::default()
+    };
+    assert_eq!(seeds(&scenario, 1, 50, |_| true).failed, None);
 }
 
 #[test]

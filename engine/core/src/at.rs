@@ -13,6 +13,17 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
+
+    /// The same moment by a clock that was set back by so much; the ends of time, which stand for "at once" and
+    /// "never", stay.
+    #[must_use]
+    pub(crate) fn set_back(self, by: Duration) -> Self {
+        if self.0 == i64::MIN || self.0 == i64::MAX {
+            return self;
+        }
+        let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(by))
+    }
 }
 
 impl Add<Duration> for Timestamp {

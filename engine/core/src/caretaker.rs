@@ -1,6 +1,7 @@
 //! What a watcher does with jobs that are due: clean the finished, give back the lost, let in the foreign.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use crate::at::{At, Timestamp};
 use crate::claim::{Malformed, Offer};
@@ -10,9 +11,10 @@ use crate::machine::{Decision, Machine, Reason, Round};
 use crate::pace::Pace;
 
 mod duty;
+mod task;
 
-use duty::{Care, Cleaning};
 pub use duty::{Duty, Extent, Swept};
+use task::Task;
 
 /// Jobs offered without a look that are under way or wait for their time, at most; a look finds the rest.
 const OFFERED_MAX: usize = 1_000;
@@ -43,6 +45,8 @@ pub enum Event {
     Lost(RecordKey),
     /// Deleting or writing failed.
     Failed(RecordKey, String),
+    /// The table refuses a write for good: the record would be larger than a record may be, as far as can be told.
+    Refused(Box<Change>, String),
 }
 
 /// What to do.
@@ -63,15 +67,6 @@ struct Page {
     more: bool,
     /// Whether anything came of it.
     progressed: bool,
-}
-
-/// What is done about a job of the page.
-#[derive(Debug)]
-enum Task {
-    /// Its objects are deleted.
-    Deleting(Box<Cleaning>),
-    /// Its record is written; whether the lane gets shorter by that.
-    Writing { progress: bool },
 }
 
 /// The decisions of a pipeline that looks after jobs.
@@ -223,33 +218,6 @@ impl Caretaker {
         // One page at a time: what a look brought is dealt with before the next.
         !self.draining && !self.looking && self.is_dealt_with() && self.round != Round::Ended
     }
-
-    fn take_care(&mut self, at: At, offer: &Offer) {
-        let Some((care, reason)) = self.duty.care(at, offer, &self.by) else {
-            return;
-        };
-        match care {
-            Care::Write(change) => self.write(change, reason),
-            Care::Delete(extent, cleaning) => {
-                let job = &offer.job;
-                let task = Task::Deleting(Box::new(cleaning));
-                self.under_way.insert(RecordKey::from(&job.key), task);
-                self.decide(Action::Delete(Box::new(job.clone()), extent), reason);
-            }
-        }
-    }
-
-    fn deleted(&mut self, key: &RecordKey, swept: Swept) {
-        let Some(task) = self.under_way.get_mut(key) else {
-            return;
-        };
-        let Task::Deleting(cleaning) = std::mem::replace(task, Task::Writing { progress: true }) else {
-            return;
-        };
-        let (change, reason, progress) = cleaning.after(swept);
-        *task = Task::Writing { progress };
-        self.decide(Action::Write(change), reason);
-    }
 }
 
 impl Machine for Caretaker {
@@ -272,7 +240,8 @@ impl Machine for Caretaker {
             Event::Offered(offers) => self.offer(at, offers),
             Event::NewsMissed => self.pace.hurry(),
             Event::Deleted(key, swept) => self.deleted(&key, swept),
-            Event::Written(key) => self.dealt_with(&key, true),
+            Event::Written(key) => self.written(&key),
+            Event::Refused(change, _) => self.refused(*change),
             // It stays in its lane: a later look finds it again.
             Event::Lost(key) | Event::Failed(key, _) => self.dealt_with(&key, false),
         }
@@ -302,6 +271,13 @@ impl Machine for Caretaker {
     fn drain(&mut self, _at: At) {
         self.draining = true;
         self.waiting.clear();
+    }
+
+    fn set_back(&mut self, at: At, by: Duration) {
+        self.pace.set_back(at, by);
+        // When a job is due, its record says; one that is not due before the next look is found by it.
+        let next = self.pace.next();
+        self.waiting.retain(|(due, _), _| *due < next);
     }
 
     fn poll_action(&mut self) -> Option<Decision<Action>> {

@@ -19,6 +19,15 @@ pub struct Offer {
     pub uploaded: bool,
 }
 
+impl Offer {
+    /// Whether the job is to be believed; why not, otherwise: it is not what its client signed, or says that it was
+    /// created in the future.
+    pub fn check(&self, now: Timestamp) -> Result<(), String> {
+        self.signature.clone()?;
+        self.job.check_created(now)
+    }
+}
+
 /// A record found in a lane that is no job: its names or types do not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed {

@@ -1,6 +1,7 @@
 //! What a client does about results: ask for those outstanding, deliver each once.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use crate::at::{At, Timestamp};
 use crate::job::{Job, Status};
@@ -253,6 +254,13 @@ impl Machine for Collect {
 
     fn drain(&mut self, _at: At) {
         self.phase = Phase::Draining;
+    }
+
+    fn set_back(&mut self, at: At, by: Duration) {
+        self.pace.set_back(at, by);
+        for (_, until) in self.failed.values_mut() {
+            *until = until.set_back(by);
+        }
     }
 
     fn poll_action(&mut self) -> Option<Decision<Action>> {

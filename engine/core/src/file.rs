@@ -18,13 +18,16 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Whether both are the same content, as far as can be told: size, time of writing and identity agree.
+    /// Whether what was seen later is the same content, as far as can be told.
     ///
-    /// `changed` is left out, for a new mode or name moves it and leaves the content alone. The identity tells a
-    /// file that was replaced by another of the same size and time; it is ignored where either side has none.
-    pub fn same_content(&self, other: &Self) -> bool {
-        let same_identity = self.identity == other.identity || self.identity == 0 || other.identity == 0;
-        self.size == other.size && self.modified == other.modified && same_identity
+    /// Size and time of writing have to agree. `changed` alone says nothing, for a new mode or name moves it and leaves
+    /// the content alone. Nor does the identity alone, for where a file system makes numbers up (exFAT, FUSE, some
+    /// shares) each mount gives new ones. Both together tell a file that was replaced by another of the same size and
+    /// time: it has a new identity, and to put it there changed it.
+    pub fn same_content(&self, later: &Self) -> bool {
+        let same_identity = self.identity == later.identity || self.identity == 0 || later.identity == 0;
+        let replaced = !same_identity && later.changed > self.changed;
+        self.size == later.size && self.modified == later.modified && !replaced
     }
 }
 
@@ -97,10 +100,24 @@ mod tests {
             },
             Stamp {
                 identity: 43,
+                changed: Timestamp(2_001),
                 ..STAMP
             },
         ] {
             assert!(!STAMP.same_content(&other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_number_alone_is_a_new_mount() {
+        // Some file systems keep no time of change: after a mount it is that of writing.
+        for changed in [2_000, 1_000] {
+            let mounted = Stamp {
+                identity: 43,
+                changed: Timestamp(changed),
+                ..STAMP
+            };
+            assert!(STAMP.same_content(&mounted), "{mounted:?}");
         }
     }
 

@@ -63,6 +63,7 @@ pub(crate) fn job(file: u32) -> Job {
         retries: 0,
         failures: 0,
         history: Vec::new(),
+        cleaning: None,
         cleaned: None,
         priority: 0,
     }
@@ -185,7 +186,12 @@ pub(crate) enum Input<E> {
     Finish,
     Drain,
     Stop,
+    /// The clock is set back by [`SET_BACK`].
+    SetBack,
 }
+
+/// How far the clock is set back.
+pub(crate) const SET_BACK: Duration = Duration::from_hours(2);
 
 /// Steps with the milliseconds before each and its jitter.
 pub(crate) type Sequence<E> = Vec<(i64, f64, Input<E>)>;
@@ -200,6 +206,7 @@ pub(crate) fn sequences<E: Clone + std::fmt::Debug + 'static>(
         20 => proptest::sample::select(events).prop_map(Input::Event),
         3 => Just(Input::Tick),
         1 => Just(Input::Finish),
+        1 => Just(Input::SetBack),
     ];
     // A drain is final: it comes near the end or not at all.
     let tail = proptest::option::of(proptest::collection::vec(
@@ -218,12 +225,13 @@ pub(crate) fn sequences<E: Clone + std::fmt::Debug + 'static>(
 }
 
 /// Takes a machine through a sequence. Whatever comes: it does not panic, asks for no more than `actions_max` things
-/// at once, wants nothing when it is idle, and once it was woken does not want to be woken for the same moment again.
+/// at once, wants nothing when it is idle, once it was woken does not want to be woken for the same moment again, and
+/// waits no longer where the clock is set back.
 pub(crate) fn survives<M: Machine>(mut machine: M, steps: Sequence<M::Event>, actions_max: usize) {
     let mut now = START.0;
     for (wait, jitter, input) in steps {
         now += wait;
-        let at = At {
+        let mut at = At {
             now: Timestamp(now),
             jitter,
         };
@@ -233,6 +241,13 @@ pub(crate) fn survives<M: Machine>(mut machine: M, steps: Sequence<M::Event>, ac
             Input::Finish => machine.finish(at),
             Input::Drain => machine.drain(at),
             Input::Stop => machine.stop(at),
+            Input::SetBack => {
+                let before = machine.wake_at().map(|wake| wake.since(at.now));
+                at.now = at.now.set_back(SET_BACK);
+                now = at.now.0;
+                machine.set_back(at, SET_BACK);
+                assert_eq!(machine.wake_at().map(|wake| wake.since(at.now)), before);
+            }
         }
         let idle = machine.is_idle();
         let wanted = decisions(&mut machine).len();

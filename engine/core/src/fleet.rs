@@ -42,6 +42,30 @@ pub struct Report {
     pub resting_until: Option<Timestamp>,
 }
 
+/// The milliseconds between reports of a fetcher whose row does not tell.
+const REPORT_MS_UNTOLD: u64 = 30_000;
+
+/// What a fetcher's row tells of its reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// When it reported last.
+    pub seen: Timestamp,
+    /// Milliseconds between its reports; 0 where its row does not tell, which counts as 30 seconds.
+    pub report_ms: u64,
+}
+
+impl Sighting {
+    /// Whether it was seen within the last few of its own reports: each row has its own interval.
+    pub fn is_alive(self, now: Timestamp) -> bool {
+        let ms = if self.report_ms == 0 {
+            REPORT_MS_UNTOLD
+        } else {
+            self.report_ms
+        };
+        is_alive(self.seen, Duration::from_millis(ms), now)
+    }
+}
+
 /// Whether a fetcher last seen at `seen`, which reports every `report`, counts as alive.
 pub fn is_alive(seen: Timestamp, report: Duration, now: Timestamp) -> bool {
     now <= seen + report.saturating_mul(MISSED_REPORTS_MAX)
@@ -154,9 +178,32 @@ impl Member {
         Some((report, reason))
     }
 
+    /// The clock was set back.
+    pub fn set_back(&mut self, by: Duration) {
+        self.next = self.next.set_back(by);
+        self.health.set_back(by);
+    }
+
     /// When to tick next.
     pub fn wake_at(&self) -> Option<Timestamp> {
         let report = (!self.reporting).then_some(self.next);
         report.into_iter().chain(self.health.resting_until()).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::at;
+
+    #[test]
+    fn a_fetcher_is_alive_for_three_of_its_own_reports() {
+        let seen = at(0).now;
+        let alive = |report_ms, ms: i64| Sighting { seen, report_ms }.is_alive(at(ms).now);
+        for (report_ms, until) in [(30_000, 90_000), (300_000, 900_000), (1_000, 3_000), (0, 90_000)] {
+            assert!(alive(report_ms, until), "{report_ms}");
+            assert!(!alive(report_ms, until + 1), "{report_ms}");
+        }
+        assert!(alive(u64::MAX, i64::MAX / 2));
     }
 }

@@ -104,6 +104,13 @@ impl Health {
         }
     }
 
+    /// The clock was set back.
+    pub fn set_back(&mut self, by: Duration) {
+        if let State::Resting { until } = &mut self.state {
+            *until = until.set_back(by);
+        }
+    }
+
     /// When the rest ends; none while the fetcher claims.
     pub fn resting_until(&self) -> Option<Timestamp> {
         match self.state {

@@ -94,6 +94,14 @@ impl Intake {
         self.waiting.retain(|waiting, _| !waiting.starts_with(path));
     }
 
+    /// The clock was set back.
+    pub fn set_back(&mut self, by: Duration) {
+        for file in self.waiting.values_mut() {
+            file.first_seen = file.first_seen.set_back(by);
+            file.unchanged_since = file.unchanged_since.set_back(by);
+        }
+    }
+
     /// Files to look at again, because they may have come to rest.
     pub fn due(&mut self, now: Timestamp) -> Vec<PathBuf> {
         let policy = self.policy.clone();

@@ -1,10 +1,11 @@
 //! A job record as the core sees it, and the text its client signed.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::at::Timestamp;
+use crate::at::{Timestamp, spelled};
 use crate::names::JobKey;
 
 /// Where a job stands.
@@ -195,6 +196,10 @@ pub const HISTORY_MAX: usize = 20;
 /// of 400 KB.
 pub const TEXT_BYTES_MAX: usize = 1_500;
 
+/// A job that says it was created later than this after now is refused: no clock is so wrong by accident, and what is
+/// measured from there would not end.
+pub const CREATED_AHEAD_MAX: Duration = Duration::from_hours(24);
+
 /// The highest priority of a job.
 pub const PRIORITY_MAX: u8 = 9;
 
@@ -245,6 +250,9 @@ pub struct Job {
     pub failures: u32,
     /// Its attempts so far, oldest first.
     pub history: Vec<Attempt>,
+    /// When a watcher began to delete its objects; only of a job that ended as an error, which an operator might have
+    /// taken again.
+    pub cleaning: Option<Timestamp>,
     /// When its objects were deleted.
     pub cleaned: Option<Timestamp>,
     /// How urgent its client says it is, up to [`PRIORITY_MAX`]; 0: as usual. Nobody signs it.
@@ -265,11 +273,46 @@ impl Job {
         .text()
     }
 
+    /// Whether it may have been created when it says so; why not, otherwise.
+    pub fn check_created(&self, now: Timestamp) -> Result<(), String> {
+        match self.created_at.filter(|created| !is_reasonable(*created, now)) {
+            Some(_) => Err(format!(
+                "`created` is more than {} ahead: {}",
+                spelled(CREATED_AHEAD_MAX),
+                clip(&self.created)
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// The earliest moment that tells how old the job is: its client's, its fetchers' and the watcher's. A moment that
+    /// is too far ahead tells nothing, whoever wrote it.
+    pub fn began(&self, now: Timestamp) -> Option<Timestamp> {
+        let moments = [self.created_at, self.assigned, self.processed];
+        moments
+            .into_iter()
+            .flatten()
+            .filter(|moment| is_reasonable(*moment, now))
+            .min()
+    }
+
+    /// When it was finished, as far as that can be told.
+    pub fn ended(&self, now: Timestamp) -> Option<Timestamp> {
+        self.processed
+            .filter(|processed| is_reasonable(*processed, now))
+            .or_else(|| self.began(now))
+    }
+
     /// Where its result lies when it is too large for the record.
     pub fn results_object(&self) -> Option<String> {
         let object = self.key.results();
         (self.results.as_deref() == Some(object.as_str())).then_some(object)
     }
+}
+
+/// Whether a moment is not further ahead than a clock may be wrong.
+fn is_reasonable(moment: Timestamp, now: Timestamp) -> bool {
+    moment <= now + CREATED_AHEAD_MAX
 }
 
 /// A text cut to what a record keeps, between two characters.

@@ -160,6 +160,14 @@ pub fn close(job: &Job, lane: Lane, now: Timestamp, by: &str, error: &str) -> Ch
     ended(Change::new(Write::GiveUp, job, only_if), &placed, now, error).attempt(job, now, by, error)
 }
 
+/// The watcher is about to delete the objects of a job that ended as an error: from here on no operator has it taken
+/// again. Only while it is an error, whichever: one that was requeued meanwhile needs its objects. A job that is
+/// completed stays so, and needs no such write.
+pub fn cleaning(job: &Job, now: Timestamp) -> Change {
+    let only_if = vec![status_is(Status::Error), Term::Missing(a::CLEANED)];
+    Change::new(Write::Cleaning, job, only_if).set(a::CLEANING, Value::Time(now))
+}
+
 /// The watcher deleted the job's objects; the record goes after the retention.
 pub fn cleaned(job: &Job, now: Timestamp, retention: Duration) -> Change {
     Change::new(Write::Cleaned, job, vec![Term::Finished])

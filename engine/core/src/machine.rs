@@ -1,5 +1,7 @@
 //! The shape every decision maker has: events and ticks go in, decisions are polled out.
 
+use std::time::Duration;
+
 use crate::at::{At, Timestamp};
 
 /// Why an action was taken.
@@ -62,6 +64,10 @@ pub trait Machine {
     fn stop(&mut self, at: At) {
         self.drain(at);
     }
+
+    /// The clock was set back by so much, to `at.now`: every wait lasts as long as it was to last, and the next moment
+    /// of a calendar is that of the new time. What records say stays as it was written.
+    fn set_back(&mut self, at: At, by: Duration);
 
     /// The next thing to do, until there is none.
     fn poll_action(&mut self) -> Option<Decision<Self::Action>>;

@@ -6,6 +6,43 @@ use std::time::Duration;
 use crate::at::{At, Timestamp};
 use crate::calendar::Calendar;
 
+/// When to look, before it is known since when: a calendar has to know which moments have passed.
+#[derive(Clone, Debug)]
+pub enum PacePolicy {
+    /// So often while there is something, and so often while there is nothing.
+    Between(Duration, Duration),
+    /// At the moments of a calendar.
+    Calendar(Arc<dyn Calendar>),
+}
+
+impl PacePolicy {
+    /// At a steady pace.
+    pub const fn every(every: Duration) -> Self {
+        Self::Between(every, every)
+    }
+
+    /// The pace from a moment on.
+    pub fn since(&self, moment: Timestamp) -> Pace {
+        match self {
+            Self::Between(interval, interval_max) => Pace::new(*interval, *interval_max),
+            Self::Calendar(calendar) => Pace::on(Arc::clone(calendar), moment),
+        }
+    }
+}
+
+/// Two calendars are equal where they are the same one.
+impl PartialEq for PacePolicy {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Between(..), Self::Calendar(_)) | (Self::Calendar(_), Self::Between(..)) => false,
+            (Self::Between(interval, max), Self::Between(other, other_max)) => {
+                (interval, max) == (other, other_max)
+            }
+            (Self::Calendar(calendar), Self::Calendar(other)) => Arc::ptr_eq(calendar, other),
+        }
+    }
+}
+
 const AT_ONCE: Timestamp = Timestamp(i64::MIN);
 
 const NEVER: Timestamp = Timestamp(i64::MAX);
@@ -97,6 +134,15 @@ impl Pace {
         }
     }
 
+    /// The clock was set back: waits last as long as before, and a calendar is asked again.
+    pub fn set_back(&mut self, at: At, by: Duration) {
+        self.next = match &self.calendar {
+            Some(calendar) if self.next > at.now => calendar.next_after(at.now).unwrap_or(NEVER),
+            Some(_) | None => self.next.set_back(by),
+        };
+        self.rests_until = self.rests_until.set_back(by);
+    }
+
     fn spread(&self, at: At) -> Duration {
         self.current.mul_f64(1.0 - 0.25 * at.jitter)
     }
@@ -155,6 +201,31 @@ mod tests {
         pace.looked(at(0), false);
         pace.sooner(at(100));
         assert_eq!(pace.next(), at(975).now);
+    }
+
+    #[test]
+    fn waits_and_rests_last_as_long_where_the_clock_is_set_back() {
+        let mut pace = Pace::new(seconds(1), seconds(8));
+        pace.set_back(at(0), seconds(7_200));
+        assert!(pace.is_due(at(0).now), "at once stays at once");
+        pace.looked(at(7_200_000), true);
+        pace.set_back(at(0), seconds(7_200));
+        assert_eq!(pace.next(), at(875).now);
+        pace.rest(at(7_205_000).now);
+        pace.set_back(at(0), seconds(7_200));
+        assert_eq!(pace.next(), at(5_000).now);
+    }
+
+    #[test]
+    fn a_calendar_is_asked_again_where_the_clock_is_set_back() {
+        let mut pace = Pace::on(Arc::new(Seconds), Timestamp(0));
+        pace.looked(after(9_000), false);
+        assert_eq!(pace.next(), Timestamp(10_000));
+        pace.set_back(after(2_500), Duration::from_millis(6_500));
+        assert_eq!(pace.next(), Timestamp(3_000), "and not 3.5 seconds");
+        pace.looked(after(10_000), false);
+        pace.set_back(after(10_000), seconds(5));
+        assert!(!pace.is_due(Timestamp(i64::MAX - 1)), "never stays never");
     }
 
     fn after(ms: i64) -> At {

@@ -131,6 +131,16 @@ impl Protection {
         };
     }
 
+    /// The clock was set back.
+    pub fn set_back(&mut self, by: Duration) {
+        let of_on = self.on.iter_mut().flat_map(|on| [&mut on.renew, &mut on.ends]);
+        let of_asked = self.asked.iter_mut().map(|(_, asked)| asked);
+        let moments = of_on.chain(of_asked).chain(&mut self.free_since);
+        for moment in moments.chain([&mut self.not_before]) {
+            *moment = moment.set_back(by);
+        }
+    }
+
     /// When to tick next.
     pub fn wake_at(&self, lingers: bool) -> Option<Timestamp> {
         if self.asked.is_some() {

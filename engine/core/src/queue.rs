@@ -21,7 +21,8 @@ pub use threshold::{Row, State, Threshold};
 pub struct QueuePolicy {
     /// Thresholds by name.
     pub thresholds: BTreeMap<String, Threshold>,
-    /// How often a notification that failed is sent again.
+    /// How often a notification that failed is sent again at once. A later round then sends it once more each time
+    /// that telling of it may take is over, until it is told or the number has returned.
     pub retry: Retry,
     /// How long sending one may take.
     pub attempt_max: Duration,
@@ -30,8 +31,9 @@ pub struct QueuePolicy {
 impl QueuePolicy {
     /// How long telling of one crossing may take in all; after that another watcher may do it.
     fn telling_max(&self) -> Duration {
+        let longest_wait = self.retry.interval_after(self.retry.attempts_max);
         self.attempt_max
-            .saturating_add(self.retry.interval_max)
+            .saturating_add(longest_wait)
             .saturating_mul(self.retry.attempts_max)
     }
 }
@@ -212,6 +214,18 @@ impl Machine for Queue {
         self.draining = true;
         self.telling
             .retain(|_, telling| !matches!(telling.step, Step::Waiting(_)));
+    }
+
+    fn set_back(&mut self, at: At, by: Duration) {
+        self.pace.set_back(at, by);
+        for since in self.over.values_mut() {
+            *since = since.set_back(by);
+        }
+        for telling in self.telling.values_mut() {
+            if let Step::Waiting(until) = &mut telling.step {
+                *until = until.set_back(by);
+            }
+        }
     }
 
     fn poll_action(&mut self) -> Option<Decision<Action>> {

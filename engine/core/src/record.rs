@@ -81,6 +81,7 @@ impl Job {
             retries: count(record, a::RETRIES),
             failures: count(record, a::FAILURES),
             history: history(record),
+            cleaning: time(a::CLEANING),
             cleaned: time(a::CLEANED),
             priority,
         })

@@ -132,6 +132,9 @@ impl Story {
             };
             self.was(job.processed, format!("{what} by {by}"));
         }
+        if job.cleaning.is_some() && job.cleaned.is_none() {
+            self.was(job.cleaning, "cleanup began to delete its objects");
+        }
         if job.cleaned.is_some() {
             self.was(job.cleaned, "its objects were deleted");
         }

@@ -5,6 +5,7 @@
 //! makes them fast; the lanes stay the truth, so each time something may have been missed they look once.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use crate::at::{At, Timestamp};
 use crate::machine::{Decision, Machine, Reason};
@@ -219,6 +220,13 @@ impl Machine for Reader {
     fn drain(&mut self, at: At) {
         self.stopping = true;
         self.tick(at);
+    }
+
+    fn set_back(&mut self, at: At, by: Duration) {
+        self.survey.set_back(at, by);
+        for known in self.shards.values_mut() {
+            known.set_back(by);
+        }
     }
 
     fn poll_action(&mut self) -> Option<Decision<Action>> {

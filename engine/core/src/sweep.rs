@@ -264,6 +264,13 @@ impl Machine for Sweep {
         }
     }
 
+    fn set_back(&mut self, at: At, by: Duration) {
+        self.pace.set_back(at, by);
+        if let Step::Waiting(until) = &mut self.step {
+            *until = until.set_back(by);
+        }
+    }
+
     fn poll_action(&mut self) -> Option<Decision<Action>> {
         self.actions.pop_front()
     }

@@ -7,6 +7,7 @@ mod turns;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::at::{At, Timestamp};
 use crate::file::{Known, Sight, Stamp};
@@ -22,7 +23,7 @@ pub use shipment::{Announce, Step};
 const REMEMBERED_MAX: usize = 10_000;
 
 /// How a pipeline ships files.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UploadPolicy {
     /// `[source.directory]`
     pub intake: IntakePolicy,
@@ -253,6 +254,13 @@ impl Machine for Upload {
                 Action::Stop(path),
                 Reason::rule("told to stop; the next start goes on"),
             );
+        }
+    }
+
+    fn set_back(&mut self, _at: At, by: Duration) {
+        self.intake.set_back(by);
+        for shipment in self.shipping.values_mut() {
+            shipment.set_back(by);
         }
     }
 

@@ -8,6 +8,7 @@ mod look;
 mod slots;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use crate::at::{At, Timestamp};
 use crate::claim::ClaimPolicy;
@@ -30,7 +31,7 @@ use look::Looking;
 const REFUSING_MAX: usize = 100;
 
 /// How a worker decides.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WorkerPolicy {
     /// `processor-<uuid>`: who claims.
     pub processor: String,
@@ -148,6 +149,7 @@ impl Worker {
             | Write::Create
             | Write::Requeue
             | Write::GiveUp
+            | Write::Cleaning
             | Write::Cleaned
             | Write::Keep
             | Write::Admit
@@ -225,6 +227,22 @@ impl Machine for Worker {
     fn stop(&mut self, at: At) {
         self.drain = Drain::AtOnce;
         self.tick(at);
+    }
+
+    fn set_back(&mut self, at: At, by: Duration) {
+        self.pace.set_back(at, by);
+        for held in self.held.values_mut() {
+            held.set_back(by);
+        }
+        if let Some(member) = &mut self.member {
+            member.set_back(by);
+        }
+        if let Some(protection) = &mut self.protection {
+            protection.set_back(by);
+        }
+        if let Drain::Until(end) = &mut self.drain {
+            *end = end.set_back(by);
+        }
     }
 
     fn poll_action(&mut self) -> Option<Decision<Action>> {

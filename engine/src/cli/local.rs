@@ -58,6 +58,31 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     process::block_on(round_trip(arguments, specs))
 }
 
+/// Which role a setting belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Home {
+    Client,
+    Fetcher,
+    Watcher,
+    /// All three have to agree on the table and its shards.
+    All,
+}
+
+impl Home {
+    /// That of a pipeline, or of a section of roles.
+    fn of(name: &str) -> Option<Self> {
+        match name {
+            "upload" | "receive" | "identity" => Some(Self::Client),
+            "analyse" => Some(Self::Fetcher),
+            "cleanup" | "restart-stalled" | "admit" | "sweep" | "queue-length" | "stream" => {
+                Some(Self::Watcher)
+            }
+            "store" => Some(Self::All),
+            _ => None,
+        }
+    }
+}
+
 /// The three roles.
 struct Specs {
     client: RoleSpec,
@@ -86,18 +111,18 @@ impl Specs {
         let mut watcher = Vec::new();
         for set in &arguments.set {
             let key = set.strip_prefix("pipelines.").unwrap_or(set);
-            match key.split(['.', '=']).next().unwrap_or_default().trim() {
-                "upload" | "receive" | "identity" => client.push(set.clone()),
-                "analyse" => fetcher.push(set.clone()),
-                "cleanup" | "restart-stalled" | "admit" | "sweep" => watcher.push(set.clone()),
-                // All three have to agree on the table and its shards.
-                "store" => [&mut client, &mut fetcher, &mut watcher]
+            let name = key.split(['.', '=']).next().unwrap_or_default().trim();
+            match Home::of(name) {
+                Some(Home::Client) => client.push(set.clone()),
+                Some(Home::Fetcher) => fetcher.push(set.clone()),
+                Some(Home::Watcher) => watcher.push(set.clone()),
+                Some(Home::All) => [&mut client, &mut fetcher, &mut watcher]
                     .into_iter()
                     .for_each(|role| role.push(set.clone())),
-                name => {
+                None => {
                     let what = format!("--set {set}: there is no pipeline `{name}` here");
-                    let hint = "set a value of upload, receive, analyse, cleanup, restart-stalled, admit \
-                                or sweep, or of store or identity";
+                    let hint = "set a value of upload, receive, analyse, cleanup, restart-stalled, admit, \
+                                sweep or queue-length, or of store, identity or stream";
                     return Err(Error::config(what).hint(hint));
                 }
             }
@@ -107,7 +132,7 @@ impl Specs {
             let layers = Layers {
                 profile: Some(PROFILE.to_owned()),
                 set,
-                environment: Vec::new(),
+                ..Layers::default()
             };
             dsl::load_role(role, &layers)
         };
@@ -171,4 +196,45 @@ async fn with_stack(arguments: &Arguments, specs: Specs, stack: &Stack, signals:
     let counts = shown.end().await;
     client.and(fetcher).and(watcher)?;
     Ok(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dsl::shipped::PIPELINES;
+
+    fn arguments(set: &str) -> Arguments {
+        Arguments {
+            inbox: "in".into(),
+            results: "out".into(),
+            state: "state".into(),
+            processor: None,
+            command: None,
+            once: false,
+            set: vec![set.to_owned()],
+            format: Format::default(),
+        }
+    }
+
+    #[test]
+    fn every_shipped_pipeline_can_be_set() {
+        for pipeline in PIPELINES {
+            let specs = Specs::load(&arguments(&format!("{0}.name={0}", pipeline.name())));
+            let Err(error) = specs else { continue };
+            assert!(!error.what.contains("there is no pipeline"), "{error}");
+        }
+        Specs::load(&arguments("queue-length.source.lanes.every=5s")).unwrap();
+        Specs::load(&arguments("stream.lease=20s")).unwrap();
+    }
+
+    #[test]
+    fn a_pipeline_that_is_not_there_is_named() {
+        let error = Specs::load(&arguments("uplaod.source.directory.settle=1s"))
+            .err()
+            .unwrap();
+        assert_eq!(
+            error.what,
+            "--set uplaod.source.directory.settle=1s: there is no pipeline `uplaod` here"
+        );
+    }
 }

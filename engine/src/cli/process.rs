@@ -10,7 +10,8 @@ use tracing_subscriber::EnvFilter;
 use super::output::Log;
 use crate::error::{Error, Exit, Result};
 
-/// Threads for work that blocks, at most: each may keep a chunk's worth of memory for its next piece of work.
+/// Threads for work that blocks, at most: each may keep a chunk's worth of memory for its next piece of work. Work that
+/// lasts, or waits for other work, has threads of its own (walks and looks of a folder) or a limit (reading its files).
 const BLOCKING_THREADS_MAX: usize = 16;
 
 /// Runs a command on a runtime of its own.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::Format;
+use super::jobs::plain;
 use super::output::{say, show_bar, tell};
 use crate::error::Exit;
 use crate::run::progress::{Counts, Note, Progress};
@@ -57,16 +58,7 @@ impl Outcomes {
 
 /// A name on one line, whatever is in it.
 fn text(path: &Path) -> String {
-    path.to_string_lossy()
-        .chars()
-        .flat_map(|char| {
-            if char.is_control() {
-                char.escape_default().collect::<Vec<_>>()
-            } else {
-                vec![char]
-            }
-        })
-        .collect()
+    plain(&path.to_string_lossy())
 }
 
 /// Shows progress until it is ended.
@@ -266,15 +258,16 @@ fn line(note: &Note) -> Option<String> {
     match note {
         Note::Uploading(file, size) => Some(format!("uploading {} ({})", text(file), ByteSize(*size))),
         Note::Analysing(file) => Some(format!("analysing {}", text(file))),
-        Note::Left(file, why) => Some(format!("not sent  {}: {why}", text(file))),
-        Note::Failed(file, _, why) => Some(format!(
-            "failed    {}: {}",
-            text(file),
-            why.lines().next().unwrap_or(why)
-        )),
+        Note::Left(file, why) => Some(format!("not sent  {}: {}", text(file), first_line(why))),
+        Note::Failed(file, _, why) => Some(format!("failed    {}: {}", text(file), first_line(why))),
         Note::Done(file, _) => Some(format!("done      {}", text(file))),
         Note::Uploaded(_) => None,
     }
+}
+
+/// What somebody else wrote, for a terminal.
+fn first_line(text: &str) -> String {
+    plain(text.lines().next().unwrap_or(text))
 }
 
 fn summary(counts: &Counts) -> String {
@@ -297,4 +290,24 @@ fn summary(counts: &Counts) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_processor_says_does_not_reach_the_terminal_as_it_is() {
+        let (file, why) = (Path::new("a\u{1b}.tif"), "\u{1b}]0;x\u{7}no cells\nin it");
+        let failed = Note::Failed(file.to_owned(), file.to_owned(), why.to_owned());
+        assert_eq!(
+            line(&failed).unwrap(),
+            "failed    a\\u{1b}.tif: \\u{1b}]0;x\\u{7}no cells"
+        );
+        let left = Note::Left(file.to_owned(), why.to_owned());
+        assert_eq!(
+            line(&left).unwrap(),
+            "not sent  a\\u{1b}.tif: \\u{1b}]0;x\\u{7}no cells"
+        );
+    }
 }

@@ -1,11 +1,12 @@
 //! `roundtrip replay`: the decisions a role takes on a recorded history.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::iso;
-use roundtrip_testkit::replay::{Comparison, Line, Replay, Settings};
+use roundtrip_testkit::replay::{Compared, Comparison, Line, Replay, Settings};
 use serde_json::json;
 
 use super::Format;
@@ -37,7 +38,8 @@ pub struct Arguments {
     /// The profile of the role files to use
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
-    /// Until when schedules are fired, for example 2026-01-31T12:00:00Z; else ten minutes after the last record
+    /// Until when records are taken and schedules fired, for example 2026-01-31T12:00:00Z; else ten minutes after the
+    /// last record
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Timestamp>,
     /// Keeps the recorded course: what the role would write is told and not done
@@ -49,6 +51,9 @@ pub struct Arguments {
     /// Draws what became of the jobs, and what differs, as one HTML page that needs nothing else
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
+    /// With --against: decisions that have moved by less than this are counted, not listed
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration, requires = "against")]
+    moves_min: Duration,
     /// How decisions are printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -63,7 +68,7 @@ impl Arguments {
         }
     }
 
-    /// What a report is called: all that was asked and changes what is decided.
+    /// What a report is called: the recording and the roles, with what lies over their files.
     fn title(&self) -> String {
         let mut title = format!("{} with {}", self.recording.display(), called(&self.role));
         for set in &self.set {
@@ -91,7 +96,7 @@ impl Arguments {
 
     /// A role; `set` lies over the one that is asked about, not over the one it is compared with.
     fn load(&self, role: &str, set: Vec<String>) -> Result<RoleSpec> {
-        Ok(dsl::load_role(
+        Ok(dsl::load_dry(
             role,
             &Layers::of_process(self.profile.clone(), set),
         )?)
@@ -175,15 +180,15 @@ fn compare(
     new: Replay,
 ) -> Result<Exit> {
     let (old_name, old) = old;
-    let mut comparison = Comparison::new(old, new);
+    let mut comparison = Comparison::new(old, new, arguments.moves_min);
     for happening in recordings::open(&arguments.recording)? {
         comparison.happen(happening.map_err(|error| recordings::unreadable(&arguments.recording, error))?);
     }
-    let (differences, effects) = comparison.finish();
-    let differs = !differences.is_empty();
+    let compared = comparison.finish();
+    let (differences, effects, differs) = (&compared.differences, &compared.effects, compared.differs());
     let mut out = Lines::new(target.is_some());
     if let (Some(target), Some(timeline)) = (target, comparison.timeline()) {
-        let difference = report::difference(&differences, &effects);
+        let difference = report::difference(differences, effects);
         target.write(&arguments.title(), timeline, Some(&difference))?;
     }
     let print = || -> Result<()> {
@@ -192,15 +197,18 @@ fn compare(
             Format::Text => {
                 out.line(&format!("--- {old_name}"))?;
                 out.line(&format!("+++ {}", arguments.role))?;
-                for difference in &differences {
+                for difference in differences {
                     out.line(&format!("@@ {} @@", difference.subject))?;
                     for (side, line) in &difference.lines {
                         out.line(&format!("{}{}", side.sign(), line.text()))?;
                     }
                 }
                 out.line("")?;
-                for effect in &effects {
+                for effect in effects {
                     out.line(&effect.text)?;
+                }
+                if let Some(open) = still_open(&compared) {
+                    out.line(&open)?;
                 }
             }
             Format::Json => {
@@ -212,13 +220,27 @@ fn compare(
                     .iter()
                     .map(|effect| json!({"count": effect.count, "text": effect.text}))
                     .collect();
-                out.line(&json!({"differs": differs, "effects": effects}).to_string())?;
+                let (old, new) = compared.open;
+                let open = json!({"old": old, "new": new});
+                out.line(&json!({"differs": differs, "effects": effects, "open": open}).to_string())?;
             }
         }
         out.end()
     };
     print()?;
     Ok(if differs { Exit::Failed } else { Exit::Done })
+}
+
+/// What a comparison says of jobs whose end it does not see.
+fn still_open(compared: &Compared) -> Option<String> {
+    let (old, new) = compared.open;
+    let jobs = if new == 1 { "job is" } else { "jobs are" };
+    (old + new > 0).then(|| {
+        let end = compared.end.map(iso::write).unwrap_or_default();
+        format!(
+            "{new} {jobs} still open when the replay ends, {end} ({old} under the old role): --until goes on"
+        )
+    })
 }
 
 /// A moment of the command line.

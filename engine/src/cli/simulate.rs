@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use super::Format;
 use super::output::{print, say};
+use crate::dsl::Layers;
 use crate::error::{Error, Exit, Result};
+use crate::simulation::{Simulated, simulated};
 
 mod fleet;
 
@@ -43,15 +45,26 @@ pub struct Arguments {
     /// Nothing goes wrong
     #[arg(long)]
     calm: bool,
-    /// The waits of the shipped pipelines; without it they are cut short, so that a history is over sooner
+    /// A role whose pipelines are simulated, their waits as written: a TOML file, or a shipped one (client, fetcher,
+    /// watcher); the shipped pipelines take the part of those that no role has
+    #[arg(long)]
+    role: Vec<String>,
+    /// Sets a value over all files of the roles that have it, the shipped ones too, for example analyse.claim.lease=1m
+    #[arg(long, value_name = "PIPELINE.SECTION.KEY=VALUE")]
+    set: Vec<String>,
+    /// The profile of the role files to use
+    #[arg(long, value_name = "NAME", requires = "role")]
+    profile: Option<String>,
+    /// The waits of the shipped pipelines as written; without it, --role, --set and --jobs they are cut short, so that a
+    /// history is over sooner
     #[arg(long)]
     shipped: bool,
     /// In place of seeds with faults: so many jobs for this fleet, all of it working, to see what it costs
     #[arg(long, conflicts_with_all = ["seeds", "files", "clients", "calm", "recording"])]
     jobs: Option<u64>,
-    /// With --jobs: shards of each lane
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    shards: u32,
+    /// With --jobs: shards of each lane, in place of the roles' `store.shards`
+    #[arg(long, requires = "jobs", conflicts_with = "seeds", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    shards: Option<u32>,
     /// With --jobs: how long an analysis takes, at most; half of it on average
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     analysis_max: Duration,
@@ -74,33 +87,50 @@ struct Report<'a> {
 }
 
 pub(super) fn simulate(arguments: &Arguments) -> Result<Exit> {
-    let scenario = arguments.scenario();
+    let layers = Layers::of_process(arguments.profile.clone(), arguments.set.clone());
+    let Simulated {
+        policies,
+        origin,
+        left_out,
+    } = simulated(&arguments.role, &layers)?;
+    let waits = if arguments.cuts_short() {
+        "cut short"
+    } else {
+        "as written"
+    };
+    say(&format!("policies: {origin}; waits {waits}"));
+    for what in left_out {
+        say(&format!("left out: {what}"));
+    }
     match (arguments.jobs, arguments.seed) {
-        (Some(jobs), _) => fleet::measure(arguments, jobs),
-        (None, Some(seed)) => arguments.one(&scenario, seed),
-        (None, None) => arguments.many(&scenario),
+        (Some(jobs), _) => fleet::measure(arguments, jobs, policies),
+        (None, Some(seed)) => arguments.one(&arguments.scenario(policies), seed),
+        (None, None) => arguments.many(&arguments.scenario(policies)),
     }
 }
 
 impl Arguments {
-    fn scenario(&self) -> Scenario {
-        Scenario {
+    /// Whether long waits are cut short: nobody has said what they should be.
+    const fn cuts_short(&self) -> bool {
+        self.role.is_empty() && self.set.is_empty() && !self.shipped && self.jobs.is_none()
+    }
+
+    fn scenario(&self, policies: Policies) -> Scenario {
+        let scenario = Scenario {
             clients: self.clients.into(),
             fetchers: self.fetchers.into(),
             watchers: self.watchers.into(),
             files: self.files.into(),
             faults: if self.calm { Faults::none() } else { Faults::all() },
-            policies: if self.shipped {
-                Policies::shipped()
-            } else {
-                Policies::brisk()
-            },
-            settle_max: if self.shipped {
-                Duration::from_hours(8 * 24)
-            } else {
-                Scenario::default().settle_max
-            },
             ..Scenario::default()
+        };
+        if self.cuts_short() {
+            Scenario {
+                policies: policies.cut_short(),
+                ..scenario
+            }
+        } else {
+            scenario.under(policies)
         }
     }
 
@@ -115,6 +145,9 @@ impl Arguments {
                 print(text.as_bytes())?;
                 for breach in &outcome.breaches {
                     say(&breach.to_string());
+                }
+                if outcome.given_up {
+                    say(&given_up(&outcome));
                 }
             }
         }
@@ -141,10 +174,13 @@ impl Arguments {
                     events,
                     ..
                 } = found;
-                let held = if found.failed.is_none() {
-                    "every promise held"
-                } else {
-                    "a promise broke"
+                let failed = found.failed.as_deref();
+                let held = match failed {
+                    None => "every promise held",
+                    Some(outcome) if outcome.breaches.is_empty() => {
+                        "no promise broke, and one history was given up"
+                    }
+                    Some(_) => "a promise broke",
                 };
                 print(
                     format!("{held}: {seeds} seeds, {jobs} jobs, {faults} faults, {events} events\n")
@@ -153,13 +189,55 @@ impl Arguments {
                 if let Some(story) = &story {
                     print(story.text().as_bytes())?;
                     say(&format!(
-                        "`roundtrip simulate --seed {}` tells all of it",
-                        story.outcome.seed
+                        "`{}` tells all of it",
+                        self.again(&format!("--seed {}", story.outcome.seed))
                     ));
+                } else if let Some(outcome) = failed {
+                    say(&given_up(outcome));
                 }
             }
         }
         Ok(verdict(found.failed.is_none()))
+    }
+
+    /// The command line that simulates the same with other numbers.
+    fn again(&self, numbers: &str) -> String {
+        let mut command = format!("roundtrip simulate {numbers}");
+        let mut add = |option: &str, value: &str| {
+            let quote = if value.contains([' ', '"', '*', '{']) {
+                "'"
+            } else {
+                ""
+            };
+            command.extend([" ", option, " ", quote, value, quote]);
+        };
+        for role in &self.role {
+            add("--role", role);
+        }
+        for assignment in &self.set {
+            add("--set", assignment);
+        }
+        if let Some(profile) = &self.profile {
+            add("--profile", profile);
+        }
+        for (given, option) in [(self.shipped, " --shipped"), (self.calm, " --calm")] {
+            if given {
+                command.push_str(option);
+            }
+        }
+        let defaults = Scenario::default();
+        let numbers = [
+            ("--clients", self.clients, defaults.clients),
+            ("--fetchers", self.fetchers, defaults.fetchers),
+            ("--watchers", self.watchers, defaults.watchers),
+            ("--files", self.files, defaults.files),
+        ];
+        for (option, number, default) in numbers {
+            if usize::from(number) != default {
+                command.extend([" ", option, " ", &number.to_string()]);
+            }
+        }
+        command
     }
 
     fn record(&self, outcome: &Outcome) -> Result<()> {
@@ -173,13 +251,21 @@ impl Arguments {
     }
 }
 
+/// What is said of a history that has no end.
+fn given_up(outcome: &Outcome) -> String {
+    format!(
+        "seed {} was given up after {} events: its looks come too often for so long a history",
+        outcome.seed, outcome.statistics.events
+    )
+}
+
 fn report<'a>(found: &'a Found, story: Option<&'a Story>) -> Report<'a> {
     Report {
         seeds: found.seeds,
         jobs: found.jobs,
         faults: found.faults,
         events: found.events,
-        failed: story.map(|story| &story.outcome),
+        failed: story.map(|story| &story.outcome).or(found.failed.as_deref()),
     }
 }
 

@@ -169,14 +169,16 @@ fn roles(arguments: &Arguments, folder: &Path) -> Result<Vec<Role>> {
             "note: there is no role file in {folder}: this is about the shipped watcher"
         ));
     }
-    let loaded = |from: String| {
-        let spec = dsl::load_role(&from, &Layers::of_process(None, arguments.set.clone()))?;
+    let layers = Layers::of_process(None, arguments.set.clone());
+    let wanted: Vec<(String, Layers)> = wanted.into_iter().map(|role| (role, layers.clone())).collect();
+    let specs = dsl::load_dry_together(&wanted)?;
+    let named = |((from, _), spec): ((String, Layers), RoleSpec)| {
         replay::role(&spec)?;
         let stem = Path::new(&from).file_stem();
         let name = stem.map_or_else(|| from.clone(), |stem| stem.to_string_lossy().into_owned());
         Ok(Role { from, name, spec })
     };
-    wanted.into_iter().map(loaded).collect()
+    wanted.into_iter().zip(specs).map(named).collect()
 }
 
 /// Every recording against every role, each with a snapshot of its own.

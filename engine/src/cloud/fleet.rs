@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use roundtrip_core::at::Timestamp;
-use roundtrip_core::fleet::{self, Report};
+use roundtrip_core::fleet::{Report, Sighting};
 use roundtrip_core::lifecycle::{Value, attribute as a};
 
 use super::fault::Fault;
@@ -85,8 +85,9 @@ pub struct Held {
 impl Fetcher {
     /// Whether it was seen within the last few of its reports.
     pub fn is_alive(&self, now: Timestamp) -> bool {
-        let report = std::time::Duration::from_millis(self.report_ms);
-        self.seen.is_some_and(|seen| fleet::is_alive(seen, report, now))
+        let report_ms = self.report_ms;
+        self.seen
+            .is_some_and(|seen| Sighting { seen, report_ms }.is_alive(now))
     }
 
     /// Whether it claims nothing now, since its jobs kept failing.

@@ -29,6 +29,13 @@ pub(super) fn defaults() -> Dict {
     DEFAULTS.dict()
 }
 
+impl Assembly {
+    /// The names of its pipelines.
+    pub(super) fn pipelines(&self) -> Vec<String> {
+        names(&self.values, &["pipelines".into()])
+    }
+}
+
 const NAME_FORM: &str = "use lower-case letters, digits and single hyphens, such as `upload-2`; not store, identity, stream, \
                          profile or pipelines";
 
@@ -78,8 +85,9 @@ fn embedded(shipped: &Shipped) -> Result<Document, Fault> {
     )
 }
 
-/// A role under its layers.
-pub(super) fn role(document: Document, layers: &Layers) -> Assembly {
+/// A role under its layers. Of the pipelines in `together`, those it does not have are other roles': what is set of
+/// them is not for it.
+pub(super) fn role(document: Document, layers: &Layers, together: &[String]) -> Assembly {
     let document = Arc::new(document);
     let stem = Path::new(&document.path)
         .file_stem()
@@ -105,7 +113,7 @@ pub(super) fn role(document: Document, layers: &Layers) -> Assembly {
     );
     stack.layers.extend(role);
     stack.layers.extend(builder.environment(layers, &pipelines));
-    stack.layers.extend(builder.set(layers, &pipelines));
+    stack.layers.extend(builder.set(layers, &pipelines, together));
     finish(Assembly {
         subject: format!("role {}", document.path),
         fallback_name: stem.unwrap_or_else(|| "role".into()),

@@ -206,10 +206,11 @@ pub(super) fn find(connection: &mut Connection, key: &JobKey) -> Result<Option<O
     Ok(found)
 }
 
-/// Jobs whose outcome is awaited.
+/// Jobs whose outcome is awaited. A newer version that is not wholly sent may still be given up and forgotten: until
+/// then the older one is all there is.
 const AWAITED: &str = "SELECT client, file, pipeline, path, EXISTS (
          SELECT 1 FROM jobs AS newer WHERE newer.pipeline = jobs.pipeline AND newer.root = jobs.root
-             AND newer.path = jobs.path AND newer.seq > jobs.seq)
+             AND newer.path = jobs.path AND newer.seq > jobs.seq AND newer.state <> 'announced')
      FROM jobs
      WHERE state = 'sent'";
 
@@ -256,7 +257,7 @@ pub(super) fn prune(
         "DELETE FROM jobs WHERE seq IN (
              SELECT seq FROM jobs AS old WHERE old.state = 'finished' AND old.finished_at < ?1 AND EXISTS (
                  SELECT 1 FROM jobs AS newer WHERE newer.pipeline = old.pipeline AND newer.root = old.root
-                     AND newer.path = old.path AND newer.seq > old.seq)
+                     AND newer.path = old.path AND newer.seq > old.seq AND newer.state <> 'announced')
              LIMIT ?2)",
         params![older_than.0, limit],
     )?;

@@ -238,6 +238,7 @@ fn say(change: &Change, reason: &Reason) {
         | Write::Downloaded
         | Write::Requeue
         | Write::GiveUp
+        | Write::Cleaning
         | Write::Cleaned
         | Write::Keep
         | Write::Admit

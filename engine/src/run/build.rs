@@ -68,7 +68,7 @@ pub(super) async fn build(
             ..Running::of(&name, files::ship(&name, source, sink, &middle, parts).await?)
         },
         (SourceSpec::Results(source), SinkSpec::Directory(sink)) => {
-            Running::of(&name, files::collect(source, sink, parts, uploads)?)
+            Running::of(&name, files::collect(source, sink, parts, uploads).await?)
         }
         (SourceSpec::Jobs(source), SinkSpec::Processor(sink)) => {
             let (machine, world) = analysis::analyse(source, sink, &middle, parts).await?;

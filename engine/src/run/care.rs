@@ -110,12 +110,17 @@ impl World<Caretaker> for Care {
                             | Write::Complete
                             | Write::Fail
                             | Write::Release
+                            | Write::Cleaning
                             | Write::Cleaned
                             | Write::Keep => debug!(file, why, key = decided_by, "{write}"),
                         },
                         Ok(Answer::Lost(_)) => {
                             debug!(file, "{write}: someone else was first");
                             return Event::Lost(change.key);
+                        }
+                        Err(fault @ Fault::Permanent(_)) => {
+                            warn!(file, %fault, "{write}: the table refuses it");
+                            return Event::Refused(Box::new(change), fault.to_string());
                         }
                         Err(fault) => return failed(change.key, &fault),
                     }

@@ -1,25 +1,26 @@
-//! From a spec to the policies of the core: what production and replay decide by.
+//! From a spec to the policies of the core: what production, replay and simulation decide by.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use roundtrip_core::at::Timestamp;
 use roundtrip_core::caretaker::Duty;
 use roundtrip_core::claim::{ClaimPolicy, Feed, Start};
 use roundtrip_core::fleet::FleetPolicy;
 use roundtrip_core::health::HealthPolicy;
 use roundtrip_core::intake::IntakePolicy;
 use roundtrip_core::news::Interest;
-use roundtrip_core::pace::Pace;
+use roundtrip_core::pace::PacePolicy;
 use roundtrip_core::protection::ProtectionPolicy;
 use roundtrip_core::queue::QueuePolicy;
 use roundtrip_core::retry::{Jitter, Retry};
+use roundtrip_core::stream::StreamPolicy;
+use roundtrip_core::sweep::SweepPolicy;
 use roundtrip_core::upload::{Announce, UploadPolicy};
 use roundtrip_core::worker::WorkerPolicy;
 
 use crate::dsl::spec::{
     self, AdmitSink, ChunkerSpec, ClaimSpec, CodecSpec, DeleteSink, DirectorySource, ForeignSource, JobsSink,
-    JobsSource, PipelineSpec, ResultsSource, Schedule, TransportSpec,
+    JobsSource, ObjectsSource, PipelineSpec, ResultsSource, Schedule, StreamSpec, TransportSpec,
 };
 use crate::error::{Error, Result};
 
@@ -177,6 +178,35 @@ pub(crate) fn admit(sink: &AdmitSink, shards: u32) -> Duty {
     }
 }
 
+/// Which objects are deleted, of the bucket that is this table's.
+pub(crate) fn sweep(source: &ObjectsSource, middle: &Middle<'_>, table: &str) -> Result<SweepPolicy> {
+    Ok(SweepPolicy {
+        table: table.to_owned(),
+        age_min: source.age_min,
+        pages_max: source.pages_max,
+        retry: middle.retry()?,
+    })
+}
+
+/// How the table's stream is read, by this reader.
+pub(crate) fn stream(spec: &StreamSpec, reader: &str) -> StreamPolicy {
+    let StreamSpec {
+        lease,
+        interval,
+        interval_max,
+        shards_max,
+        start,
+    } = *spec;
+    StreamPolicy {
+        reader: reader.to_owned(),
+        lease,
+        interval,
+        interval_max,
+        shards_max,
+        start,
+    }
+}
+
 /// What is published, and who is told.
 pub(crate) fn queue(middle: &Middle<'_>) -> Result<QueuePolicy> {
     let notify = &middle.spec.notify;
@@ -188,20 +218,25 @@ pub(crate) fn queue(middle: &Middle<'_>) -> Result<QueuePolicy> {
     })
 }
 
-/// Looks at a steady pace, or by the calendar from `since` on.
-pub(crate) fn pace(schedule: &Schedule, since: Timestamp) -> Pace {
+/// Looks at a steady pace, or by the calendar.
+pub(crate) fn pace(schedule: &Schedule) -> PacePolicy {
     match schedule {
-        Schedule::Every(every) => Pace::new(*every, *every),
-        Schedule::Cron(cron) => Pace::on(Arc::new(cron.clone()), since),
+        Schedule::Every(every) => PacePolicy::every(*every),
+        Schedule::Cron(cron) => PacePolicy::Calendar(Arc::new(cron.clone())),
     }
 }
 
-/// Looks into a lane as often as there is something, or by the calendar from `since` on.
-pub(crate) fn jobs_pace(source: &JobsSource, since: Timestamp) -> Pace {
+/// Looks into a lane as often as there is something, or by the calendar.
+pub(crate) fn jobs_pace(source: &JobsSource) -> PacePolicy {
     match &source.cron {
-        Some(cron) => Pace::on(Arc::new(cron.clone()), since),
-        None => Pace::new(source.interval, source.interval_max),
+        Some(cron) => PacePolicy::Calendar(Arc::new(cron.clone())),
+        None => PacePolicy::Between(source.interval, source.interval_max),
     }
+}
+
+/// Looks for results as often as there are any.
+pub(crate) fn results_pace(source: &ResultsSource) -> PacePolicy {
+    PacePolicy::Between(source.interval, source.interval_max)
 }
 
 /// What of the table's stream a pipeline over a lane hears; nothing where it does not follow it.

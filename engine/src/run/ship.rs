@@ -1,5 +1,6 @@
 //! The world of a pipeline that ships files of a folder.
 
+mod sightings;
 mod steps;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,9 +19,10 @@ use super::parts::Parts;
 use super::progress::OUTCOME;
 use crate::error::Result;
 use crate::ledger::Ledger;
-use crate::source::directory::{Batch, Directory, Sighting};
+use crate::source::directory::{Directory, Sighting};
 use crate::wire::keys::ClientKey;
 
+use sightings::{Answered, Sightings};
 pub(super) use steps::Cargo;
 use steps::Shipment;
 
@@ -30,9 +32,7 @@ const SUPERSEDED_KEPT_MS: i64 = 30 * 24 * 3_600_000;
 /// The world of a pipeline that ships files.
 pub(super) struct Ship {
     shared: Arc<Shared>,
-    directory: Directory,
-    /// Sightings that came, with what the ledger knows still to be asked.
-    unasked: Option<Batch>,
+    sightings: Sightings,
     events: VecDeque<Event>,
     under_way: BTreeMap<PathBuf, UnderWay>,
 }
@@ -86,49 +86,10 @@ impl Ship {
         }
         Ok(Self {
             shared: Arc::new(shared),
-            directory,
-            unasked: None,
+            sightings: Sightings::new(directory),
             events,
             under_way: BTreeMap::new(),
         })
-    }
-
-    /// Asks the ledger about a batch of sightings.
-    async fn ask(&mut self) {
-        let Some(batch) = &self.unasked else { return };
-        let paths: Vec<PathBuf> = batch
-            .sightings
-            .iter()
-            .map(|sighting| sighting.path.clone())
-            .collect();
-        let known = match self
-            .shared
-            .ledger
-            .known(&self.shared.pipeline, &self.shared.root, &paths)
-            .await
-        {
-            Ok(known) => known,
-            Err(error) => {
-                // Without its memory a file could be sent twice: nothing is taken until a later scan.
-                warn!(%error, "the ledger does not answer");
-                self.unasked = None;
-                return;
-            }
-        };
-        let Some(Batch {
-            sightings,
-            scan_complete,
-        }) = self.unasked.take()
-        else {
-            return;
-        };
-        for (Sighting { path, sight }, known) in sightings.into_iter().zip(known) {
-            self.show(&path, &sight, known.as_ref());
-            self.events.push_back(Event::Sighted { path, sight, known });
-        }
-        if scan_complete {
-            self.events.push_back(Event::Scanned);
-        }
     }
 
     fn show(&self, path: &Path, sight: &Sight, known: Option<&Known>) {
@@ -172,7 +133,7 @@ impl Ship {
     }
 
     fn look(&self, path: PathBuf) -> Work<Event> {
-        let (shared, looking) = (Arc::clone(&self.shared), self.directory.looking(&path));
+        let (shared, looking) = (Arc::clone(&self.shared), self.sightings.looking(&path));
         Work::task(async move {
             let sight = looking.await;
             let paths = [path.clone()];
@@ -198,11 +159,23 @@ impl World<Upload> for Ship {
             if let Some(event) = self.events.pop_front() {
                 return event;
             }
-            if self.unasked.is_none() {
-                let batch = self.directory.next().await;
-                self.unasked = Some(batch);
+            let Shared {
+                ledger,
+                pipeline,
+                root,
+                ..
+            } = &*self.shared;
+            let Answered {
+                sightings,
+                scan_complete,
+            } = self.sightings.next(ledger, pipeline, root).await;
+            for (Sighting { path, sight }, known) in sightings {
+                self.show(&path, &sight, known.as_ref());
+                self.events.push_back(Event::Sighted { path, sight, known });
             }
-            self.ask().await;
+            if scan_complete {
+                self.events.push_back(Event::Scanned);
+            }
         }
     }
 
@@ -210,7 +183,7 @@ impl World<Upload> for Ship {
         match action {
             Action::Look(path) => self.look(path),
             Action::Scan => {
-                self.directory.scan_now();
+                self.sightings.scan_now();
                 Work::None
             }
             Action::Do {

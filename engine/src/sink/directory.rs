@@ -1,7 +1,8 @@
 //! Results as files, beside names a person expects, each there whole or not at all.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use roundtrip_core::at::Timestamp;
@@ -25,10 +26,14 @@ const WRITES_MAX: u32 = 3;
 /// Sealed results kept of one file, at most.
 const SEALED_MAX: u32 = 1_000;
 
+/// Files and folders a sweep looks at, at most.
+pub const SWEPT_MAX: usize = 1_000_000;
+
 /// A folder of results.
 ///
 /// The file `a/b.tif` has its result in `a/b.tif.json`, `.txt` or `.bin`, an error in `a/b.tif.error.txt` and a
-/// result that does not open in `a/b.tif.sealed`. Where such a name would be longer than 255 bytes, the end of
+/// result that does not open in `a/b.tif.sealed`. No two files share a name: only the text result of one called
+/// `b.error` would, and is `b.error~.txt`. Where such a name would be longer than 255 bytes, the end of
 /// the file's own name is replaced by `~` and eight hex digits of the SHA-256 of the whole name.
 #[derive(Clone, Debug)]
 pub struct ResultsDirectory {
@@ -36,8 +41,7 @@ pub struct ResultsDirectory {
 }
 
 impl ResultsDirectory {
-    /// Makes the folder where it is not there, proves that it can be written, and removes the unfinished files
-    /// of processes that are no more.
+    /// Makes the folder where it is not there and proves that it can be written.
     pub fn open(spec: &DirectorySink) -> Result<Self> {
         let directory = Self {
             root: spec.path.clone(),
@@ -54,37 +58,38 @@ impl ResultsDirectory {
                 )
                 .because(error)
             })?;
-        directory.sweep();
         Ok(directory)
     }
 
     /// Writes a result, in place of an earlier one of the same kind and of an earlier error of the same file.
     ///
-    /// The extension is that of the content type; without one, of what the result looks like.
+    /// The extension is that of the content type; without one, of what the result looks like. An earlier result of
+    /// another kind stays, and so does a file with the name of the error that does not begin as [`error_text`] does:
+    /// either may be somebody's.
     pub fn write_result(&self, file: &Path, content_type: Option<&str>, body: &[u8]) -> io::Result<PathBuf> {
         let place = Place::of(file)?;
-        let path = self.put(&place, extension(content_type, body), body)?;
-        match fs::remove_file(self.path(&place, name::ERROR)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(path),
+        let name = place.result(extension(content_type, body));
+        let path = self.put(&place, &name, body)?;
+        let error = self.path(&place, &place.name(name::ERROR));
+        if is_error_text(&error)? {
+            fs::remove_file(error)?;
         }
+        Ok(path)
     }
 
     /// Writes why a file has no result, for a person to read (see [`error_text`]).
     pub fn write_error(&self, file: &Path, text: &str) -> io::Result<PathBuf> {
         let line_end = if text.ends_with('\n') { "" } else { "\n" };
-        self.put(
-            &Place::of(file)?,
-            name::ERROR,
-            format!("{text}{line_end}").as_bytes(),
-        )
+        let place = Place::of(file)?;
+        let name = place.name(name::ERROR);
+        self.put(&place, &name, format!("{text}{line_end}").as_bytes())
     }
 
     /// Keeps a result that does not open, beside those kept before; the same one is kept once.
     pub fn keep_sealed(&self, file: &Path, sealed: &str) -> io::Result<PathBuf> {
         let place = Place::of(file)?;
         for number in 1..=SEALED_MAX {
-            let path = self.path(&place, &name::sealed(number));
+            let path = self.path(&place, &place.name(&name::sealed(number)));
             if fs::read(&path).is_ok_and(|kept| kept == sealed.as_bytes()) {
                 return Ok(path);
             }
@@ -102,12 +107,12 @@ impl ResultsDirectory {
         ))
     }
 
-    fn path(&self, place: &Place, suffix: &str) -> PathBuf {
-        self.root.join(&place.folder).join(place.name(suffix))
+    fn path(&self, place: &Place, name: &OsStr) -> PathBuf {
+        self.root.join(&place.folder).join(name)
     }
 
-    fn put(&self, place: &Place, suffix: &str, content: &[u8]) -> io::Result<PathBuf> {
-        let path = self.path(place, suffix);
+    fn put(&self, place: &Place, name: &OsStr, content: &[u8]) -> io::Result<PathBuf> {
+        let path = self.path(place, name);
         let folder = self.make_folder(place)?;
         for write in 1.. {
             match unfinished(&folder, content)?.persist(&path) {
@@ -133,9 +138,14 @@ impl ResultsDirectory {
         Ok(folder)
     }
 
-    /// Removes unfinished files that nobody holds. What fails is no harm to results.
-    fn sweep(&self) {
-        for entry in walkdir::WalkDir::new(&self.root).into_iter().flatten() {
+    /// Removes the unfinished files of processes that are no more, as far as it comes with [`SWEPT_MAX`] entries. What
+    /// fails is no harm to results, and results may be written meanwhile.
+    pub fn sweep(&self) {
+        for entry in walkdir::WalkDir::new(&self.root)
+            .into_iter()
+            .take(SWEPT_MAX)
+            .flatten()
+        {
             let name = entry.file_name().to_string_lossy();
             let ours =
                 entry.file_type().is_file() && name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1);
@@ -146,13 +156,30 @@ impl ResultsDirectory {
     }
 }
 
+/// How an error file begins.
+const ERROR_TEXT: &str = "There is no result for ";
+
+/// Whether an error file of ours is there.
+fn is_error_text(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    let mut begin = Vec::new();
+    let length = ERROR_TEXT.len() as u64;
+    File::open(path)?.take(length).read_to_end(&mut begin)?;
+    Ok(begin == ERROR_TEXT.as_bytes())
+}
+
 /// What an error file says.
 pub fn error_text(file: &Path, what: &str, when: Timestamp, job: &str) -> String {
     let when =
         jiff::Timestamp::from_millisecond(when.0).map_or_else(|_| when.to_string(), |when| when.to_string());
     let file = file.display();
     format!(
-        "There is no result for {file}.\n\nWhat happened: {what}\nWhen: {when}\nJob: {job}\n\nThe file is not sent \
+        "{ERROR_TEXT}{file}.\n\nWhat happened: {what}\nWhen: {when}\nJob: {job}\n\nThe file is not sent \
          again by itself. To send it again, change it or copy it into its folder anew.\n"
     )
 }

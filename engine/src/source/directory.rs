@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::filter::Filter;
+use super::looks::Looks;
 use super::notices::{Noticed, Notices};
 use super::root::Root;
 use super::walk::{Walker, WatchState};
@@ -56,6 +57,7 @@ pub struct Batch {
 /// and devices are never opened.
 pub struct Directory {
     walker: Arc<Walker>,
+    looks: Looks,
     notices: Arc<Notices>,
     rescan: Duration,
     work: Option<Work>,
@@ -93,9 +95,12 @@ impl Directory {
         };
         let notices = Arc::new(Notices::default());
         let walker = Arc::new(Walker::new(root, filter, watch, Arc::clone(&notices)));
+        let looks = Looks::start(&walker)
+            .map_err(|error| Error::away("cannot start the threads that look at files").because(error))?;
         let now = Instant::now();
         Ok(Self {
             walker,
+            looks,
             notices,
             rescan: spec.rescan,
             work: None,
@@ -147,11 +152,7 @@ impl Directory {
 
     /// As [`Directory::look`], for a task of its own.
     pub fn looking(&self, path: &Path) -> impl Future<Output = Sight> + Send + 'static + use<> {
-        let (walker, path) = (Arc::clone(&self.walker), path.to_owned());
-        async move {
-            let seen = tokio::task::spawn_blocking(move || walker.look(&path)).await;
-            seen.unwrap_or_else(|error| Sight::Unreadable(error.to_string()))
-        }
+        self.looks.ask(path.to_owned())
     }
 
     /// Waits until there is work and starts it. Notices are taken and their work is started without a wait in between:
@@ -202,7 +203,13 @@ impl Directory {
     fn start(&mut self, kind: Kind, walk: impl FnOnce(&Walker, &mpsc::Sender<Batch>) + Send + 'static) {
         let (sender, batches) = mpsc::channel(BATCHES_MAX);
         let walker = Arc::clone(&self.walker);
-        tokio::task::spawn_blocking(move || walk(&walker, &sender));
+        // Not one of the runtime's threads, which are few: a walk keeps its thread until everything it found is taken,
+        // and what takes it needs one of them, too.
+        let thread = std::thread::Builder::new().name("walk".to_owned());
+        if let Err(error) = thread.spawn(move || walk(&walker, &sender)) {
+            tracing::warn!(folder = %self.root().display(), %error, "the folder cannot be walked now; tries again");
+            self.notices.ask_for_scan();
+        }
         self.work = Some(Work { batches, kind });
     }
 

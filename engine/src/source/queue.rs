@@ -1,7 +1,5 @@
 //! The queue as a whole: how many jobs lie in each lane over all its shards, and how many fetchers there are.
 
-use std::time::Duration;
-
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::job::{Lane, LaneKind};
@@ -9,9 +7,6 @@ use roundtrip_core::queue::{Counts, LaneCount};
 
 use crate::cloud::fault::Fault;
 use crate::cloud::jobs::Jobs;
-
-/// A fetcher that has not reported itself for this long does not count.
-const FETCHER_SEEN_MAX: Duration = Duration::from_secs(90);
 
 /// Shards that are asked at once.
 const CONCURRENCY_MAX: usize = 8;
@@ -43,7 +38,7 @@ impl Census {
             self.lane(LaneKind::Ready, Some(now)),
             self.lane(LaneKind::Leased, Some(now)),
             self.lane(LaneKind::Done, None),
-            self.jobs.fetchers(now, FETCHER_SEEN_MAX, self.pages_max),
+            self.jobs.fetchers(now, self.pages_max),
         )?;
         Ok(Taken {
             counts: Counts {

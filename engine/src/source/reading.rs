@@ -43,7 +43,7 @@ impl FileReader {
     pub fn open(root: &Path, relative: &Path, stamp: &Stamp) -> Result<Self, ReadError> {
         let file = place::open(root, relative).map_err(|error| fault(root, error))?;
         let opened = file.metadata().map_err(|error| fault(root, error))?;
-        if !opened.is_file() || !stamp::stamp(&opened).same_content(stamp) {
+        if !opened.is_file() || !stamp.same_content(&stamp::stamp(&opened)) {
             return Err(ReadError::Changed);
         }
         Ok(Self {

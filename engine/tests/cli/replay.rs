@@ -91,12 +91,8 @@ fn what_no_recording_tells_is_said() {
 fn a_longer_lease() {
     let desk = desk("lost-after-the-claim.jsonl");
     desk.write(
-        "old.toml",
-        "name = \"old\"\n[pipelines.analyse]\nsink.processor.builtin = \"fingerprint\"\n",
-    );
-    desk.write(
         "new.toml",
-        "name = \"new\"\n[pipelines.analyse]\nsink.processor.builtin = \"fingerprint\"\nclaim.lease = \"15m\"\n",
+        "name = \"new\"\n[pipelines.analyse]\nclaim.lease = \"15m\"\n",
     );
     let seen = desk.seen(&[
         "replay",
@@ -104,7 +100,7 @@ fn a_longer_lease() {
         "--role",
         "new.toml",
         "--against",
-        "old.toml",
+        "fetcher",
     ]);
     insta::assert_snapshot!(seen);
 }
@@ -153,14 +149,7 @@ fn a_recording_that_is_none() {
     );
     insta::assert_snapshot!(desk.seen(&["replay", "recording.jsonl", "--role", "watcher"]));
     insta::assert_snapshot!(desk.seen(&["replay", "nowhere.jsonl", "--role", "watcher"]));
-    insta::assert_snapshot!(desk.seen(&[
-        "replay",
-        "-",
-        "--role",
-        "fetcher",
-        "--set",
-        "analyse.sink.processor.builtin=fingerprint"
-    ]));
+    insta::assert_snapshot!(desk.seen(&["replay", "-", "--role", "fetcher"]));
 }
 
 #[test]
@@ -183,6 +172,19 @@ fn recordings_of_ones_own_are_tests() {
     );
     insta::assert_snapshot!(desk.seen(&["test", "lab/tests"]));
     insta::assert_snapshot!(desk.seen(&["test", "inbox"]));
+
+    // A setting is for the roles that have its pipeline, and the fetcher needs no processor to decide.
+    let both = [
+        "test",
+        "lab/tests",
+        "--role",
+        "fetcher",
+        "--role",
+        "watcher",
+        "--set",
+    ];
+    insta::assert_snapshot!(desk.seen(&[&both[..], &["analyse.claim.lease=15m"]].concat()));
+    insta::assert_snapshot!(desk.seen(&[&both[..], &["analize.claim.lease=15m"]].concat()));
 }
 
 /// A folder of recordings and a role of one's own, accepted as it is.

@@ -1,10 +1,17 @@
-//! The simulator at the edge: same seed, same bytes; many seeds; a fleet.
+//! The simulator at the edge: same seed, same bytes; many seeds; a fleet; the policies of roles.
 
 use crate::desk::Desk;
 
 fn simulated(arguments: &[&str]) -> (Option<i32>, String) {
     let output = Desk::new().run(&[&["simulate"], arguments].concat());
     (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+/// A desk with a role in `ours.toml`.
+fn desk(role: &str) -> Desk {
+    let desk = Desk::new();
+    desk.write("ours.toml", role);
+    desk
 }
 
 #[test]
@@ -49,6 +56,120 @@ fn a_fleet_is_measured() {
 
 #[test]
 fn what_does_not_belong_together_is_refused() {
-    let (code, _) = simulated(&["--jobs", "200", "--seeds", "5"]);
-    assert_eq!(code, Some(64));
+    for arguments in [
+        &["--jobs", "200", "--seeds", "5"][..],
+        &["--shards", "4", "--seeds", "5"],
+        &["--shards", "4", "--seed", "5"],
+        &["--profile", "local"],
+    ] {
+        let (code, _) = simulated(arguments);
+        assert_eq!(code, Some(64), "{arguments:?}");
+    }
+}
+
+#[test]
+fn it_is_said_which_policies_were_simulated() {
+    let desk = desk("name = \"ours\"\n[pipelines.analyse]\nretry.attempts-max = 1\n");
+    insta::assert_snapshot!(desk.seen(&["simulate", "--seeds", "2"]));
+    insta::assert_snapshot!(desk.seen(&["simulate", "--seeds", "2", "--shipped"]));
+    insta::assert_snapshot!(desk.seen(&["simulate", "--seeds", "2", "--role", "ours.toml"]));
+    insta::assert_snapshot!(desk.seen(&[
+        "simulate",
+        "--seeds",
+        "2",
+        "--role",
+        "fetcher",
+        "--profile",
+        "local",
+        "--set",
+        "analyse.claim.lease=30s",
+        "--set",
+        "upload.chunker.fixed.size=1 MiB",
+    ]));
+}
+
+#[test]
+fn what_no_simulation_plays_is_said() {
+    let desk = desk(
+        r#"
+name = "ours"
+[pipelines.scans]
+use = "upload"
+source.directory.watch = "poll"
+sink.jobs.priority = 3
+[pipelines.analyse]
+claim.versions = ">=2.5, <3"
+claim.manifest = "required"
+[pipelines.cleanup]
+source.jobs.stream = false
+[pipelines.sweep]
+source.objects.cron = "0 3 * * *"
+[pipelines.queue-length]
+notify.high = { metric = "JobsReady", above = 100, log = "warn" }
+"#,
+    );
+    insta::assert_snapshot!(desk.seen(&["simulate", "--seeds", "2", "--role", "ours.toml"]));
+    let set = "upload.chunker.fixed.size=2 MiB";
+    insta::assert_snapshot!(desk.seen(&["simulate", "--role", "ours.toml", "--set", set]));
+}
+
+/// Chunks are there before their job, and are swept at once.
+#[test]
+fn a_policy_that_breaks_a_promise_is_found() {
+    let desk = desk(
+        r#"
+name = "ours"
+[pipelines.upload]
+sink.jobs.announce = "last"
+[pipelines.sweep]
+source.objects.age-min = "1ms"
+source.objects.every = "5s"
+[pipelines.cleanup]
+sink.delete.results-keep = "5m"
+"#,
+    );
+    let output = desk.run(&["simulate", "--seed", "15", "--role", "ours.toml"]);
+    assert_eq!(output.status.code(), Some(1));
+    insta::assert_snapshot!(String::from_utf8(output.stderr).unwrap());
+}
+
+#[test]
+fn roles_that_cannot_be_simulated_are_refused() {
+    let refused = |role: &str| desk(role).seen(&["simulate", "--role", "ours.toml", "--role", "watcher"]);
+    insta::assert_snapshot!(refused(
+        "name = \"ours\"\n[pipelines.a]\nuse = \"upload\"\n[pipelines.b]\nuse = \"upload\"\n"
+    ));
+    insta::assert_snapshot!(refused("name = \"ours\"\npipelines = [\"cleanup\"]\n"));
+    insta::assert_snapshot!(refused(
+        "name = \"ours\"\nstore.shards = 64\npipelines = [\"analyse\"]\n"
+    ));
+    insta::assert_snapshot!(refused(
+        "name = \"ours\"\n[pipelines.analyse]\nclaim.lease = \"20s\"\nclaim.heartbeat = \"60s\"\n"
+    ));
+    insta::assert_snapshot!(refused(
+        "name = \"ours\"\n[pipelines.analyse]\nclaim.leese = \"20s\"\n"
+    ));
+    let set = "analize.claim.lease=1m";
+    insta::assert_snapshot!(Desk::new().seen(&["simulate", "--role", "fetcher", "--set", set]));
+}
+
+#[test]
+fn a_fleets_shards_are_its_roles_unless_they_are_given() {
+    let desk = desk("name = \"ours\"\nstore.shards = 3\npipelines = [\"analyse\"]\n");
+    let measured = |more: &[&str]| {
+        let fleet = [
+            "simulate",
+            "--role",
+            "ours.toml",
+            "--jobs",
+            "20",
+            "--fetchers",
+            "2",
+        ];
+        let output = desk.run(&[&fleet[..], &["--format", "json"], more].concat());
+        let measured: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        measured["shards"].as_u64()
+    };
+    assert_eq!(measured(&[]), Some(3));
+    assert_eq!(measured(&["--shards", "5"]), Some(5));
 }

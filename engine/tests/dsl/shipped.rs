@@ -28,6 +28,7 @@ fn what_is_shipped_is_sound() {
         load_role(role, &Layers::default()).unwrap();
     }
     load_role("fetcher", &set(&["analyse.sink.processor.builtin=fingerprint"])).unwrap();
+    load_dry("fetcher", &Layers::default()).unwrap();
 }
 
 #[test]

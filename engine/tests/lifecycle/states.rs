@@ -46,6 +46,7 @@ pub(crate) fn queued() -> Job {
         retries: 0,
         failures: 0,
         history: Vec::new(),
+        cleaning: None,
         cleaned: None,
         priority: 0,
     }
@@ -97,6 +98,17 @@ pub(crate) fn finished() -> Job {
     }
 }
 
+/// What the watcher and an operator see of a job that failed.
+pub(crate) fn failed() -> Job {
+    Job {
+        status: Status::Error,
+        results: None,
+        error: Some("not an image".to_owned()),
+        failures: 1,
+        ..finished()
+    }
+}
+
 /// A state by the writes that lead to it.
 pub(crate) struct State {
     pub(crate) name: &'static str,
@@ -120,6 +132,7 @@ pub(crate) fn all() -> Vec<State> {
             None,
         )
     };
+    let fail = lifecycle::fail(&mine, MINE, second(60), 1, "not an image");
     let cancelled = operator::cancel(&mine, second(30), "").unwrap();
     let cleaned = lifecycle::cleaned(&finished(), second(90), LEASE);
     let state = |name, changes: &[&Change]| State {
@@ -172,12 +185,14 @@ pub(crate) fn all() -> Vec<State> {
                 &complete(THEIRS, 1),
             ],
         ),
+        state("failed by me", &[&create, &claim(MINE, 0), &fail]),
         state(
-            "failed by me",
+            "failed, being cleaned",
             &[
                 &create,
                 &claim(MINE, 0),
-                &lifecycle::fail(&mine, MINE, second(60), 1, "not an image"),
+                &fail,
+                &lifecycle::cleaning(&failed(), second(61)),
             ],
         ),
         state(

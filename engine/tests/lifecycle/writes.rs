@@ -3,7 +3,7 @@
 use roundtrip_core::job::{Job, LaneKind};
 use roundtrip_core::lifecycle::{self, Change, RecordKey, operator};
 
-use crate::states::{LEASE, MINE, finished, foreign, held, lane, queued, second, urgent};
+use crate::states::{LEASE, MINE, failed, finished, foreign, held, lane, queued, second, urgent};
 
 /// A write, and what its maker knows.
 pub(crate) struct Attempted {
@@ -41,6 +41,7 @@ pub(crate) fn all() -> Vec<Attempted> {
         ),
         attempted(watcher, lifecycle::requeue(&mine, now, now, "no heartbeat")),
         attempted(watcher, lifecycle::give_up(&mine, now, "too many were lost")),
+        attempted("watcher, who saw it failed", lifecycle::cleaning(&failed(), now)),
         attempted(
             "watcher, who saw it finished",
             lifecycle::cleaned(&finished(), now, LEASE),
@@ -85,6 +86,10 @@ pub(crate) fn all() -> Vec<Attempted> {
         attempted(
             "operator, who saw the first claim",
             operator::requeue(&mine, now).unwrap(),
+        ),
+        attempted(
+            "operator, who saw it failed",
+            operator::requeue(&failed(), now).unwrap(),
         ),
     ]
 }

@@ -56,11 +56,28 @@ async fn a_failed_job_begins_anew_while_its_chunks_are_there() {
     let job = world.jobs.get(&held.key).await.unwrap().unwrap();
     assert_eq!((job.status, job.error, job.failures), (Status::Queued, None, 0));
     // What the watcher decided before does not reach it any more.
+    let mark = lifecycle::cleaning(&failed, now());
+    assert!(matches!(world.jobs.apply(&mark).await.unwrap(), Answer::Lost(_)));
     let cleaned = lifecycle::cleaned(&failed, now(), Duration::from_hours(1));
     assert!(matches!(
         world.jobs.apply(&cleaned).await.unwrap(),
         Answer::Lost(_)
     ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_job_that_is_being_cleaned_is_not_taken_again() {
+    let world = World::new().await;
+    let held = world.claimed(1, "processor-1").await;
+    world.upload(&held).await;
+    let failed = world
+        .apply(&lifecycle::fail(&held, "processor-1", now(), 3, "out of memory"))
+        .await;
+    world.apply(&lifecycle::cleaning(&failed, now())).await;
+    assert_said!(
+        world.run(&["jobs", "requeue", &file(1)]).await,
+        "requeue-being-cleaned"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

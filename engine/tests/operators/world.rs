@@ -118,6 +118,7 @@ impl World {
             retries: 0,
             failures: 0,
             history: Vec::new(),
+            cleaning: None,
             cleaned: None,
             priority: 0,
         };

@@ -26,12 +26,18 @@ async fn jobs_are_counted_over_all_shards_and_fetchers_by_when_they_were_seen() 
     world.job("4", "leased#3", -60).await;
     world.job("5", "done#1", 1).await;
     world.job("6", "done#1", -86_400).await;
-    for (name, seconds) in [("processor-1", 0), ("processor-2", 80), ("processor-3", 100)] {
-        let seen = ago(seconds);
-        world
-            .put(&[("client", "roundtrip#fleet"), ("file", name), ("seen", &seen)])
-            .await;
-    }
+    world.fetcher("processor-1", 0, 30_000).await;
+    world.fetcher("processor-2", 100, 30_000).await;
+    world.fetcher("processor-3", 800, 300_000).await;
+    // Of a version that does not tell how often it reports.
+    let seen = ago(80);
+    world
+        .put(&[
+            ("client", "roundtrip#fleet"),
+            ("file", "processor-4"),
+            ("seen", &seen),
+        ])
+        .await;
     world.round(PIPELINES).await;
     let text = lines(&world.cloudwatch.take()[0]);
     // Publishing takes less than a minute.

@@ -96,7 +96,9 @@ async fn a_webhook_that_fails_is_tried_again_as_the_policy_says() {
     service.answers(&[500, 500, 500]);
     world.round(&watcher(&service.url)).await;
     world.round(&watcher(&service.url)).await;
-    assert_eq!(told(&service).len(), 3, "and then it is given up");
+    assert_eq!(told(&service).len(), 3, "and then it is left to a later round");
+    let row = world.row("roundtrip#notify", "ready-high").await;
+    assert!(row.iter().any(|(name, _)| name == "telling"), "{row:?}");
 }
 
 #[tokio::test]

@@ -147,6 +147,18 @@ impl World {
         request.set_item(Some(item)).send().await.unwrap();
     }
 
+    /// The row of a fetcher that reported so many seconds ago and does so every `report_ms`.
+    pub(crate) async fn fetcher(&self, name: &str, seconds: i64, report_ms: u64) {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let request = self.clients.dynamodb.put_item().table_name(TABLE);
+        let request = request
+            .item("client", text("roundtrip#fleet"))
+            .item("file", text(name))
+            .item("seen", text(&ago(seconds)))
+            .item("report_ms", AttributeValue::N(report_ms.to_string()));
+        request.send().await.unwrap();
+    }
+
     /// A job in a lane, due so many seconds ago.
     pub(crate) async fn job(&self, file: &str, lane: &str, seconds: i64) {
         let due = ago(seconds);

@@ -92,6 +92,32 @@ async fn a_file_whose_chunks_are_swept_before_its_job_is_made_is_sent_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_version_that_is_given_up_takes_no_result_away() {
+    let world = World::new().await;
+    let path = world.write("inbox/scan.raw", "the first version");
+    let client = world.start(&world.role("client", SLOW), "client").await;
+    until("the first version is sent", async || {
+        let objects = world.objects().await;
+        objects.iter().any(|object| object.ends_with("/manifest"))
+    })
+    .await;
+    std::fs::write(&path, noise(1, 24_000_000)).unwrap();
+    until("the second is under way", async || {
+        world.records().await.len() == 2
+    })
+    .await;
+    let fetcher = world.start(&world.role("fetcher", &[]), "fetcher").await;
+    until("a result is there", async || {
+        world.path("results/scan.raw.json").exists()
+    })
+    .await;
+    world.assert_fingerprint("results/scan.raw.json", b"the first version");
+    std::fs::remove_file(&path).unwrap();
+    client.finish().await;
+    fetcher.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_job_of_a_file_that_goes_away_is_ended() {
     let world = World::new().await;
     let path = world.write("inbox/gone.raw", noise(1, 3_000_000));

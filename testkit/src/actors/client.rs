@@ -13,12 +13,11 @@ use roundtrip_core::collect::{self, Collect};
 use roundtrip_core::file::Sight;
 use roundtrip_core::machine::{Decision, Machine};
 use roundtrip_core::names::ClientId;
-use roundtrip_core::pace::Pace;
-use roundtrip_core::retry::{Jitter, Retry};
-use roundtrip_core::upload::{self, Upload, UploadPolicy};
+use roundtrip_core::upload::{self, Upload};
 
 use super::outbox::{Actor, Clock, Outbox, Task};
 use crate::model::network::Reply;
+use crate::pipelines::{CollectPipeline, UploadPipeline};
 use collecting::{Delivery, Look};
 pub(crate) use disk::{Disk, content, stamp};
 use shipping::{Shipment, Shipping};
@@ -29,14 +28,11 @@ pub(crate) struct Settings {
     pub(crate) id: ClientId,
     pub(crate) bucket: String,
     pub(crate) shards: u32,
-    pub(crate) chunk_size: u64,
     pub(crate) version: String,
     /// How urgent its jobs are.
     pub(crate) priority: u8,
-    pub(crate) upload: UploadPolicy,
-    pub(crate) rescan: Duration,
-    pub(crate) collect_interval: Duration,
-    pub(crate) collect_interval_max: Duration,
+    pub(crate) upload: UploadPipeline,
+    pub(crate) collect: CollectPipeline,
     /// Milliseconds a local step takes, at most.
     pub(crate) local_ms: i64,
 }
@@ -73,19 +69,11 @@ pub(crate) struct Client {
 
 impl Client {
     /// A client that begins with what it kept.
-    pub(crate) fn new(settings: Settings, disk: Disk) -> Self {
-        // As the engine builds it: deliveries are repeated for as long as the process runs.
-        let deliveries = Retry {
-            attempts_max: u32::MAX,
-            interval: settings.collect_interval,
-            backoff_rate: 2.0,
-            interval_max: settings.collect_interval_max,
-            jitter: Jitter::None,
-        };
-        let pace = Pace::new(settings.collect_interval, settings.collect_interval_max);
+    pub(crate) fn new(settings: Settings, disk: Disk, now: Timestamp) -> Self {
+        let CollectPipeline { pace, retry } = &settings.collect;
         Self {
-            upload: Upload::new(settings.upload.clone()),
-            collect: Collect::new(pace, deliveries),
+            upload: Upload::new(settings.upload.policy.clone()),
+            collect: Collect::new(pace.since(now), retry.clone()),
             shipments: BTreeMap::new(),
             events: VecDeque::new(),
             work: BTreeMap::new(),
@@ -224,7 +212,7 @@ impl Actor for Client {
         }
         self.scan();
         let task = self.begin(Work::Rescan);
-        out.sleep(task, millis(self.settings.rescan));
+        out.sleep(task, millis(self.settings.upload.rescan));
         self.wake(clock, out);
     }
 
@@ -241,7 +229,7 @@ impl Actor for Client {
         let goes_on = match &mut work {
             Work::Rescan => {
                 self.scan();
-                out.sleep(task, millis(self.settings.rescan));
+                out.sleep(task, millis(self.settings.upload.rescan));
                 true
             }
             Work::Sighting(path) => {

@@ -9,30 +9,24 @@ mod carry;
 mod looking;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
-use roundtrip_core::fleet::FleetPolicy;
 use roundtrip_core::lifecycle::{RecordKey, Write};
 use roundtrip_core::machine::{Decision, Machine};
 use roundtrip_core::names::JobKey;
-use roundtrip_core::pace::Pace;
-use roundtrip_core::worker::{Action, Ending, Event, Outcome, Worker, WorkerPolicy};
+use roundtrip_core::worker::{Action, Ending, Event, Outcome, Worker};
 
 use super::outbox::{Actor, Clock, Fact, Outbox, Task};
 use crate::model::network::{Reply, Request};
+use crate::pipelines::AnalysePipeline;
 use carry::Carry;
 use looking::Look;
 
 /// How a fetcher works.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    pub(crate) policy: WorkerPolicy,
-    pub(crate) fleet: FleetPolicy,
-    pub(crate) interval: Duration,
-    pub(crate) interval_max: Duration,
+    pub(crate) analyse: AnalysePipeline,
     pub(crate) shards: u32,
-    pub(crate) batch_max: usize,
 }
 
 #[derive(Debug)]
@@ -62,10 +56,10 @@ pub(crate) struct Fetcher {
 }
 
 impl Fetcher {
-    pub(crate) fn new(settings: Settings) -> Self {
-        let pace = Pace::new(settings.interval, settings.interval_max);
+    pub(crate) fn new(settings: Settings, now: Timestamp) -> Self {
+        let analyse = &settings.analyse;
         Self {
-            worker: Worker::new(settings.policy.clone(), pace).in_fleet(settings.fleet),
+            worker: Worker::new(analyse.worker.clone(), analyse.pace.since(now)).in_fleet(analyse.fleet),
             settings,
             spool: BTreeSet::new(),
             events: VecDeque::new(),
@@ -225,7 +219,7 @@ impl Actor for Fetcher {
     }
 
     fn name(&self) -> &str {
-        &self.settings.policy.processor
+        &self.settings.analyse.worker.processor
     }
 }
 

@@ -10,13 +10,13 @@ use roundtrip_core::at::Timestamp;
 use roundtrip_core::caretaker::{self, Caretaker, Duty};
 use roundtrip_core::machine::{Decision, Machine, Reason};
 use roundtrip_core::names::JobKey;
-use roundtrip_core::pace::Pace;
-use roundtrip_core::queue::{self, Queue, QueuePolicy};
+use roundtrip_core::queue::{self, Queue};
 use roundtrip_core::stream::{self, Reader, StreamPolicy};
-use roundtrip_core::sweep::{self, Sweep, SweepPolicy};
+use roundtrip_core::sweep::{self, Sweep};
 
 use super::outbox::{Actor, Clock, Outbox, Task};
 use crate::model::network::{Reply, Request};
+use crate::pipelines::{CarePipeline, QueuePipeline, SweepPipeline};
 use caring::{Cursor, Deletion, Interest, Look};
 use reading::{Asked, Telling};
 
@@ -24,25 +24,23 @@ use reading::{Asked, Telling};
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) name: String,
-    pub(crate) clean: Duty,
-    pub(crate) clean_every: Duration,
-    pub(crate) requeue: Duty,
-    pub(crate) requeue_every: Duration,
-    pub(crate) admit: Duty,
-    pub(crate) admit_every: Duration,
+    /// Its caretakers, in the order of [`Which`].
+    pub(crate) care: [CarePipeline; 3],
     pub(crate) stream: StreamPolicy,
-    pub(crate) queue: Option<(QueuePolicy, Duration)>,
-    pub(crate) sweep: SweepPolicy,
-    pub(crate) sweep_every: Duration,
+    pub(crate) queue: QueuePipeline,
+    pub(crate) sweep: SweepPipeline,
     pub(crate) shards: u32,
-    pub(crate) batch_max: usize,
-    pub(crate) pages_max: usize,
 }
 
 impl Settings {
+    /// Whether one of its caretakers hears of the stream.
+    fn hears(&self, which: Which) -> bool {
+        self.care[which as usize].interest.is_some()
+    }
+
     /// Jobs created then or before should be complete.
     fn old(&self, clock: &Clock) -> Timestamp {
-        let upload_max = match self.admit {
+        let upload_max = match self.care[Which::Admit as usize].duty {
             Duty::Admit { upload_max, .. } => upload_max,
             Duty::Clean { .. } | Duty::Requeue(_) => Duration::MAX,
         };
@@ -57,6 +55,16 @@ pub(super) enum Which {
     Clean,
     Requeue,
     Admit,
+}
+
+impl Which {
+    /// The one that wants to hear of this.
+    fn of(interest: Interest) -> Self {
+        match interest {
+            Interest::Finished => Self::Clean,
+            Interest::Foreign => Self::Admit,
+        }
+    }
 }
 
 const ALL: [Which; 3] = [Which::Clean, Which::Requeue, Which::Admit];
@@ -90,8 +98,9 @@ enum Work {
 pub(crate) struct Watcher {
     settings: Settings,
     care: [Caretaker; 3],
-    reader: Reader,
-    queue: Option<Queue>,
+    /// None where no pipeline hears of the stream.
+    reader: Option<Reader>,
+    queue: Queue,
     sweep: Sweep,
     /// Where the next scan for foreign jobs goes on.
     cursor: Cursor,
@@ -101,25 +110,19 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    pub(crate) fn new(settings: Settings) -> Self {
-        let care = |duty: &Duty, every: Duration| {
-            Caretaker::new(duty.clone(), &*settings.name, Pace::new(every, every))
+    pub(crate) fn new(settings: Settings, now: Timestamp) -> Self {
+        let care = |CarePipeline { duty, pace, .. }: &CarePipeline| {
+            Caretaker::new(duty.clone(), &*settings.name, pace.since(now))
         };
+        let (sweep, queue) = (&settings.sweep, &settings.queue);
         Self {
-            care: [
-                care(&settings.clean, settings.clean_every),
-                care(&settings.requeue, settings.requeue_every),
-                care(&settings.admit, settings.admit_every),
-            ],
-            reader: Reader::new(settings.stream.clone()),
-            sweep: Sweep::new(
-                settings.sweep.clone(),
-                Pace::new(settings.sweep_every, settings.sweep_every),
-            ),
-            queue: settings
-                .queue
-                .clone()
-                .map(|(policy, every)| Queue::new(policy, Pace::new(every, every))),
+            care: settings.care.each_ref().map(care),
+            reader: ALL
+                .iter()
+                .any(|which| settings.hears(*which))
+                .then(|| Reader::new(settings.stream.clone())),
+            sweep: Sweep::new(sweep.policy.clone(), sweep.pace.since(now)),
+            queue: Queue::new(queue.policy.clone(), queue.pace.since(now)),
             cursor: None,
             settings,
             events: VecDeque::new(),
@@ -141,10 +144,10 @@ impl Watcher {
                     self.care(clock, out, which, decision);
                 }
             }
-            while let Some(decision) = self.reader.poll_action() {
+            while let Some(decision) = self.reader.as_mut().and_then(Machine::poll_action) {
                 self.read(out, decision);
             }
-            while let Some(decision) = self.queue.as_mut().and_then(Machine::poll_action) {
+            while let Some(decision) = self.queue.poll_action() {
                 self.count(out, &decision);
             }
             while let Some(decision) = self.sweep.poll_action() {
@@ -156,12 +159,12 @@ impl Watcher {
             match event {
                 Event::Sweep(event) => self.sweep.handle(clock.at(), event),
                 Event::Care(which, event) => self.care[which as usize].handle(clock.at(), event),
-                Event::Stream(event) => self.reader.handle(clock.at(), event),
-                Event::Queue(event) => {
-                    if let Some(queue) = &mut self.queue {
-                        queue.handle(clock.at(), event);
+                Event::Stream(event) => {
+                    if let Some(reader) = &mut self.reader {
+                        reader.handle(clock.at(), event);
                     }
                 }
+                Event::Queue(event) => self.queue.handle(clock.at(), event),
             }
         }
     }
@@ -200,9 +203,11 @@ impl Watcher {
             return;
         }
         out.decided(&reason, || "reconcile".to_owned());
-        for which in [Which::Clean, Which::Admit] {
-            self.events
-                .push_back(Event::Care(which, caretaker::Event::NewsMissed));
+        for which in ALL {
+            if self.settings.hears(which) {
+                self.events
+                    .push_back(Event::Care(which, caretaker::Event::NewsMissed));
+            }
         }
     }
 
@@ -223,7 +228,7 @@ impl Watcher {
         match action {
             sweep::Action::AskOwner => {
                 // There is one table.
-                let owner = Some(self.settings.sweep.table.clone());
+                let owner = Some(self.settings.sweep.policy.table.clone());
                 self.events
                     .push_back(Event::Sweep(sweep::Event::OwnerTold(owner)));
             }
@@ -274,7 +279,8 @@ impl Watcher {
             }
             Work::Stream(asked) => match reply {
                 Some(Reply::Read(read)) => {
-                    let mut telling = Telling::new(asked, *read);
+                    let hears = |interest| self.settings.hears(Which::of(interest));
+                    let mut telling = Telling::new(asked, *read, hears);
                     match telling.go(out, task, None) {
                         Some(event) => self.told(telling, event),
                         None => drop(self.work.insert(task, Work::Telling(Box::new(telling)))),
@@ -320,10 +326,7 @@ impl Watcher {
     /// The pipelines that follow the stream hear of jobs before the reader hears that it told them.
     fn told(&mut self, telling: Telling, event: stream::Event) {
         for (interest, offers) in telling.offers {
-            let which = match interest {
-                Interest::Finished => Which::Clean,
-                Interest::Foreign => Which::Admit,
-            };
+            let which = Which::of(interest);
             if !offers.is_empty() {
                 self.events
                     .push_back(Event::Care(which, caretaker::Event::Offered(offers)));
@@ -343,11 +346,11 @@ impl Actor for Watcher {
         for care in &mut self.care {
             care.tick(clock.at());
         }
-        self.reader.tick(clock.at());
-        self.sweep.tick(clock.at());
-        if let Some(queue) = &mut self.queue {
-            queue.tick(clock.at());
+        if let Some(reader) = &mut self.reader {
+            reader.tick(clock.at());
         }
+        self.sweep.tick(clock.at());
+        self.queue.tick(clock.at());
         self.settle(clock, out);
     }
 
@@ -360,28 +363,28 @@ impl Actor for Watcher {
         for care in &mut self.care {
             care.drain(clock.at());
         }
-        self.reader.drain(clock.at());
-        self.sweep.drain(clock.at());
-        if let Some(queue) = &mut self.queue {
-            queue.drain(clock.at());
+        if let Some(reader) = &mut self.reader {
+            reader.drain(clock.at());
         }
+        self.sweep.drain(clock.at());
+        self.queue.drain(clock.at());
         self.settle(clock, out);
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
         let care = self.care.iter().filter_map(Machine::wake_at);
-        let queue = self.queue.as_ref().and_then(Machine::wake_at);
-        care.chain(self.reader.wake_at())
+        let reader = self.reader.as_ref().and_then(Machine::wake_at);
+        care.chain(reader)
             .chain(self.sweep.wake_at())
-            .chain(queue)
+            .chain(self.queue.wake_at())
             .min()
     }
 
     fn is_idle(&self) -> bool {
         self.care.iter().all(Machine::is_idle)
-            && self.reader.is_idle()
+            && self.reader.as_ref().is_none_or(Machine::is_idle)
             && self.sweep.is_idle()
-            && self.queue.as_ref().is_none_or(Machine::is_idle)
+            && self.queue.is_idle()
     }
 
     fn name(&self) -> &str {

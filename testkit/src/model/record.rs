@@ -183,6 +183,7 @@ impl Record {
             retries: count(a::RETRIES),
             failures: count(a::FAILURES),
             history: self.history().to_vec(),
+            cleaning: self.time(a::CLEANING),
             cleaned: self.time(a::CLEANED),
         })
     }

@@ -12,7 +12,7 @@ use sha2::Sha256;
 use super::entry::Entry;
 
 /// Attributes of a job that say nothing about anybody.
-const PLAIN: [&str; 19] = [
+const PLAIN: [&str; 20] = [
     a::STATUS,
     a::VERSION,
     a::CREATED,
@@ -26,6 +26,7 @@ const PLAIN: [&str; 19] = [
     a::DUE,
     a::RETRIES,
     a::FAILURES,
+    a::CLEANING,
     a::CLEANED,
     a::EXPIRES,
     "at",

@@ -13,9 +13,9 @@ use roundtrip_core::worker::{Action, Ending, Event, Outcome as Answer, Worker};
 
 use super::agenda::Plan;
 use super::line::Outcome;
-use super::role::AnalysePipeline;
 use super::survey::{Fetcher, Survey};
 use super::world::World;
+use crate::pipelines::AnalysePipeline;
 
 /// Pages of one shard a look reads, at most, as in production.
 const PAGES_MAX: usize = 10;
@@ -88,7 +88,7 @@ impl Analyse {
             ..worker
         };
         let bucket = worker.bucket.clone();
-        let machine = Worker::new(worker, policy.pace.at(world.now)).in_fleet(policy.fleet);
+        let machine = Worker::new(worker, policy.pace.since(world.now)).in_fleet(policy.fleet);
         Self {
             name: name.to_owned(),
             machine,

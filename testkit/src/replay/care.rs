@@ -8,9 +8,9 @@ use roundtrip_core::machine::{Decision, Machine as _};
 use roundtrip_core::news::Interest;
 
 use super::line::Outcome;
-use super::role::CarePipeline;
 use super::table::Row;
 use super::world::World;
+use crate::pipelines::CarePipeline;
 
 /// A pipeline that looks after jobs.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Care {
     pub(super) fn new(name: &str, role: &str, shards: u32, policy: &CarePipeline, world: &World) -> Self {
         Self {
             name: name.to_owned(),
-            machine: Caretaker::new(policy.duty.clone(), role, policy.pace.at(world.now)),
+            machine: Caretaker::new(policy.duty.clone(), role, policy.pace.since(world.now)),
             interest: policy.interest,
             lane: policy.lane,
             shards,

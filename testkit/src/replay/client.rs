@@ -14,9 +14,9 @@ use roundtrip_core::plan::{Codec, Cut};
 use roundtrip_core::upload::{self, Step, Upload};
 
 use super::line::Outcome;
-use super::role::{CollectPipeline, UploadPipeline};
 use super::table::Row;
 use super::world::World;
+use crate::pipelines::{CollectPipeline, UploadPipeline};
 
 /// The pipeline that ships a client's files.
 #[derive(Debug)]
@@ -151,7 +151,7 @@ impl Collect {
     pub(super) fn new(name: &str, policy: &CollectPipeline, now: Timestamp) -> Self {
         Self {
             name: name.to_owned(),
-            machine: Collector::new(policy.pace.at(now), policy.retry.clone()),
+            machine: Collector::new(policy.pace.since(now), policy.retry.clone()),
             outstanding: BTreeSet::new(),
         }
     }

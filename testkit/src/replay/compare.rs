@@ -3,6 +3,7 @@
 mod summary;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
 
@@ -11,6 +12,7 @@ use super::line::{Line, Outcome};
 use super::run::Replay;
 use crate::report::Timeline;
 
+use summary::Differing;
 pub use summary::Effect;
 
 /// Which role a line that differs is of.
@@ -56,16 +58,39 @@ pub struct Comparison {
     fresh: BTreeMap<(Timestamp, String), Both>,
     /// What differs, by subject.
     left: BTreeMap<String, Vec<(Side, Line)>>,
+    moves_min: Duration,
+}
+
+/// How two roles differ on a history.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// The decisions that differ, the first difference first.
+    pub differences: Vec<Difference>,
+    /// What that means.
+    pub effects: Vec<Effect>,
+    /// Jobs that are not finished at the end, under the old role and under the new one: what becomes of them is not told.
+    pub open: (usize, usize),
+    /// When the replay ended.
+    pub end: Option<Timestamp>,
+}
+
+impl Compared {
+    /// Whether any decision differs.
+    pub fn differs(&self) -> bool {
+        !self.differences.is_empty() || !self.effects.is_empty()
+    }
 }
 
 impl Comparison {
-    /// Compares these two.
-    pub fn new(old: Replay, new: Replay) -> Self {
+    /// Compares these two. Decisions that have moved by less than `moves_min` are counted, not listed: one job that waits
+    /// for longer moves many others by a little.
+    pub fn new(old: Replay, new: Replay, moves_min: Duration) -> Self {
         Self {
             old,
             new,
             fresh: BTreeMap::new(),
             left: BTreeMap::new(),
+            moves_min,
         }
     }
 
@@ -83,22 +108,31 @@ impl Comparison {
         }
     }
 
-    /// Goes on to the end of both, and gives what differs, the first difference first, and what that means.
-    pub fn finish(&mut self) -> (Vec<Difference>, Vec<Effect>) {
+    /// Goes on to the end of both, and gives what differs.
+    pub fn finish(&mut self) -> Compared {
         self.old.finish();
         self.new.finish();
         self.gather();
         for ((_, subject), both) in std::mem::take(&mut self.fresh) {
             self.settle(subject, both);
         }
-        let left = std::mem::take(&mut self.left);
-        let effects = summary::effects(left.values().map(Vec::as_slice));
-        let differences = left.into_iter();
-        let mut differences: Vec<Difference> = differences
-            .map(|(subject, lines)| Difference { subject, lines })
+        let left = std::mem::take(&mut self.left).into_iter();
+        let folded = left.map(|(subject, lines)| (subject, fold(lines, self.moves_min)));
+        let left: Vec<(String, Differing)> = folded.collect();
+        let effects = summary::effects(left.iter().map(|(_, differing)| differing), self.moves_min);
+        let listed = left
+            .into_iter()
+            .filter(|(_, differing)| !differing.lines.is_empty());
+        let mut differences: Vec<Difference> = listed
+            .map(|(subject, Differing { lines, .. })| Difference { subject, lines })
             .collect();
         differences.sort_by_key(|difference| difference.lines.first().map(|(_, line)| line.at));
-        (differences, effects)
+        Compared {
+            differences,
+            effects,
+            open: (self.old.summary().jobs_open, self.new.summary().jobs_open),
+            end: self.new.summary().end,
+        }
     }
 
     /// What became of each job under the new role; none where its replay keeps none.
@@ -148,4 +182,44 @@ fn subject(line: &Line) -> String {
     } else {
         line.file.clone()
     }
+}
+
+/// Takes out pairs of decisions that are the same but for a small move.
+fn fold(lines: Vec<(Side, Line)>, moves_min: Duration) -> Differing {
+    let bound = i64::try_from(moves_min.as_millis()).unwrap_or(i64::MAX);
+    let mut folded: BTreeMap<String, usize> = BTreeMap::new();
+    // Those that are kept, and from where on a line may still be the twin of a later one.
+    let (mut kept, mut near): (Vec<Option<(Side, Line)>>, usize) = (Vec::new(), 0);
+    for (side, line) in lines {
+        let is_past = |other: &Option<(Side, Line)>| {
+            other
+                .as_ref()
+                .is_none_or(|(_, other)| line.at.0 - other.at.0 >= bound)
+        };
+        near += kept.iter().skip(near).take_while(|other| is_past(other)).count();
+        let is_twin = |other: &Option<(Side, Line)>| {
+            let other = other.as_ref();
+            other.is_some_and(|(of, other)| *of != side && is_moved(other, &line))
+        };
+        let twin = kept.iter().skip(near).position(is_twin);
+        match twin.and_then(|twin| kept.get_mut(near + twin)) {
+            Some(twin) => {
+                *twin = None;
+                *folded.entry(line.action).or_default() += 1;
+            }
+            None => kept.push(Some((side, line))),
+        }
+    }
+    let lines = kept.into_iter().flatten().collect();
+    Differing { lines, folded }
+}
+
+/// Whether two lines are the same decision at another moment.
+fn is_moved(one: &Line, other: &Line) -> bool {
+    one.at != other.at
+        && one.outcome == other.outcome
+        && one.pipeline == other.pipeline
+        && one.action == other.action
+        && one.reason == other.reason
+        && one.key == other.key
 }

@@ -70,7 +70,7 @@ impl Recorded {
                 }
                 // A replayed fetcher is lost when the recorded one was, and its jobs then: not when they were.
                 Write::Requeue | Write::GiveUp => plays.requeue || plays.claim,
-                Write::Cleaned | Write::Keep => plays.clean,
+                Write::Cleaning | Write::Cleaned | Write::Keep => plays.clean,
                 Write::Adopt => plays.admit || plays.requeue,
                 Write::Refuse if had_lane => plays.claim,
                 Write::Admit | Write::Refuse => plays.admit,
@@ -137,6 +137,8 @@ pub(super) fn act(before: Option<&Job>, after: &Job) -> Act {
         (Status::Completed | Status::Error, Status::Completed | Status::Error) => {
             if after.cleaned.is_some() && before.cleaned.is_none() {
                 Write::Cleaned
+            } else if after.cleaning != before.cleaning {
+                Write::Cleaning
             } else if after.lane.map(|lane| lane.kind) != before.lane.map(|lane| lane.kind) {
                 Write::Adopt
             } else if after.due != before.due {
@@ -192,9 +194,9 @@ pub(super) fn chance(job: &Job, recorded: &Recorded, now: Timestamp, plays: Play
             Write::Requeue | Write::GiveUp | Write::Adopt | Write::Cancel => {
                 if_so(as_seen, "the job is not as it was seen")
             }
-            Write::Cleaned | Write::Keep if job.status.is_finished() => Chance::Now,
+            Write::Cleaning | Write::Cleaned | Write::Keep if job.status.is_finished() => Chance::Now,
             // Whoever cleans finds it when it is finished.
-            Write::Cleaned | Write::Keep => Chance::Later(None),
+            Write::Cleaning | Write::Cleaned | Write::Keep => Chance::Later(None),
             Write::Admit => {
                 let waits = job.lane.is_none() && job.status == Status::Queued && job.processor.is_none();
                 if_so(waits, "the job is in a lane")
@@ -229,7 +231,7 @@ pub(super) fn enact(job: &mut Job, before: &Job, after: &Job, shift_ms: i64) {
             })*
         };
     }
-    follow_time!(assigned, downloaded, processed, due, cleaned);
+    follow_time!(assigned, downloaded, processed, due, cleaning, cleaned);
     job.retries = job
         .retries
         .saturating_add(after.retries.saturating_sub(before.retries));

@@ -1,7 +1,7 @@
 //! From an entry of a recording to a change of the replayed table: which write it was, and when.
 
 use roundtrip_core::at::Timestamp;
-use roundtrip_core::fleet;
+use roundtrip_core::fleet::{self, Sighting};
 use roundtrip_core::iso;
 use roundtrip_core::job::{Job, Lane};
 use roundtrip_core::lifecycle::{RecordKey, Write, attribute as a};
@@ -24,7 +24,7 @@ pub(super) enum What {
     /// A job changed.
     Job(Box<Recorded>),
     /// A fetcher reported itself; none where its row is gone.
-    Fetcher { row: String, seen: Option<Timestamp> },
+    Fetcher { row: String, sighting: Option<Sighting> },
     /// A row that is no job, and of no meaning here.
     Nothing,
 }
@@ -39,10 +39,9 @@ impl Happening {
         if key.client != fleet::PARTITION {
             return Self(What::Nothing);
         }
-        let seen = entry.body.after.as_ref().and_then(|row| row.get("seen"));
         Self(What::Fetcher {
             row: key.file,
-            seen: seen.and_then(Attribute::as_text).and_then(iso::read),
+            sighting: entry.body.after.as_ref().and_then(sighting),
         })
     }
 
@@ -53,6 +52,15 @@ impl Happening {
             What::Fetcher { .. } | What::Nothing => None,
         }
     }
+}
+
+fn sighting(row: &Record<'_>) -> Option<Sighting> {
+    let seen = row.get("seen").and_then(Attribute::as_text);
+    let report_ms = row.get("report_ms").and_then(Attribute::as_number);
+    Some(Sighting {
+        seen: seen.and_then(iso::read)?,
+        report_ms: report_ms.unwrap_or_default(),
+    })
 }
 
 fn recorded(entry: &Entry<'_>, key: RecordKey) -> Recorded {
@@ -103,6 +111,7 @@ fn written_at(before: Option<&Job>, after: &Job) -> Option<Timestamp> {
         .or_else(|| news(before.processed, after.processed))
         .or_else(|| news(before.history.last().map(|attempt| attempt.at), attempt))
         .or_else(|| news(before.downloaded, after.downloaded))
+        .or_else(|| news(before.cleaning, after.cleaning))
         .or_else(|| news(before.cleaned, after.cleaned))
 }
 

@@ -42,7 +42,7 @@ pub struct Line {
 pub(super) const RECORDING: &str = "recording";
 
 impl Line {
-    /// The line for people.
+    /// The line for people: what a record says steers no terminal and begins no line.
     pub fn text(&self) -> String {
         let file = if self.file.is_empty() { "-" } else { &self.file };
         let mut text = format!(
@@ -60,6 +60,14 @@ impl Line {
             Outcome::Lost => text.push_str("  (lost: someone else was first)"),
             Outcome::Told => text.push_str("  (told only)"),
         }
+        if text.contains(char::is_control) {
+            let escaped = |letter: char| {
+                let escape = letter.is_control().then(|| letter.escape_default());
+                let plain = escape.is_none().then_some(letter);
+                escape.into_iter().flatten().chain(plain)
+            };
+            text = text.chars().flat_map(escaped).collect();
+        }
         text
     }
 
@@ -70,21 +78,19 @@ impl Line {
         struct Object<'a> {
             at: String,
             pipeline: &'a str,
-            #[serde(skip_serializing_if = "str::is_empty")]
-            file: &'a str,
+            file: Option<&'a str>,
             action: &'a str,
             reason: &'a str,
-            #[serde(skip_serializing_if = "str::is_empty")]
-            key: &'a str,
+            key: Option<&'a str>,
             outcome: &'static str,
         }
         let object = Object {
             at: iso::write(self.at),
             pipeline: &self.pipeline,
-            file: &self.file,
+            file: Some(self.file.as_str()).filter(|file| !file.is_empty()),
             action: &self.action,
             reason: &self.reason,
-            key: &self.key,
+            key: Some(self.key.as_str()).filter(|key| !key.is_empty()),
             outcome: self.outcome.as_str(),
         };
         serde_json::to_string(&object).unwrap_or_default()

@@ -1,18 +1,12 @@
 //! A pipeline that publishes how long the queue is, on a replayed table.
 
-use std::time::Duration;
-
-use roundtrip_core::at::Timestamp;
 use roundtrip_core::job::LaneKind;
 use roundtrip_core::machine::{Decision, Machine as _, Reason};
 use roundtrip_core::queue::{Action, Counts, Event, Queue as Machine, Row};
 
 use super::line::Outcome;
-use super::role::QueuePipeline;
 use super::world::World;
-
-/// A fetcher that has not reported itself for this long does not count.
-const FETCHER_SEEN_MAX: Duration = Duration::from_secs(90);
+use crate::pipelines::QueuePipeline;
 
 /// A pipeline that publishes how long the queue is.
 #[derive(Debug)]
@@ -25,7 +19,7 @@ impl Queue {
     pub(super) fn new(name: &str, policy: &QueuePipeline, world: &World) -> Self {
         Self {
             name: name.to_owned(),
-            machine: Machine::new(policy.policy.clone(), policy.pace.at(world.now)),
+            machine: Machine::new(policy.policy.clone(), policy.pace.since(world.now)),
         }
     }
 
@@ -72,8 +66,11 @@ impl Queue {
 
 /// How many jobs lie where. Where the recording has no reports of fetchers, those that hold a job are counted.
 fn counts(world: &World) -> Counts {
-    let since = Timestamp(world.now.0 - i64::try_from(FETCHER_SEEN_MAX.as_millis()).unwrap_or(0));
-    let alive = world.fleet.values().filter(|seen| **seen >= since).count();
+    let alive = world
+        .fleet
+        .values()
+        .filter(|sighting| sighting.is_alive(world.now));
+    let alive = alive.count();
     let fetchers = if world.fleet.is_empty() {
         world.table.holders()
     } else {

@@ -1,43 +1,13 @@
-//! A role as replay sees it: its pipelines with the policies that production decides by.
+//! A role as replay sees it: its pipelines, and what it does itself.
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use roundtrip_core::at::Timestamp;
 use roundtrip_core::caretaker::Duty;
-use roundtrip_core::fleet::FleetPolicy;
-use roundtrip_core::job::LaneKind;
-use roundtrip_core::news::Interest;
-use roundtrip_core::pace::Pace;
-use roundtrip_core::plan::Codec;
-use roundtrip_core::queue::QueuePolicy;
-use roundtrip_core::retry::Retry;
-use roundtrip_core::upload::UploadPolicy;
-use roundtrip_core::worker::WorkerPolicy;
 
-/// A pace that begins at a moment: a calendar has to know which moments have passed.
-#[derive(Clone)]
-pub struct PaceFrom(Arc<dyn Fn(Timestamp) -> Pace>);
+use crate::pipelines::Pipeline;
 
-impl PaceFrom {
-    /// What makes the pace.
-    pub fn new(make: impl Fn(Timestamp) -> Pace + 'static) -> Self {
-        Self(Arc::new(make))
-    }
-
-    pub(super) fn at(&self, moment: Timestamp) -> Pace {
-        (self.0)(moment)
-    }
-}
-
-impl fmt::Debug for PaceFrom {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PaceFrom")
-    }
-}
-
-/// A role.
+/// A role: its upload and its collection are played once for each client of the recording, its analysis once for each
+/// fetcher.
 #[derive(Clone, Debug)]
 pub struct Role {
     /// Its name.
@@ -48,78 +18,6 @@ pub struct Role {
     pub news_after: Duration,
     /// Its pipelines, by their names in it.
     pub pipelines: Vec<(String, Pipeline)>,
-}
-
-/// A pipeline.
-#[derive(Clone, Debug)]
-pub enum Pipeline {
-    /// Ships files: once for each client of the recording.
-    Upload(UploadPipeline),
-    /// Collects results: once for each client of the recording.
-    Collect(CollectPipeline),
-    /// Claims jobs and hands their files to the processor: once for each fetcher of the recording.
-    Analyse(Box<AnalysePipeline>),
-    /// Looks after jobs.
-    Care(CarePipeline),
-    /// Publishes how long the queue is.
-    Queue(QueuePipeline),
-}
-
-/// A pipeline that ships files.
-#[derive(Clone, Debug)]
-pub struct UploadPipeline {
-    /// When a file is taken, and in which steps it is shipped.
-    pub policy: UploadPolicy,
-    /// Bytes of a chunk before encoding.
-    pub chunk_size: u64,
-    /// How chunks are encoded.
-    pub codec: Codec,
-}
-
-/// A pipeline that collects results.
-#[derive(Clone, Debug)]
-pub struct CollectPipeline {
-    /// When it looks.
-    pub pace: PaceFrom,
-    /// How often a delivery is tried.
-    pub retry: Retry,
-}
-
-/// A pipeline that claims jobs.
-#[derive(Clone, Debug)]
-pub struct AnalysePipeline {
-    /// How it claims; each fetcher does so under the name it was recorded with.
-    pub worker: WorkerPolicy,
-    /// What it reports, and when it rests.
-    pub fleet: FleetPolicy,
-    /// When it looks.
-    pub pace: PaceFrom,
-    /// Jobs one request brings, at most.
-    pub batch_max: usize,
-}
-
-/// A pipeline that looks after jobs.
-#[derive(Clone, Debug)]
-pub struct CarePipeline {
-    /// What it does.
-    pub duty: Duty,
-    /// Its lane; none where it looks for jobs of others, which have no lane.
-    pub lane: Option<LaneKind>,
-    /// When it looks.
-    pub pace: PaceFrom,
-    /// What it hears of the stream.
-    pub interest: Option<Interest>,
-    /// Jobs of each shard a look brings, at most.
-    pub batch_max: usize,
-}
-
-/// A pipeline that publishes how long the queue is.
-#[derive(Clone, Debug)]
-pub struct QueuePipeline {
-    /// Whom to tell of what.
-    pub policy: QueuePolicy,
-    /// When it counts.
-    pub pace: PaceFrom,
 }
 
 /// What a role does itself, so that the recorded writes of its like are left out.
@@ -148,7 +46,7 @@ impl Role {
                     Duty::Admit { .. } => plays.admit = true,
                 },
                 Pipeline::Analyse(_) => plays.claim = true,
-                Pipeline::Upload(_) | Pipeline::Collect(_) | Pipeline::Queue(_) => {}
+                Pipeline::Upload(_) | Pipeline::Collect(_) | Pipeline::Sweep(_) | Pipeline::Queue(_) => {}
             }
         }
         plays

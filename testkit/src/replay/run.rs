@@ -33,7 +33,7 @@ const WAKE_MIN: Duration = Duration::from_millis(2);
 pub struct Settings {
     /// Keeps the recorded course: what the role would write is told and not done.
     pub strict: bool,
-    /// Until when schedules are fired; a while after the last record where none.
+    /// Until when records are taken and schedules are fired; a while after the last record where none.
     pub until: Option<Timestamp>,
     /// What the jitter is made from.
     pub seed: u64,
@@ -56,6 +56,8 @@ pub struct Summary {
     pub jobs_max: usize,
     /// Jobs in the table at the end: neither cleaned nor expired.
     pub jobs_left: usize,
+    /// Jobs among them that are not finished: what becomes of them is not told.
+    pub jobs_open: usize,
 }
 
 /// A role on a recorded history: entries go in, decisions come out.
@@ -127,15 +129,18 @@ impl Replay {
         self.summary.records += 1;
         let mut recorded = match happening.0 {
             What::Job(recorded) => *recorded,
-            What::Fetcher { row, seen } => {
-                match seen {
-                    Some(seen) => self.world.fleet.insert(row, seen),
+            What::Fetcher { row, sighting } => {
+                match sighting {
+                    Some(sighting) => self.world.fleet.insert(row, sighting),
                     None => self.world.fleet.remove(&row),
                 };
                 return;
             }
             What::Nothing => return,
         };
+        if self.settings.until.is_some_and(|until| recorded.at > until) {
+            return;
+        }
         recorded.at = recorded.at.max(self.world.now);
         self.go_to(recorded.at);
         self.summary.events += 1;
@@ -169,6 +174,7 @@ impl Replay {
         self.world.close();
         self.summary.end = Some(end);
         self.summary.jobs_left = self.world.jobs();
+        self.summary.jobs_open = self.world.table.open();
     }
 
     /// The moment that was reached; all that is decided from here on is decided then or later.

@@ -134,7 +134,13 @@ impl Survey {
             Write::Release => self.end(recorded, release(recorded, after)),
             Write::Requeue | Write::GiveUp => self.end(recorded, End::Lost),
             Write::Cancel => self.end(recorded, End::Open),
-            Write::Create | Write::Cleaned | Write::Keep | Write::Admit | Write::Adopt | Write::Refuse => {}
+            Write::Create
+            | Write::Cleaning
+            | Write::Cleaned
+            | Write::Keep
+            | Write::Admit
+            | Write::Adopt
+            | Write::Refuse => {}
         }
     }
 

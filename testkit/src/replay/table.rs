@@ -98,6 +98,12 @@ impl Table {
         self.rows.len()
     }
 
+    /// Jobs that are not finished.
+    pub(super) fn open(&self) -> usize {
+        let jobs = self.rows.values().filter_map(Row::job);
+        jobs.filter(|job| !job.status.is_finished()).count()
+    }
+
     /// Puts a row in the place of what is there.
     pub(super) fn put(&mut self, key: &RecordKey, row: Row) {
         let key = self.take_out(key);

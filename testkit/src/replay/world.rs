@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use roundtrip_core::at::{At, Timestamp};
 use roundtrip_core::caretaker::Swept;
+use roundtrip_core::fleet::Sighting;
 use roundtrip_core::job::{Job, Status};
 use roundtrip_core::lifecycle::{self, Change, RecordKey, Write};
 use roundtrip_core::machine::Reason;
@@ -42,8 +43,8 @@ pub(super) struct World {
     /// The jobs over time, where somebody wants to see them.
     pub(super) timeline: Option<Timeline>,
     pub(super) notices: BTreeMap<String, queue::Row>,
-    /// When each fetcher's row was last seen to be written.
-    pub(super) fleet: BTreeMap<String, Timestamp>,
+    /// What each fetcher's row tells of its reports.
+    pub(super) fleet: BTreeMap<String, Sighting>,
     agenda: Agenda,
     courses: HashMap<RecordKey, Course>,
     gone: Gone,
@@ -205,7 +206,7 @@ impl World {
         self.gone.insert(key);
         if let Some(course) = self.courses.remove(key) {
             for recorded in course.waiting {
-                self.trace(&recorded, "refused: the job has left the table".to_owned());
+                self.trace(&recorded, "refused: the job was cleaned before".to_owned());
             }
         }
     }

@@ -43,6 +43,7 @@ fn job(number: usize) -> Job {
         retries: 0,
         failures: 0,
         history: Vec::new(),
+        cleaning: None,
         cleaned: None,
         priority: 0,
     }

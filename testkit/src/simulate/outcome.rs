@@ -43,6 +43,9 @@ pub struct Outcome {
     pub seed: u64,
     /// Promises that did not hold; none is what should be.
     pub breaches: Vec<Breach>,
+    /// Whether it was given up after too many events: then its end is not judged.
+    #[serde(skip_serializing_if = "is_false")]
+    pub given_up: bool,
     /// Numbers.
     pub statistics: Statistics,
     /// How many faults struck, those left out included.
@@ -57,8 +60,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Whether every promise held.
+    /// Whether it came to its end, and every promise held.
     pub fn holds(&self) -> bool {
-        self.breaches.is_empty()
+        self.breaches.is_empty() && !self.given_up
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_false(given: &bool) -> bool {
+    !given
 }

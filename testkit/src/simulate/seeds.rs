@@ -13,7 +13,7 @@ pub struct Found {
     pub events: u64,
     /// Faults that struck in all of them.
     pub faults: u64,
-    /// The first history in which a promise did not hold.
+    /// The first history in which a promise did not hold, or that was given up.
     pub failed: Option<Box<Outcome>>,
 }
 

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use super::world::run_to_breach;
 use super::{Fault, Outcome, Scenario, run};
 use crate::promises::Promise;
 
@@ -34,7 +35,7 @@ struct Shrinking {
 
 /// Shortens the history of a seed; none where it breaks no promise.
 pub fn shrink(scenario: &Scenario, seed: u64) -> Option<Story> {
-    let first = run(scenario, seed, false);
+    let first = run_to_breach(scenario, seed);
     let promise = first.breaches.first()?.promise;
     let mut shrinking = Shrinking {
         best: scenario.clone(),
@@ -63,7 +64,7 @@ impl Shrinking {
             return false;
         }
         self.tries += 1;
-        let outcome = run(&shorter, self.seed, false);
+        let outcome = run_to_breach(&shorter, self.seed);
         let breaks = outcome
             .breaches
             .first()

@@ -2,6 +2,7 @@
 
 mod beginning;
 mod bulk;
+mod ending;
 mod others;
 mod process;
 
@@ -9,21 +10,21 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use roundtrip_core::at::Timestamp;
-use roundtrip_core::lifecycle::RecordKey;
+use roundtrip_core::lifecycle::{RecordKey, Write};
 
 use super::faults::Striking;
-use super::recording;
-use super::{Fault, Outcome, Scenario, Statistics};
+use super::{Fault, Outcome, Scenario};
 use crate::actors::outbox::{Outbox, Task};
 use crate::model::agenda::Agenda;
 use crate::model::chance::Chance;
 use crate::model::network::{Reply, Request, Verdict};
 use crate::model::services::{Caller, Effect, Services};
-use crate::promises::{Judge, Promise, Writer};
+use crate::promises::{Judge, Writer};
+pub use beginning::VERSION;
 use bulk::Bulk;
 pub(super) use bulk::measure;
 use others::Other;
-use process::{Living, Process};
+use process::Process;
 
 /// When every history begins: 2026-01-05T08:00:00Z, a Monday.
 pub(super) const START: i64 = 1_767_600_000_000;
@@ -104,12 +105,26 @@ struct World<'a> {
     coming: usize,
     seed: u64,
     events_max: u64,
+    /// When a record or an object was last written.
+    stirred: i64,
+    /// Until when everything stands still.
+    still_until: i64,
+    /// Whether it ends when a promise breaks.
+    ends_broken: bool,
     bulk: Option<Bulk>,
 }
 
 /// Runs one history. With `trace` it tells what happened, line by line; without, it is faster.
 pub fn run(scenario: &Scenario, seed: u64, trace: bool) -> Outcome {
     let mut world = World::new(scenario, seed, trace);
+    world.go();
+    world.conclude(seed)
+}
+
+/// Runs one history until a promise breaks.
+pub(super) fn run_to_breach(scenario: &Scenario, seed: u64) -> Outcome {
+    let mut world = World::new(scenario, seed, false);
+    world.ends_broken = true;
     world.go();
     world.conclude(seed)
 }
@@ -134,12 +149,16 @@ impl World<'_> {
         let faults_end = self.striking.until;
         let end = faults_end + i64::try_from(self.scenario.settle_max.as_millis()).unwrap_or(i64::MAX);
         while let Some((when, step)) = self.agenda.next() {
+            let when = when.max(self.still_until);
             if when > end || self.events >= self.events_max {
                 break;
             }
             self.now = when;
             self.events += 1;
             self.step(step);
+            if self.ends_broken && !self.judge.breaches.is_empty() {
+                break;
+            }
             if when > faults_end
                 && self.coming == 0
                 && self.judge.is_quiet()
@@ -148,17 +167,8 @@ impl World<'_> {
             {
                 break;
             }
+            self.leap(faults_end);
         }
-    }
-
-    /// Whether every client has every outcome, and nobody has anything left to do.
-    fn is_settled(&self) -> bool {
-        self.processes.iter().all(|process| match &process.living {
-            Some(Living::Client(client)) => client.disk.is_settled(),
-            Some(Living::Fetcher(fetcher)) => fetcher.spool.is_empty(),
-            Some(Living::Watcher(_)) => true,
-            None => false,
-        })
     }
 
     fn step(&mut self, step: Step) {
@@ -224,7 +234,8 @@ impl World<'_> {
         let fatal = self.strikes(Fault::Crash);
         let unanswered = !fatal && self.strikes(Fault::LostAnswer);
         if writes && self.strikes(Fault::Doubled) {
-            let lease = i64::try_from(self.scenario.policies.claim.lease.as_millis()).unwrap_or(0);
+            let lease =
+                i64::try_from(self.scenario.policies.analyse.worker.claim.lease.as_millis()).unwrap_or(0);
             let late = self.chance.between(1, lease * 2);
             let again = Message {
                 process,
@@ -280,7 +291,7 @@ impl World<'_> {
         } else if self.strikes(Fault::Away) {
             Verdict::Away
         } else if self.strikes(Fault::Hangs) {
-            takes = ms(self.scenario.policies.timeout);
+            takes = ms(self.scenario.policies.analyse.timeout);
             Verdict::Hangs
         } else if self.strikes(Fault::Broken) {
             Verdict::Broken
@@ -352,6 +363,10 @@ impl World<'_> {
 
     /// The checkers see what a request changed.
     fn judged(&mut self, writer: Writer<'_>, what: &str, effect: &Effect) {
+        // What is kept is only looked at again later.
+        if !matches!(effect, Effect::Wrote { change, .. } if change.write == Write::Keep) {
+            self.stirred = self.now;
+        }
         match effect {
             Effect::Wrote {
                 change,
@@ -383,62 +398,6 @@ impl World<'_> {
                 let by_client = writer.name.starts_with("client-");
                 self.judge.deleted(self.now, by_client, keys, &self.services);
             }
-        }
-    }
-
-    fn conclude(mut self, seed: u64) -> Outcome {
-        self.judge.conclude(self.now, &self.services);
-        let mut left = Vec::new();
-        for process in &self.processes {
-            match &process.living {
-                Some(Living::Client(client)) => {
-                    let open = client.disk.unsettled();
-                    left.extend(open.into_iter().map(|what| (Promise::Outcome, what)));
-                }
-                Some(Living::Fetcher(fetcher)) => {
-                    let open = fetcher.spool.iter();
-                    left.extend(
-                        open.map(|key| (Promise::NothingLeft, format!("{key} lies on a fetcher's disk"))),
-                    );
-                }
-                Some(Living::Watcher(_)) => {}
-                None => left.push((Promise::Outcome, "a process did not come back".to_owned())),
-            }
-        }
-        for (promise, what) in left {
-            self.judge.add(self.now, promise, what);
-        }
-        let faults = Fault::ALL
-            .iter()
-            .map(|fault| (*fault, self.striking.by_kind[*fault as usize]));
-        let load = &self.services.table.load;
-        let statistics = Statistics {
-            span_ms: self.now - START,
-            events: self.events,
-            decisions: self.decisions,
-            requests: self.requests,
-            jobs: self.judge.created,
-            finished: self.judge.finished,
-            deliveries: self.judge.deliveries,
-            requeues: self.judge.requeues,
-            faults: faults.filter(|(_, count)| *count > 0).collect(),
-            strays: self.judge.strays,
-            writes_peak: load.writes_peak,
-            reads_peak: load.reads_peak,
-        };
-        Outcome {
-            seed,
-            breaches: std::mem::take(&mut self.judge.breaches),
-            statistics,
-            struck: self.striking.struck(),
-            recording: match &self.trace {
-                Some(_) => recording::lines(
-                    &self.services.stream,
-                    &format!("the simulated history of seed {seed}"),
-                ),
-                None => Vec::new(),
-            },
-            trace: self.trace.take().unwrap_or_default(),
         }
     }
 }

@@ -65,7 +65,16 @@ pub(super) enum Care {
     /// A write.
     Write(Change),
     /// Its objects deleted, and then a write.
-    Delete(Extent, Cleaning),
+    Delete(Box<Deletion>),
+}
+
+/// Objects that are to be deleted.
+#[derive(Debug)]
+pub(super) struct Deletion {
+    /// What is written before, where the record does not say yet that they go.
+    pub(super) mark: Option<Change>,
+    pub(super) extent: Extent,
+    pub(super) cleaning: Cleaning,
 }
 
 /// What is written once a job's objects are gone.
@@ -128,9 +137,11 @@ fn clean(
     if !job.status.is_finished() || !is_due {
         return None;
     }
-    let keep_until = job.processed.unwrap_or(at.now) + results_keep;
-    let keeps = job.results_object().is_some() && keep_until > at.now;
-    let (extent, change, reason) = if keeps {
+    let keep_until = job
+        .ended(at.now)
+        .map(|ended| ended + results_keep)
+        .filter(|until| job.results_object().is_some() && *until > at.now);
+    let (extent, change, reason) = if let Some(keep_until) = keep_until {
         let reason = Reason::key(
             "the job is finished; its result waits for the client",
             "sink.delete.results-keep",
@@ -143,11 +154,18 @@ fn clean(
     // A completed job had everything; a failed one may have failed while its client still sends.
     let may_come = job.status == Status::Error
         && job
-            .created_at
-            .is_some_and(|created| at.now.since(created) < upload_max);
+            .began(at.now)
+            .is_some_and(|began| at.now.since(began) < upload_max);
     // It goes to the end of its lane, to be found by the next look.
     let late = may_come.then(|| (job.chunks, lifecycle::keep(job, at.now)));
-    Some((Care::Delete(extent, Cleaning { change, late }), reason))
+    let deletion = Deletion {
+        // One that a watcher marked which then died is gone on with.
+        mark: (job.status == Status::Error && job.cleaning.is_none())
+            .then(|| lifecycle::cleaning(job, at.now)),
+        extent,
+        cleaning: Cleaning { change, late },
+    };
+    Some((Care::Delete(Box::new(deletion)), reason))
 }
 
 fn give_back(at: At, job: &Job, retry: &Retry) -> Option<(Change, Reason)> {
@@ -192,11 +210,8 @@ fn let_in(
     shards: u32,
     (lease, upload_max): (Duration, Duration),
 ) -> Option<(Change, Reason)> {
-    let Offer {
-        job,
-        signature,
-        uploaded,
-    } = offer;
+    let Offer { job, uploaded, .. } = offer;
+    let genuine = &offer.check(at.now);
     if job.cleaned.is_some() {
         return None;
     }
@@ -207,7 +222,7 @@ fn let_in(
     let is_late = |created: Timestamp| at.now.since(created) > upload_max;
     let is_never_complete = !uploaded && job.created_at.is_some_and(is_late);
     match (job.status, job.lane.map(|lane| lane.kind)) {
-        (Status::Queued, None | Some(LaneKind::Ready)) if is_never_complete && signature.is_ok() => {
+        (Status::Queued, None | Some(LaneKind::Ready)) if is_never_complete && genuine.is_ok() => {
             let why = "the upload was never completed";
             let key = "sink.admit.upload-max";
             let error = format!(
@@ -217,7 +232,7 @@ fn let_in(
             let change = lifecycle::close(job, lane(LaneKind::Done), at.now, by, &error);
             Some((change, Reason::key(why, key)))
         }
-        (Status::Queued, None) => Some(match signature {
+        (Status::Queued, None) => Some(match genuine {
             Ok(()) => {
                 let reason = Reason::rule("a foreign client's job, and its signature holds");
                 (lifecycle::admit(job, at.now, shard), reason)

@@ -1,3 +1,4 @@
+mod cleaning;
 mod duties;
 mod news;
 mod rounds;

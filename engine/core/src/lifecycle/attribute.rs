@@ -24,6 +24,7 @@ pub const DUE: &str = "due";
 pub const RETRIES: &str = "retries";
 pub const FAILURES: &str = "failures";
 pub const HISTORY: &str = "history";
+pub const CLEANING: &str = "cleaning";
 pub const CLEANED: &str = "cleaned";
 pub const EXPIRES: &str = "expires";
 pub const PRIORITY: &str = "priority";

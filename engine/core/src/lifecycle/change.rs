@@ -64,6 +64,8 @@ pub enum Write {
     Requeue,
     /// The watcher ends it: too many fetchers were lost on it, or its upload never became complete.
     GiveUp,
+    /// The watcher is about to delete the objects of a job that ended as an error.
+    Cleaning,
     /// The watcher deleted its objects.
     Cleaned,
     /// The watcher looks again later: its result waits in the bucket.
@@ -91,6 +93,7 @@ impl Write {
             Self::Release => "release",
             Self::Requeue => "requeue",
             Self::GiveUp => "give-up",
+            Self::Cleaning => "cleaning",
             Self::Cleaned => "cleaned",
             Self::Keep => "keep",
             Self::Admit => "admit",
@@ -143,6 +146,17 @@ impl Change {
             set: Vec::new(),
             remove: Vec::new(),
         }
+    }
+
+    /// The same write where the record is as large as a record can be: its history goes, where this one adds to it or
+    /// leaves it alone. None where it goes already.
+    pub fn without_history(mut self) -> Option<Self> {
+        if self.remove.contains(&a::HISTORY) {
+            return None;
+        }
+        self.set.retain(|(name, _)| *name != a::HISTORY);
+        self.remove.push(a::HISTORY);
+        Some(self)
     }
 
     pub(super) fn set(mut self, attribute: &'static str, value: Value) -> Self {

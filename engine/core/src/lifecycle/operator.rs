@@ -20,6 +20,9 @@ pub enum Refusal {
     /// Its chunks were deleted.
     #[error("the job's chunks are deleted already: the client has to send the file again")]
     Cleaned,
+    /// A watcher has begun to delete its chunks.
+    #[error("the job's chunks are being deleted: the client has to send the file again")]
+    Cleaning,
     /// A foreign client's, not let in yet.
     #[error("the job is in no lane yet: the watcher's `admit` checks its signature and lets it in")]
     Outside,
@@ -54,14 +57,16 @@ pub fn cancel(job: &Job, now: Timestamp, why: &str) -> Result<Change, Refusal> {
 /// Has a job taken again, with its failures forgotten: only if it is still where it was seen.
 ///
 /// One that waits for a backoff may be taken at once, one that is held is taken from its fetcher, and one that
-/// ended as an error begins anew while its chunks exist. Where somebody had it the generation moves on, so
+/// ended as an error begins anew until a watcher begins to delete its chunks. Where somebody had it the generation moves on, so
 /// that no write sent before can pass for one of the next claim.
 pub fn requeue(job: &Job, now: Timestamp) -> Result<Change, Refusal> {
     let mut only_if = where_seen(job);
     match job.status {
         Status::Completed => return Err(Refusal::Completed),
         Status::Error if job.cleaned.is_some() => return Err(Refusal::Cleaned),
-        Status::Error => only_if.push(Term::Missing(a::CLEANED)),
+        Status::Error if job.cleaning.is_some() => return Err(Refusal::Cleaning),
+        // The watcher says so before it deletes the first chunk.
+        Status::Error => only_if.extend([Term::Missing(a::CLEANING), Term::Missing(a::CLEANED)]),
         Status::Queued => match job.lane.map(|lane| lane.kind) {
             None => return Err(Refusal::Outside),
             Some(LaneKind::Ready) if job.due.is_none_or(|due| due <= now) => return Err(Refusal::Ready),

@@ -106,6 +106,7 @@ fn every_write_and_its_condition() {
             PROCESSOR,
             "never complete",
         ),
+        cleaning(&done, NOW),
         cleaned(&done, NOW, seconds(100)),
         keep(&done, DUE),
         admit(&foreign, NOW, 5),

@@ -20,6 +20,8 @@ pub(super) struct Telling {
     pub(super) notice: Notice,
     pub(super) row: Row,
     pub(super) failures: u32,
+    /// Attempts of this round.
+    pub(super) attempts_max: u32,
     pub(super) step: Step,
 }
 
@@ -34,15 +36,21 @@ impl Queue {
         if self.draining || self.telling.contains_key(name) {
             return;
         }
-        let (state, since, reason) = match threshold.judge(value, over, seen, at.now) {
+        let attempts_max = self.policy.retry.attempts_max;
+        let (state, since, attempts_max, reason) = match threshold.judge(value, over, seen, at.now) {
             Finding::Same => return,
             Finding::Crossed(State::Up) => {
                 let rule = format!("{} is above {}", threshold.metric.as_str(), threshold.above);
-                (State::Up, at.now, Reason::key(rule, "notify.above"))
+                (State::Up, at.now, attempts_max, Reason::key(rule, "notify.above"))
             }
             Finding::Crossed(State::Down) => {
                 let rule = format!("{} is below {}", threshold.metric.as_str(), threshold.below);
-                (State::Down, at.now, Reason::key(rule, "notify.below"))
+                (
+                    State::Down,
+                    at.now,
+                    attempts_max,
+                    Reason::key(rule, "notify.below"),
+                )
             }
             Finding::Untold => {
                 let row = seen.unwrap_or(Row {
@@ -50,8 +58,9 @@ impl Queue {
                     since: at.now,
                     telling: None,
                 });
-                let rule = "the watcher that was to tell of it did not come to the end";
-                (row.state, row.since, Reason::rule(rule))
+                let rule = "it is not told yet: every attempt failed, or its watcher did not come to the end";
+                // Whoever is to be told may be away for hours.
+                (row.state, row.since, 1, Reason::rule(rule))
             }
         };
         let row = Row {
@@ -75,6 +84,7 @@ impl Queue {
             notice,
             row,
             failures: 0,
+            attempts_max,
             step: Step::Switching,
         };
         self.telling.insert(name.to_owned(), telling);
@@ -104,11 +114,8 @@ impl Queue {
         };
         telling.failures = telling.failures.saturating_add(1);
         let failures = telling.failures;
-        if !self.policy.retry.allows_after(failures) {
-            let rule = format!("not told: {failures} attempts failed");
-            self.settle(name, Reason::key(rule, "retry.attempts-max"));
-        } else if self.draining {
-            // The row still says that it is to be told: another watcher, or the next start, does.
+        if self.draining || failures >= telling.attempts_max {
+            // The row still says that it is to be told: a later round does, here or at another watcher.
             self.telling.remove(name);
         } else {
             telling.step = Step::Waiting(at.now + self.policy.retry.delay_after(failures, at.jitter));

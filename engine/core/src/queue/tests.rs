@@ -244,11 +244,13 @@ fn a_teller_that_died_is_replaced_after_its_time_and_not_before() {
     assert!(matches!(&told[0].action, Action::Notify(notice) if notice.since == row.since));
 }
 
-#[test]
-fn telling_is_tried_again_as_the_policy_says_and_then_given_up() {
+/// A watcher whose three attempts to tell of a crossing failed, the last at 136 s; the row says "telling" until 210 s.
+fn untold() -> Watch {
     let mut watch = Watch::new();
     watch.round(0, 101);
     let row = watch.crosses(120_000, 101);
+    watch.row = Some(row);
+    assert_eq!(row.telling, Some(now(210_000)));
     assert_eq!(watch.hears(120_000, Event::Switched).len(), 1);
     assert!(watch.hears(121_000, failed).is_empty());
     assert_eq!(watch.queue.wake_at(), Some(now(126_000)));
@@ -265,15 +267,50 @@ fn telling_is_tried_again_as_the_policy_says_and_then_given_up() {
     assert!(watch.hears(126_000, failed).is_empty());
     watch.queue.tick(at(136_000));
     assert_eq!(watch.actions().len(), 1);
-    let end = watch.hears(136_000, failed);
-    insta::assert_snapshot!(end[0].reason.rule, @"not told: 3 attempts failed");
-    assert_eq!(
-        end[0].action,
-        Action::Settle {
-            threshold: "ready-high".to_owned(),
-            row
-        }
-    );
+    assert!(watch.hears(136_000, failed).is_empty(), "the row stays as it is");
+    watch
+}
+
+#[test]
+fn what_was_not_told_is_told_in_a_later_round() {
+    let mut watch = untold();
+    let crossed = watch.row.unwrap().since;
+    assert!(watch.round(180_000, 101).is_empty());
+    assert!(watch.round(210_000, 101).is_empty(), "its time is not over");
+    let late = watch.tells(210_001, 101);
+    assert_eq!((late.state, late.since), (State::Up, crossed));
+    for ms in [270_000, 330_000] {
+        assert!(watch.round(ms, 101).is_empty(), "it is told once");
+    }
+    assert_eq!(watch.tells(390_000, 0).state, State::Down);
+    assert!(watch.round(450_000, 0).is_empty());
+}
+
+#[test]
+fn who_stays_away_is_told_by_one_attempt_in_each_time_that_telling_may_take() {
+    let mut watch = untold();
+    let mut attempts = Vec::new();
+    for ms in (140_000..600_000).step_by(1_000) {
+        let begun = watch.round(ms, 101);
+        let Some(Action::Switch { row, .. }) = begun.into_iter().next().map(|d| d.action) else {
+            continue;
+        };
+        watch.row = Some(row);
+        attempts.push(ms / 1_000);
+        assert_eq!(watch.hears(ms, Event::Switched).len(), 1);
+        assert!(watch.hears(ms, failed).is_empty());
+    }
+    assert_eq!(attempts, [211, 302, 393, 484, 575]);
+}
+
+#[test]
+fn an_alarm_that_nobody_got_is_not_told_once_the_number_has_returned() {
+    let mut watch = untold();
+    assert!(watch.round(200_000, 0).is_empty());
+    // An attempt that failed may have come through all the same: that it is over is told.
+    let notice = watch.tells(210_001, 0);
+    assert_eq!(notice.state, State::Down);
+    assert!(watch.round(270_000, 0).is_empty());
 }
 
 #[test]
@@ -334,4 +371,25 @@ fn a_round_that_cannot_be_counted_or_published_is_followed_by_the_next() {
     assert_eq!(watch.queue.wake_at(), Some(now(52_500)));
     watch.queue.tick(at(52_500));
     assert_eq!(watch.actions().len(), 1);
+}
+
+#[test]
+fn a_number_is_above_for_as_long_and_a_notice_waits_as_long_where_the_clock_is_set_back() {
+    let hour = Duration::from_secs(3_600);
+    let mut watch = Watch::new();
+    assert_eq!(watch.round(0, 500), []);
+    watch.queue.set_back(at(-3_540_000), hour);
+    assert_eq!(watch.round(-3_480_001, 500), [], "not two minutes yet");
+    watch.crosses(-3_480_000, 500);
+    watch
+        .queue
+        .handle(at(-3_480_000), Event::Switched("ready-high".to_owned()));
+    watch.actions();
+    let failed = Event::NotifyFailed("ready-high".to_owned(), "away".to_owned());
+    watch.queue.handle(at(-3_480_000), failed);
+    watch.queue.set_back(at(-7_080_000), hour);
+    watch.queue.tick(at(-7_075_001));
+    assert_eq!(watch.actions(), []);
+    watch.queue.tick(at(-7_075_000));
+    assert!(matches!(watch.actions()[0].action, Action::Notify(_)));
 }

@@ -1,5 +1,7 @@
 //! One shard while it is ours: its lease, its place, its reads.
 
+use std::time::Duration;
+
 use super::want::Want;
 use super::{BadRecord, Batch, From, Place, StreamPolicy};
 use crate::at::{At, Timestamp};
@@ -43,7 +45,7 @@ pub(super) struct Hold {
     bad: Option<BadRecord>,
     next_read: Timestamp,
     /// The wait after the last read.
-    wait: std::time::Duration,
+    wait: Duration,
     failures: u32,
     next_write: Timestamp,
 }
@@ -75,6 +77,15 @@ impl Hold {
             wait: policy.interval,
             failures: 0,
             next_write: at.now,
+        }
+    }
+
+    /// The clock was set back: the lease ends earlier than its row says, until it is renewed.
+    pub(super) fn set_back(&mut self, by: Duration) {
+        let written = self.writing.iter_mut().map(|written| &mut written.until);
+        let own = [&mut self.until, &mut self.next_read, &mut self.next_write];
+        for moment in own.into_iter().chain(written) {
+            *moment = moment.set_back(by);
         }
     }
 

@@ -22,6 +22,18 @@ pub(super) struct Known {
     pub(super) hold: Option<Hold>,
 }
 
+impl Known {
+    /// The clock was set back. What the row says is another reader's time.
+    pub(super) fn set_back(&mut self, by: Duration) {
+        for moment in self.left_since.iter_mut().chain(&mut self.taking) {
+            *moment = moment.set_back(by);
+        }
+        if let Some(hold) = &mut self.hold {
+            hold.set_back(by);
+        }
+    }
+}
+
 impl Reader {
     /// Every page and every row is here: forgets shards that are gone, takes those that are due to us.
     pub(super) fn surveyed(&mut self, at: At, listed: Vec<Shard>, rows: Vec<Lease>) {

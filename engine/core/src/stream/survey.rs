@@ -78,6 +78,12 @@ impl Survey {
         self.recheck = moment;
     }
 
+    /// The clock was set back.
+    pub(super) fn set_back(&mut self, at: At, by: Duration) {
+        self.pace.set_back(at, by);
+        self.recheck = self.recheck.map(|moment| moment.set_back(by));
+    }
+
     /// The next one begins shortly.
     pub(super) fn soon(&mut self, at: At) {
         let moment = at.now + GAP.mul_f64(0.5 + at.jitter / 2.0);

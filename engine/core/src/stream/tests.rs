@@ -194,6 +194,22 @@ fn a_lease_is_renewed_after_a_third_and_nothing_is_read_in_its_last_third() {
 }
 
 #[test]
+fn a_lease_is_kept_and_the_shard_read_where_the_clock_is_set_back() {
+    let mut bench = Bench::reading(None);
+    bench.told(0, Event::Read("s".into(), batch(0, Some("1"), Some("i1"))));
+    let hour = 3_600_000;
+    bench.0.set_back(at(-hour), Duration::from_secs(3_600));
+    let read = bench.work(1_000 - hour);
+    assert_eq!(read, [read_at("i1")]);
+    let renewed = bench.work(TEN - hour);
+    let until = Timestamp(TEN - hour) + LEASE;
+    assert!(
+        matches!(renewed.as_slice(), [Action::Renew { until: written, .. }] if *written == until),
+        "as the others read it: {renewed:?}"
+    );
+}
+
+#[test]
 fn a_lost_lease_ends_reading_at_once() {
     let mut bench = Bench::reading(None);
     bench.told(0, Event::Read("s".into(), batch(1, Some("1"), Some("i1"))));

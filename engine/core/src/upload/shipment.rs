@@ -1,5 +1,7 @@
 //! One file on its way: which step comes next, and what a failed one means.
 
+use std::time::Duration;
+
 use crate::at::{At, Timestamp};
 use crate::file::{Known, Stamp};
 use crate::intake::Rest;
@@ -226,6 +228,13 @@ impl Shipment {
                 Announce::Last => State::Todo(Step::Remember),
             },
         };
+    }
+
+    /// The clock was set back.
+    pub(super) fn set_back(&mut self, by: Duration) {
+        if let State::Waiting(_, until) = &mut self.state {
+            *until = until.set_back(by);
+        }
     }
 
     pub(super) fn is_due(&self, now: Timestamp) -> bool {

@@ -119,10 +119,28 @@ impl Held {
     /// The claim was won: the record as it is now.
     pub(super) fn won(&mut self, job: Job, now: Timestamp, heartbeat: Duration) {
         self.stage = Stage::Fetching { since: now };
-        self.next_beat = job.assigned.unwrap_or(now) + heartbeat;
+        // A claim that was sent before the clock was set back says a moment that is still to come.
+        self.next_beat = job.assigned.map_or(now, |assigned| assigned.min(now)) + heartbeat;
         // Where the claim is an earlier one of ours, its lease is nearer to its end.
         self.lease_ends = job.due.unwrap_or(self.lease_ends);
         self.job = job;
+    }
+
+    /// The clock was set back. The lease ends earlier than its record says, until the next heartbeat writes it anew.
+    pub(super) fn set_back(&mut self, by: Duration) {
+        let moments = [&mut self.lease_ends, &mut self.next_beat];
+        let moments = moments
+            .into_iter()
+            .chain(&mut self.beating)
+            .chain(&mut self.arrived);
+        let of_stage = match &mut self.stage {
+            Stage::Fetching { since } => Some(since),
+            Stage::Committing { next, .. } => next.as_mut(),
+            Stage::Claiming | Stage::Engaged | Stage::Dropped => None,
+        };
+        for moment in moments.chain(of_stage) {
+            *moment = moment.set_back(by);
+        }
     }
 
     /// Whether the job is being fetched or analysed, and nothing of it is being committed.

@@ -90,7 +90,7 @@ impl Worker {
             if !self.concerns_us(at, &offer) {
                 continue;
             }
-            match offer.signature {
+            match offer.check(at.now) {
                 Ok(()) => takeable.push(offer.job),
                 Err(why) => self.refuse(at, &offer.job, &why),
             }
@@ -100,10 +100,10 @@ impl Worker {
         }
     }
 
-    /// Whether an offer is to be claimed, or to be refused because it is forged.
+    /// Whether an offer is to be claimed, or to be refused because it is not to be believed.
     fn concerns_us(&self, at: At, offer: &Offer) -> bool {
         let policy = &self.policy;
-        let waits = offer.signature.is_ok() && !offer.uploaded && policy.claim.start == Start::Uploaded;
+        let waits = policy.claim.start == Start::Uploaded && !offer.uploaded && offer.check(at.now).is_ok();
         policy.claim.accepts(&offer.job, &policy.bucket, at.now)
             && !self.held.contains_key(&offer.job.key)
             && !waits

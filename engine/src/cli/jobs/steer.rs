@@ -5,6 +5,7 @@ use roundtrip_core::lifecycle::{Change, operator};
 
 use super::{Desk, Wanted};
 use crate::cli::output::print;
+use crate::cloud::fault::Fault;
 use crate::cloud::jobs::Answer;
 use crate::error::{Error, Exit, Result};
 use crate::run::driver::now;
@@ -41,8 +42,8 @@ pub(super) async fn requeue(desk: &Desk, wanted: &Wanted) -> Result<Exit> {
     print(format!("requeued {}{from}\n", job.key.file).as_bytes())
 }
 
-/// The cleaning of a finished job begins with its chunks and ends with its record: one whose chunks are gone
-/// must not be offered again, though its record does not say so yet.
+/// One whose chunks are gone must not be offered again, though its record does not say so: its client may have given it
+/// up. What a watcher deletes the record tells before, and the condition of the write asks for that.
 async fn refuse_without_chunks(desk: &Desk, job: &Job) -> Result<()> {
     for chunk in [0, job.chunks.saturating_sub(1)] {
         let key = job.key.chunk(chunk);
@@ -55,7 +56,13 @@ async fn refuse_without_chunks(desk: &Desk, job: &Job) -> Result<()> {
 }
 
 async fn apply(desk: &Desk, job: &Job, change: Change) -> Result<()> {
-    let answer = desk.jobs.apply(&change).await;
+    let mut answer = desk.jobs.apply(&change).await;
+    // A record may be as large as a record can be: then it loses its history rather than its end.
+    if matches!(answer, Err(Fault::Permanent(_)))
+        && let Some(shorter) = change.without_history()
+    {
+        answer = desk.jobs.apply(&shorter).await;
+    }
     match answer.map_err(|fault| fault.during(format!("cannot write to {}", job.key.file)))? {
         Answer::Done(_) => Ok(()),
         Answer::Lost(current) => {

@@ -1,15 +1,19 @@
 //! `roundtrip simulate --jobs N`: what a fleet costs, and how long its jobs wait.
 
-use roundtrip_testkit::simulate::{Measured, Prices, Scale, scale};
+use roundtrip_testkit::simulate::{Measured, Policies, Prices, Scale, scale};
 
 use super::{Arguments, json};
 use crate::cli::Format;
 use crate::cli::output::{print, say};
 use crate::error::{Exit, Result};
 
-/// Measures a fleet without faults under the shipped policies.
-pub(super) fn measure(arguments: &Arguments, jobs: u64) -> Result<Exit> {
-    let mut what = Scale::new(arguments.fetchers.into(), jobs).with_shards(arguments.shards);
+/// Measures a fleet without faults.
+pub(super) fn measure(arguments: &Arguments, jobs: u64, policies: Policies) -> Result<Exit> {
+    let mut what = Scale::new(arguments.fetchers.into(), jobs);
+    what.policies = match arguments.shards {
+        Some(shards) => policies.with_shards(shards),
+        None => policies,
+    };
     what.watchers = arguments.watchers.into();
     what.analysis_max = arguments.analysis_max;
     say(&format!(

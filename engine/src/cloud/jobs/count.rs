@@ -1,19 +1,21 @@
 //! How many jobs lie where: counted by the service, so that no record travels.
 
-use std::time::Duration;
-
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use roundtrip_core::at::Timestamp;
+use roundtrip_core::fleet::{self, Sighting};
 use roundtrip_core::job::{Lane, PRIORITY_MAX};
 use roundtrip_core::lifecycle::attribute as a;
 
 use super::Jobs;
 use crate::cloud::fault::Fault;
-use crate::cloud::{fleet, item};
+use crate::cloud::item::{self, Item};
 
 /// When a fetcher reported itself last, in its row.
 const SEEN: &str = "seen";
+
+/// Milliseconds between its reports.
+const REPORT_MS: &str = "report_ms";
 
 /// A count, and whether it is all there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,22 +67,41 @@ impl Jobs {
         Ok(due.and_then(|due| due.as_s().ok()).map(|due| item::place(due)))
     }
 
-    /// How many fetchers reported themselves within `window` before `now`, as far as `pages_max` pages tell.
-    pub async fn fetchers(&self, now: Timestamp, window: Duration, pages_max: u32) -> Result<Count, Fault> {
-        let window = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
-        let since = Timestamp(now.0.saturating_sub(window));
+    /// How many fetchers are alive, each by its own time between reports, as far as `pages_max` pages tell. No more of a
+    /// row travels than when it was written.
+    pub async fn fetchers(&self, now: Timestamp, pages_max: u32) -> Result<Count, Fault> {
         let query = self
             .client
             .query()
             .table_name(&self.table)
             .key_condition_expression("#client = :fleet")
-            .filter_expression("#seen >= :since")
+            .projection_expression("#seen, #report")
             .expression_attribute_names("#client", a::CLIENT)
             .expression_attribute_names("#seen", SEEN)
-            .expression_attribute_values(":fleet", AttributeValue::S(fleet::PARTITION.to_owned()))
-            .expression_attribute_values(":since", AttributeValue::S(item::iso(since)));
-        counted(query, pages_max).await
+            .expression_attribute_names("#report", REPORT_MS)
+            .expression_attribute_values(":fleet", AttributeValue::S(fleet::PARTITION.to_owned()));
+        let (mut count, mut from) = (Count::default(), None);
+        for _ in 0..pages_max {
+            let page = query.clone().set_exclusive_start_key(from);
+            let output = page.send().await.map_err(|error| Fault::of(&error))?;
+            let alive = output.items().iter().filter_map(sighting);
+            let alive = alive.filter(|sighting| sighting.is_alive(now)).count();
+            count.number += u64::try_from(alive).unwrap_or(u64::MAX);
+            from = item::next_page(output.last_evaluated_key());
+            if from.is_none() {
+                return Ok(count);
+            }
+        }
+        count.truncated = true;
+        Ok(count)
     }
+}
+
+fn sighting(row: &Item) -> Option<Sighting> {
+    let seen = item::moment(row.get(SEEN)?.as_s().ok()?)?;
+    let report_ms = row.get(REPORT_MS).and_then(|value| value.as_n().ok());
+    let report_ms = report_ms.and_then(|ms| ms.parse().ok()).unwrap_or_default();
+    Some(Sighting { seen, report_ms })
 }
 
 /// Asks for counts alone, page by page.

@@ -31,6 +31,16 @@ fn is_shared(name: &str) -> bool {
     matches!(name, "store" | "identity" | "stream")
 }
 
+/// What can be named in place of a pipeline that is not there.
+fn pipelines_help(name: &str, have: &str, pipelines: &[String]) -> String {
+    let near = nearest(name, pipelines.iter().map(String::as_str));
+    let near = near
+        .map(|near| format!("did you mean `{near}`?\n"))
+        .unwrap_or_default();
+    let all = pipelines.join(", ");
+    format!("{near}{have}: {all}; besides them there are store, identity and stream")
+}
+
 impl Builder {
     /// `ROUNDTRIP_UPLOAD__SOURCE__DIRECTORY__PATH` and the like.
     pub(super) fn environment(&mut self, layers: &Layers, pipelines: &[String]) -> Vec<Layer> {
@@ -56,7 +66,7 @@ impl Builder {
     }
 
     /// `--set upload.source.directory.path=in` and the like.
-    pub(super) fn set(&mut self, layers: &Layers, pipelines: &[String]) -> Vec<Layer> {
+    pub(super) fn set(&mut self, layers: &Layers, pipelines: &[String], together: &[String]) -> Vec<Layer> {
         let mut found = Vec::new();
         for assignment in &layers.set {
             let origin = format!("--set {assignment}");
@@ -69,6 +79,16 @@ impl Builder {
             if keys.first().is_some_and(|first| first == "pipelines") {
                 keys.remove(0);
             }
+            let first = keys.first().map(String::as_str).unwrap_or_default();
+            let is_in = |names: &[String]| names.iter().any(|name| name == first);
+            if is_in(together) && !is_in(pipelines) {
+                continue;
+            }
+            if !together.is_empty() && !is_in(together) && !is_shared(first) {
+                let what = format!("none of the roles has a pipeline `{first}`");
+                self.wrong_named(&origin, what, pipelines_help(first, "they have", together));
+                continue;
+            }
             found.extend(self.named(&origin, keys, text, pipelines));
         }
         found
@@ -79,15 +99,8 @@ impl Builder {
         let first = keys.first().cloned().unwrap_or_default();
         let shared = is_shared(&first);
         if !shared && !pipelines.contains(&first) {
-            let near = nearest(&first, pipelines.iter().map(String::as_str));
-            let near = near
-                .map(|near| format!("did you mean `{near}`?\n"))
-                .unwrap_or_default();
-            let help = format!(
-                "{near}it has: {}; besides them there are store, identity and stream",
-                pipelines.join(", ")
-            );
-            self.wrong_named(origin, format!("the role has no pipeline `{first}`"), help);
+            let what = format!("the role has no pipeline `{first}`");
+            self.wrong_named(origin, what, pipelines_help(&first, "it has", pipelines));
             return None;
         }
         if keys.len() < 2 || keys.iter().any(String::is_empty) {

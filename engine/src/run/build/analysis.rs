@@ -1,12 +1,12 @@
 //! What claims jobs and gives their files to the processor.
 
-use roundtrip_core::pace::Pace;
 use roundtrip_core::worker::Worker;
 
 use super::{lanes, owned};
 use crate::dsl::spec::{JobsSource, ProcessorSink};
 use crate::error::Result;
 use crate::run::analyse::Analyse;
+use crate::run::driver::now;
 use crate::run::fetch::FetchPolicy;
 use crate::run::membership::Membership;
 use crate::run::parts::Parts;
@@ -33,8 +33,8 @@ pub(super) async fn analyse(
     let processor = Processor::new(sink)?;
     processor.ready().await?;
     let spool = owned(parts.spool.as_ref(), "spool")?;
-    let machine = Worker::new(policy.clone(), Pace::new(source.interval, source.interval_max))
-        .in_fleet(policy::fleet(claim));
+    let machine =
+        Worker::new(policy.clone(), policy::jobs_pace(source).since(now())).in_fleet(policy::fleet(claim));
     let machine = match &parts.agent {
         Some(_) => machine.protected(policy::protection(claim, policy.retry.clone())),
         None => machine,

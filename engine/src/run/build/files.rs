@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use roundtrip_core::collect::Collect;
-use roundtrip_core::pace::Pace;
 use roundtrip_core::upload::Upload;
+use tracing::debug;
 
 use super::owned;
 use crate::dsl::spec::{DirectorySink, DirectorySource, JobsSink, ResultsSource};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::run::collect::{CollectWorld, Shared};
+use crate::run::driver::now;
 use crate::run::parts::Parts;
 use crate::run::policy::{self, Middle};
 use crate::run::ship::{Cargo, Ship};
@@ -44,7 +45,7 @@ pub(super) async fn ship(
     Ok((Upload::new(policy), world))
 }
 
-pub(super) fn collect(
+pub(super) async fn collect(
     source: &ResultsSource,
     sink: &DirectorySink,
     parts: &Parts,
@@ -60,10 +61,10 @@ pub(super) fn collect(
         key: owned(parts.key.as_ref(), "key")?,
         ledger: owned(parts.ledger.as_ref(), "ledger")?,
         of,
-        folder: ResultsDirectory::open(sink)?,
+        folder: results(sink.clone()).await?,
     };
     let machine = Collect::new(
-        Pace::new(source.interval, source.interval_max),
+        policy::results_pace(source).since(now()),
         policy::delivery(source),
     );
     Ok((
@@ -72,4 +73,18 @@ pub(super) fn collect(
             shared: Arc::new(shared),
         },
     ))
+}
+
+/// Opens the folder of results. What dead processes left there is removed meanwhile: the folder may hold millions of
+/// results, on a share, and nothing has to wait for that.
+async fn results(sink: DirectorySink) -> Result<ResultsDirectory> {
+    let opened = tokio::task::spawn_blocking(move || ResultsDirectory::open(&sink)).await;
+    let folder =
+        opened.map_err(|error| Error::failed("opening the results folder broke off").because(error))??;
+    let swept = folder.clone();
+    let thread = std::thread::Builder::new().name("results-sweep".to_owned());
+    if let Err(error) = thread.spawn(move || swept.sweep()) {
+        debug!(%error, "unfinished results are left to the next start");
+    }
+    Ok(folder)
 }

@@ -1,14 +1,13 @@
 //! What reads the table's stream, and who follows it.
 
-use roundtrip_core::stream::StreamPolicy;
-
 use super::Running;
 use crate::cloud::Clients;
 use crate::cloud::leases::Leases;
 use crate::cloud::streams::Streams;
-use crate::dsl::spec::{RoleSpec, StreamSpec};
+use crate::dsl::spec::RoleSpec;
 use crate::run::feed::{Feed, Follower, feed};
 use crate::run::parts::Parts;
+use crate::run::policy;
 use crate::run::stream::reader;
 use crate::source::news::Interest;
 
@@ -28,21 +27,7 @@ pub(in crate::run) fn follow_stream(
     if followers.is_empty() {
         return None;
     }
-    let StreamSpec {
-        lease,
-        interval,
-        interval_max,
-        shards_max,
-        start,
-    } = spec.stream;
-    let policy = StreamPolicy {
-        reader: parts.processor.to_string(),
-        lease,
-        interval,
-        interval_max,
-        shards_max,
-        start,
-    };
+    let policy = policy::stream(&spec.stream, &parts.processor);
     let table = &spec.store.table;
     let streams = Streams::new(clients.streams.clone(), clients.dynamodb.clone(), table);
     let leases = Leases::new(clients.dynamodb.clone(), table, &policy.reader);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use roundtrip_core::caretaker::{Caretaker, Duty};
 use roundtrip_core::queue::Queue;
-use roundtrip_core::sweep::{Sweep, SweepPolicy};
+use roundtrip_core::sweep::Sweep;
 use tracing::info;
 
 use super::follow::follow;
@@ -32,7 +32,7 @@ pub(super) fn care(
     parts: &Parts,
     followers: &mut Vec<Follower>,
 ) -> (Caretaker, Care) {
-    let pace = policy::jobs_pace(source, now());
+    let pace = policy::jobs_pace(source).since(now());
     let world = Care {
         parts: parts.clone(),
         source: Source::Lanes(lanes(source, parts)),
@@ -47,7 +47,7 @@ pub(super) fn admit(
     parts: &Parts,
     followers: &mut Vec<Follower>,
 ) -> (Caretaker, Care) {
-    let pace = policy::pace(&source.schedule, now());
+    let pace = policy::pace(&source.schedule).since(now());
     let (jobs, objects) = (parts.jobs.clone(), parts.objects.clone());
     let foreign = Foreign::new(jobs, objects, parts.shards, source.pages_max, sink.upload_max);
     let world = Care {
@@ -95,7 +95,10 @@ pub(super) fn queue(
         metrics,
         notifiers: notifiers.collect::<Result<_>>()?,
     };
-    Ok((Queue::new(policy, policy::pace(&source.schedule, now())), world))
+    Ok((
+        Queue::new(policy, policy::pace(&source.schedule).since(now())),
+        world,
+    ))
 }
 
 pub(super) fn sweep(
@@ -103,18 +106,13 @@ pub(super) fn sweep(
     middle: &Middle<'_>,
     parts: &Parts,
 ) -> Result<(Sweep, SweepWorld)> {
-    let policy = SweepPolicy {
-        table: parts.jobs.table().to_owned(),
-        age_min: source.age_min,
-        pages_max: source.pages_max,
-        retry: middle.retry()?,
-    };
+    let policy = policy::sweep(source, middle, parts.jobs.table())?;
     let holdings = Holdings {
         jobs: parts.jobs.clone(),
         objects: parts.objects.clone(),
     };
     Ok((
-        Sweep::new(policy, policy::pace(&source.schedule, now())),
+        Sweep::new(policy, policy::pace(&source.schedule).since(now())),
         SweepWorld { holdings },
     ))
 }

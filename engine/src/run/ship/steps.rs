@@ -13,6 +13,7 @@ use roundtrip_core::plan::{Codec, Cut, FORMAT, Manifest, Outline};
 use roundtrip_core::shard;
 use roundtrip_core::upload::{Fault, Step};
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use super::Shared;
@@ -43,6 +44,12 @@ pub(in crate::run) struct Cargo {
     /// How urgent its jobs are.
     pub(in crate::run) priority: u8,
 }
+
+/// Threads of the runtime that read files of inboxes, at most, in the whole process: fewer than it has, so that
+/// reading from a share that does not answer leaves some to the ledger and the results.
+const READING_MAX: usize = 8;
+
+static READING: Semaphore = Semaphore::const_new(READING_MAX);
 
 /// A file being shipped.
 #[derive(Debug)]
@@ -238,6 +245,7 @@ async fn create(shared: &Shared, shipment: &mut Shipment) -> Result<(), Fault> {
         retries: 0,
         failures: 0,
         history: Vec::new(),
+        cleaning: None,
         cleaned: None,
         priority,
     };
@@ -271,7 +279,7 @@ async fn send(shared: &Shared, path: &Path, stamp: &Stamp, shipment: &mut Shipme
             if index == cut.chunks() {
                 return Ok::<_, Fault>(None);
             }
-            let (piece, reader, whole) = blocking(move || {
+            let (piece, reader, whole) = reading(move || {
                 let is_last = index + 1 == cut.chunks();
                 read_piece(reader, whole, cut.piece(index), is_last)
             })
@@ -393,7 +401,20 @@ async fn put_manifest(shared: &Shared, key: &JobKey, manifest: &Manifest) -> Res
 
 async fn open(shared: &Shared, path: &Path, stamp: &Stamp) -> Result<FileReader, Fault> {
     let (root, path, stamp) = (shared.root.clone(), path.to_owned(), stamp.clone());
-    blocking(move || FileReader::open(&root, &path, &stamp).map_err(read)).await
+    reading(move || FileReader::open(&root, &path, &stamp).map_err(read)).await
+}
+
+/// Work on a file of an inbox.
+async fn reading<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    let place = READING.acquire().await;
+    blocking(move || {
+        // It is held until the thread is free, also where nobody waits for it any more.
+        let _place = place;
+        work()
+    })
+    .await
 }
 
 async fn blocking<T: Send + 'static>(

@@ -11,6 +11,12 @@ use crate::sink::content;
 /// What an error file's name ends with.
 pub(super) const ERROR: &str = ".error.txt";
 
+/// What a text result's name ends with.
+const TEXT: &str = ".txt";
+
+/// How a file's name ends whose text result would have the name of another file's error.
+const LIKE_ERROR: &str = ".error";
+
 /// Bytes of a file name, at most, on the file systems in use.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -40,7 +46,7 @@ pub(super) fn extension(content_type: Option<&str>, body: &[u8]) -> &'static str
     match essence.as_str() {
         "application/json" => ".json",
         _ if essence.ends_with("+json") => ".json",
-        _ if essence.starts_with("text/") => ".txt",
+        _ if essence.starts_with("text/") => TEXT,
         _ => ".bin",
     }
 }
@@ -69,6 +75,20 @@ impl Place {
             file.display()
         );
         Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+    }
+
+    /// The name of a result with this extension.
+    ///
+    /// The text result of `x.error` would have the name of the error of `x`: it is called `x.error~.txt`, and so that
+    /// no other has that name, that of `x.error~` is `x.error~~.txt`. Letters count as equal in either case, since to
+    /// some file systems they are.
+    pub(super) fn result(&self, extension: &str) -> OsString {
+        let name = self.stem.to_string_lossy().to_ascii_lowercase();
+        if extension == TEXT && name.trim_end_matches('~').ends_with(LIKE_ERROR) {
+            self.name(&format!("~{extension}"))
+        } else {
+            self.name(extension)
+        }
     }
 
     /// The file's name and a suffix; a name that would be too long is shortened, always in the same way.

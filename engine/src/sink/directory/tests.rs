@@ -65,11 +65,9 @@ fn a_result_lies_beside_the_name_of_its_file() {
 fn a_new_result_replaces_the_old_one_and_the_old_error() {
     let (folder, results) = results();
     let file = Path::new("a/b.tif");
-    results.write_error(file, "no cells in it").unwrap();
-    assert_eq!(
-        fs::read_to_string(folder.path().join("a/b.tif.error.txt")).unwrap(),
-        "no cells in it\n"
-    );
+    let error = error_text(file, "no cells in it", Timestamp(0), "file-1");
+    results.write_error(file, &error).unwrap();
+    assert_eq!(files(folder.path()), [Path::new("a/b.tif.error.txt")]);
     results.write_result(file, None, b"{\"a\": 1}").unwrap();
     results.write_result(file, None, b"{\"a\": 2}").unwrap();
     assert_eq!(files(folder.path()), [Path::new("a/b.tif.json")]);
@@ -77,6 +75,63 @@ fn a_new_result_replaces_the_old_one_and_the_old_error() {
         fs::read(folder.path().join("a/b.tif.json")).unwrap(),
         b"{\"a\": 2}"
     );
+}
+
+#[test]
+fn a_result_is_never_taken_for_the_error_of_another_file() {
+    let (folder, results) = results();
+    let text = Some("text/plain");
+    for (file, expected) in [
+        ("run1.error", "run1.error~.txt"),
+        ("run1.ERROR", "run1.ERROR~.txt"),
+        ("run1.error~", "run1.error~~.txt"),
+        (".error", ".error~.txt"),
+        ("run1.errors", "run1.errors.txt"),
+        ("run1~", "run1~.txt"),
+    ] {
+        let path = results.write_result(Path::new(file), text, b"mine").unwrap();
+        assert_eq!(path, folder.path().join(expected));
+    }
+    let json = results
+        .write_result(Path::new("run1.error"), None, b"{}")
+        .unwrap();
+    assert_eq!(
+        json,
+        folder.path().join("run1.error.json"),
+        "no error is called so"
+    );
+
+    let error = error_text(Path::new("run1"), "no cells in it", Timestamp(0), "file-1");
+    results.write_error(Path::new("run1"), &error).unwrap();
+    results.write_result(Path::new("run1"), text, b"run1").unwrap();
+    assert!(!folder.path().join("run1.error.txt").exists());
+    assert_eq!(fs::read(folder.path().join("run1.error~.txt")).unwrap(), b"mine");
+}
+
+#[test]
+fn what_only_has_the_name_of_an_error_stays() {
+    let (folder, results) = results();
+    let path = folder.path().join("run1.error.txt");
+    for theirs in ["0.03", "", "There is"] {
+        fs::write(&path, theirs).unwrap();
+        results.write_result(Path::new("run1"), None, b"{}").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), theirs);
+    }
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    results.write_result(Path::new("run1"), None, b"{}").unwrap();
+    assert!(path.is_dir(), "a folder of results");
+}
+
+#[test]
+fn the_longest_names_of_that_kind_are_told_apart_too() {
+    let (_folder, results) = results();
+    for length in 235..=255 {
+        let name = |ending: &str| PathBuf::from("a".repeat(length - ending.len()) + ending);
+        let theirs = results.write_result(&name(".error"), Some("text/plain"), b"x");
+        let error = results.write_error(Path::new(&"a".repeat(length - ".error".len())), "x");
+        assert_ne!(theirs.unwrap(), error.unwrap(), "{length}");
+    }
 }
 
 #[test]
@@ -133,7 +188,10 @@ fn long_names_are_shortened_and_stay_apart() {
         "{names:?}"
     );
 
-    let error = results.write_error(Path::new(&first), "x").unwrap();
+    let error = {
+        let text = error_text(Path::new(&first), "x", Timestamp(0), "file-1");
+        results.write_error(Path::new(&first), &text).unwrap()
+    };
     results.write_result(Path::new(&first), None, b"{}").unwrap();
     assert!(!error.exists(), "a shortened error file is found again");
     assert_eq!(files(folder.path()).len(), 3);
@@ -160,7 +218,9 @@ fn unfinished_files_go_unless_somebody_writes_them() {
     fs::write(&dead, "half a res").unwrap();
     fs::write(folder.path().join("a/.hidden.tmp"), "not ours").unwrap();
     let living = temporary_in(folder.path()).unwrap();
-    open(folder.path()).unwrap();
+    let results = open(folder.path()).unwrap();
+    assert!(dead.exists(), "opening does not walk: there may be millions");
+    results.sweep();
     assert!(!dead.exists());
     assert!(living.path().exists());
     assert!(folder.path().join("a/.hidden.tmp").exists());

@@ -26,8 +26,12 @@ fn open(root: &Path) -> FileReader {
     FileReader::open(root, Path::new("a/b.tif"), &seen(root, "a/b.tif")).unwrap()
 }
 
+fn file_at(path: &Path) -> File {
+    File::options().write(true).open(path).unwrap()
+}
+
 fn file_for_writing(root: &Path) -> File {
-    File::options().write(true).open(root.join("a/b.tif")).unwrap()
+    file_at(&root.join("a/b.tif"))
 }
 
 #[test]
@@ -119,6 +123,22 @@ fn a_file_replaced_by_its_twin_is_changed() {
         .unwrap();
     fs::rename(&twin, inbox.path().join("a/b.tif")).unwrap();
     assert!(matches!(reader.finish(), Err(ReadError::Changed)));
+}
+
+#[test]
+fn a_twin_that_took_its_place_before_it_is_read_is_changed() {
+    let inbox = inbox();
+    let (stamp, path) = (seen(inbox.path(), "a/b.tif"), inbox.path().join("a/b.tif"));
+    let modified = path.metadata().unwrap().modified().unwrap();
+    let twin = inbox.path().join("twin");
+    // Clocks of file systems tick every few milliseconds: what happens within one tick cannot be told apart.
+    while seen(inbox.path(), "a/b.tif").changed == stamp.changed {
+        fs::write(&twin, CONTENT).unwrap();
+        file_at(&twin).set_modified(modified).unwrap();
+        fs::rename(&twin, &path).unwrap();
+    }
+    let opened = FileReader::open(inbox.path(), Path::new("a/b.tif"), &stamp);
+    assert!(matches!(opened, Err(ReadError::Changed)));
 }
 
 #[test]

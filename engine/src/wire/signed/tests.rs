@@ -75,6 +75,7 @@ fn job(key: &ClientKey) -> Job {
         retries: 0,
         failures: 0,
         history: Vec::new(),
+        cleaning: None,
         cleaned: None,
         priority: 0,
     };

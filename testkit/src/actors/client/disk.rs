@@ -159,7 +159,7 @@ impl Disk {
         }
     }
 
-    /// Whether the outcome of a job is awaited, and if so whether its file was shipped again since.
+    /// Whether the outcome of a job is awaited, and if so whether its file was wholly sent again since.
     pub(crate) fn awaits(&self, file: &FileId) -> Option<bool> {
         let (number, row) = self
             .ledger
@@ -168,7 +168,7 @@ impl Disk {
         let newer = self
             .ledger
             .range(number + 1..)
-            .any(|(_, newer)| newer.path == row.path);
+            .any(|(_, newer)| newer.path == row.path && newer.shipping != Shipping::Announced);
         Some(newer)
     }
 

@@ -180,7 +180,7 @@ impl Shipping {
             client: key.client.clone(),
             file: key.file.clone(),
             size: self.stamp.size,
-            chunk_size: settings.chunk_size,
+            chunk_size: settings.upload.chunk_size,
             codec: Codec::None,
             name: None,
         };
@@ -363,6 +363,7 @@ fn job(settings: &Settings, shipment: &Shipment, ahead: u64, clock: &Clock) -> J
         retries: 0,
         failures: 0,
         history: Vec::new(),
+        cleaning: None,
         cleaned: None,
     }
 }

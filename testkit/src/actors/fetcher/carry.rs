@@ -196,7 +196,7 @@ impl Carry {
     }
 
     fn wait(&mut self, settings: &Settings, clock: &Clock, out: &mut Outbox, task: Task) -> Option<Ending> {
-        if clock.now.since(self.last_came) >= settings.policy.claim.stall {
+        if clock.now.since(self.last_came) >= settings.analyse.worker.claim.stall {
             return Some(Ending::Stalled("chunks did not come".to_owned()));
         }
         out.sleep(task, self.wait_ms);

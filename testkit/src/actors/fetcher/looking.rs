@@ -85,7 +85,7 @@ impl Look {
             && let Some(job) = self.accepted.pop_front()
         {
             let signature = names::verify(&job);
-            if settings.policy.claim.start == Start::Uploaded && signature.is_ok() {
+            if settings.analyse.worker.claim.start == Start::Uploaded && signature.is_ok() {
                 // Our clients put the manifest last.
                 out.ask(task, Request::GetObject(job.key.manifest()));
                 self.asking = Some(job);
@@ -104,7 +104,7 @@ impl Look {
                     lane,
                     below,
                     until: clock.now,
-                    limit: settings.batch_max,
+                    limit: settings.analyse.batch_max,
                     from: self.from.clone(),
                 };
                 out.ask(task, request);
@@ -151,7 +151,7 @@ impl Look {
             }
             let waits = job.priority > 0 && job.due.is_some_and(|due| due > clock.now);
             passed = waits.then_some(job.priority);
-            let WorkerPolicy { claim, bucket, .. } = &settings.policy;
+            let WorkerPolicy { claim, bucket, .. } = &settings.analyse.worker;
             let known = self.offers.iter().any(|offer| offer.job.key == job.key);
             if claim.accepts(&job, bucket, clock.now) && !known {
                 self.accepted.push_back(job);

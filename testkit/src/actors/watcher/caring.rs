@@ -115,7 +115,8 @@ impl Look {
             Some(Reply::Scanned(records, next)) => {
                 self.take(settings, clock, &records);
                 self.scanned += 1;
-                self.scanning = next.is_some() && self.scanned < settings.pages_max;
+                self.scanning =
+                    next.is_some() && self.scanned < settings.care[Which::Admit as usize].batch_max;
                 self.more = next.is_some();
                 self.cursor = next;
             }
@@ -168,7 +169,7 @@ impl Look {
                 lane: lane(kind, self.step),
                 below: PRIORITY_MAX,
                 until: clock.now,
-                limit: settings.batch_max,
+                limit: settings.care[self.which as usize].batch_max,
                 from: None,
             })
         };

@@ -99,7 +99,8 @@ pub(super) struct Telling {
 }
 
 impl Telling {
-    pub(super) fn new(asked: Asked, read: Read) -> Self {
+    /// Tells those who hear of the stream.
+    pub(super) fn new(asked: Asked, read: Read, wanted: impl Fn(Interest) -> bool) -> Self {
         let mut batch = Batch {
             news: 0,
             last: read.last,
@@ -117,7 +118,7 @@ impl Telling {
             }
             batch.news += 1;
             for (interest, keys) in &mut heard {
-                if interest.hears(news.before.as_ref(), after) {
+                if wanted(*interest) && interest.hears(news.before.as_ref(), after) {
                     keys.extend(job_key(&news.key));
                 }
             }

@@ -57,7 +57,12 @@ impl Judge {
                     self.cleaned(key);
                 }
             }
-            Write::Downloaded | Write::Keep | Write::Admit | Write::Adopt | Write::Cancel => {}
+            Write::Downloaded
+            | Write::Cleaning
+            | Write::Keep
+            | Write::Admit
+            | Write::Adopt
+            | Write::Cancel => {}
         }
         if !was_finished && after.is_finished() {
             self.finished += 1;

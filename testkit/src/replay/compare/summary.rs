@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::Side;
 use crate::replay::line::{Line, Outcome};
@@ -9,53 +10,175 @@ use crate::replay::line::{Line, Outcome};
 /// What happens to jobs under the new role that does not under the old one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effect {
-    /// How many decisions it is about.
+    /// How many jobs, or how many decisions, it is about.
     pub count: usize,
     /// The sentence.
     pub text: String,
 }
 
-/// How the decisions of one kind differ.
+/// How decisions of one kind are counted.
+#[derive(Clone, Copy, Debug)]
+enum Words {
+    /// A job has it once: what is done to it.
+    Once(&'static str, &'static str, &'static str),
+    /// A job may have it again and again.
+    Often(&'static str, &'static str, &'static str),
+    /// The decisions count, not the jobs.
+    Each(&'static str, &'static str, &'static str),
+}
+
+impl Words {
+    fn of(action: &str) -> Option<Self> {
+        Some(match action {
+            "give-up" => Self::Once("job", "jobs", "given up"),
+            "delete-chunks" => Self::Once("job's chunks", "jobs' chunks", "deleted"),
+            "keep" => Self::Often("result", "results", "kept for longer"),
+            "admit" => Self::Once("foreign job", "foreign jobs", "let in"),
+            "adopt" => Self::Once("foreign job", "foreign jobs", "moved into its lane"),
+            "refuse" => Self::Once("job", "jobs", "refused"),
+            "complete" => Self::Once("job", "jobs", "completed"),
+            "fail" => Self::Once("job", "jobs", "ended as an error"),
+            "send" => Self::Once("file", "files", "sent"),
+            "create" => Self::Once("job", "jobs", "created"),
+            "requeue" => Self::Often("job", "jobs", "restarted"),
+            "claim" => Self::Often("job", "jobs", "claimed"),
+            "release" => Self::Often("job", "jobs", "given back"),
+            "stop" => Self::Often("analysis", "analyses", "stopped"),
+            "heartbeat" => Self::Each("heartbeat", "heartbeats", "sent"),
+            "publish-metric" => Self::Each("round of numbers", "rounds of numbers", "published"),
+            "notify" => Self::Each("notice", "notices", "sent"),
+            // They follow from others that are told.
+            "cleaning" | "cleaned" | "fetch" | "engage" | "downloaded" | "begin" | "commit" | "remember"
+            | "release-file" | "deliver-result" | "deliver-error" => return None,
+            _ => Self::Each("decision", "decisions", "taken"),
+        })
+    }
+
+    fn said(self, count: usize, what: impl FnOnce(&str) -> String) -> Option<Effect> {
+        let (Self::Once(one, many, done) | Self::Often(one, many, done) | Self::Each(one, many, done)) = self;
+        let noun = if count == 1 { one } else { many };
+        (count > 0).then(|| Effect {
+            count,
+            text: format!("{count} {noun} would {}", what(done)),
+        })
+    }
+}
+
+/// How the decisions of one kind differ. What is about jobs counts each once, by its first decision that differs.
 #[derive(Debug, Default)]
 struct Kind {
     /// By how many milliseconds they come earlier.
     earlier: Vec<i64>,
     later: Vec<i64>,
-    /// Only under the new role: of how many subjects, and how often.
-    added: (usize, usize),
-    /// Only under the old one.
-    gone: (usize, usize),
-    /// Of the same moment, for another reason.
+    /// Moved by less than is told one by one: of how many subjects, and how many decisions.
+    barely: (usize, usize),
+    /// At the same moment, for another reason.
     otherwise: usize,
+    /// Only or more often under the new role: of how many subjects, and how often in all.
+    more: (usize, usize),
+    /// Only or more often under the old one.
+    fewer: (usize, usize),
+    /// Decisions that have one of the other side in their place.
+    moved: usize,
 }
 
-/// What differs, action by action, over the lines of each subject that differ.
-pub(super) fn effects<'a>(subjects: impl Iterator<Item = &'a [(Side, Line)]>) -> Vec<Effect> {
-    let mut kinds: BTreeMap<&str, Kind> = BTreeMap::new();
-    for lines in subjects {
-        for (action, (old, new)) in by_action(lines) {
-            let kind = kinds.entry(action).or_default();
-            for (old, new) in std::iter::zip(&old, &new) {
-                match new.at.0 - old.at.0 {
-                    0 => kind.otherwise += 1,
-                    earlier if earlier < 0 => kind.earlier.push(-earlier),
-                    later => kind.later.push(later),
-                }
+impl Kind {
+    fn take(&mut self, Sides { old, new, folded }: &Sides<'_>) {
+        if let (Some(old), Some(new)) = (old.first(), new.first()) {
+            match new.at.0 - old.at.0 {
+                0 => self.otherwise += 1,
+                earlier if earlier < 0 => self.earlier.push(-earlier),
+                later => self.later.push(later),
             }
-            count(&mut kind.added, new.len().saturating_sub(old.len()));
-            count(&mut kind.gone, old.len().saturating_sub(new.len()));
+        }
+        let count = |(subjects, times): &mut (usize, usize), more: usize| {
+            *subjects += usize::from(more > 0);
+            *times += more;
+        };
+        count(&mut self.more, new.len().saturating_sub(old.len()));
+        count(&mut self.fewer, old.len().saturating_sub(new.len()));
+        count(&mut self.barely, *folded);
+        self.moved += old.len().min(new.len());
+    }
+
+    fn told(self, words: Words, moves_min: Duration) -> Vec<Effect> {
+        let often = |(subjects, times): (usize, usize)| {
+            if times > subjects {
+                format!(" ({times} times in all)")
+            } else {
+                String::new()
+            }
+        };
+        let (more, fewer) = (often(self.more), often(self.fewer));
+        let least = span(i64::try_from(moves_min.as_millis()).unwrap_or(i64::MAX));
+        let barely = |done: &str| format!("be {done} less than {least} earlier or later (not listed)");
+        let (earlier, later) = (self.earlier.len(), self.later.len());
+        let moved = |done: &str, moves, direction| format!("be {done} {}", spread(moves, direction));
+        let said = match words {
+            Words::Each(..) => vec![
+                words.said(self.more.1, |done| {
+                    format!("be {done} that would not be otherwise")
+                }),
+                words.said(self.fewer.1, |done| format!("not be {done}")),
+                words.said(self.moved, |done| format!("be {done} at another moment")),
+                words.said(self.barely.1, barely),
+            ],
+            Words::Once(..) => vec![
+                words.said(earlier, |done| moved(done, self.earlier, "earlier")),
+                words.said(later, |done| moved(done, self.later, "later")),
+                words.said(self.more.0, |done| {
+                    format!("be {done} that would not be otherwise{more}")
+                }),
+                words.said(self.fewer.0, |done| format!("not be {done}{fewer}")),
+                words.said(self.otherwise, |done| format!("be {done} otherwise")),
+                words.said(self.barely.0, barely),
+            ],
+            Words::Often(..) => vec![
+                words.said(earlier, |done| moved(done, self.earlier, "earlier")),
+                words.said(later, |done| moved(done, self.later, "later")),
+                words.said(self.more.0, |done| format!("be {done} more often{more}")),
+                words.said(self.fewer.0, |done| format!("be {done} less often{fewer}")),
+                words.said(self.otherwise, |done| format!("be {done} otherwise")),
+                words.said(self.barely.0, barely),
+            ],
+        };
+        said.into_iter().flatten().collect()
+    }
+}
+
+/// What differs about one subject.
+#[derive(Debug)]
+pub(super) struct Differing {
+    /// The lines that are told one by one.
+    pub(super) lines: Vec<(Side, Line)>,
+    /// Decisions that have moved by less than that, by action.
+    pub(super) folded: BTreeMap<String, usize>,
+}
+
+/// What differs about one subject and action.
+#[derive(Debug, Default)]
+struct Sides<'a> {
+    old: Vec<&'a Line>,
+    new: Vec<&'a Line>,
+    folded: usize,
+}
+
+/// What differs, action by action.
+pub(super) fn effects<'a>(subjects: impl Iterator<Item = &'a Differing>, moves_min: Duration) -> Vec<Effect> {
+    let mut kinds: BTreeMap<&str, Kind> = BTreeMap::new();
+    for differing in subjects {
+        for (action, sides) in by_action(differing) {
+            kinds.entry(action).or_default().take(&sides);
         }
     }
-    let deletes_earlier = kinds
-        .get("delete-chunks")
-        .is_some_and(|kind| !kind.earlier.is_empty());
-    let differs = !kinds.is_empty();
-    let mut effects: Vec<Effect> = kinds
+    let deletions = kinds.get("delete-chunks");
+    let deletes_earlier = deletions.is_some_and(|kind| !kind.earlier.is_empty());
+    let told = kinds
         .into_iter()
-        .flat_map(|(action, kind)| told(action, kind))
-        .collect();
+        .filter_map(|(action, kind)| Some(kind.told(Words::of(action)?, moves_min)));
+    let mut effects: Vec<Effect> = told.flatten().collect();
     // What people fear most of a change is said even where it does not happen.
-    if differs && !deletes_earlier {
+    if !effects.is_empty() && !deletes_earlier {
         effects.push(Effect {
             count: 0,
             text: "0 chunks deleted earlier".to_owned(),
@@ -64,80 +187,20 @@ pub(super) fn effects<'a>(subjects: impl Iterator<Item = &'a [(Side, Line)]>) ->
     effects
 }
 
-fn count((subjects, times): &mut (usize, usize), more: usize) {
-    *subjects += usize::from(more > 0);
-    *times += more;
-}
-
-type Sides<'a> = (Vec<&'a Line>, Vec<&'a Line>);
-
-fn by_action(lines: &[(Side, Line)]) -> BTreeMap<&str, Sides<'_>> {
+fn by_action(differing: &Differing) -> BTreeMap<&str, Sides<'_>> {
     let mut actions: BTreeMap<&str, Sides<'_>> = BTreeMap::new();
-    for (side, line) in lines.iter().filter(|(_, line)| line.outcome != Outcome::Trace) {
-        let (old, new) = actions.entry(&line.action).or_default();
+    let lines = differing.lines.iter();
+    for (side, line) in lines.filter(|(_, line)| line.outcome != Outcome::Trace) {
+        let sides = actions.entry(&line.action).or_default();
         match side {
-            Side::Old => old.push(line),
-            Side::New => new.push(line),
+            Side::Old => sides.old.push(line),
+            Side::New => sides.new.push(line),
         }
     }
+    for (action, folded) in &differing.folded {
+        actions.entry(action).or_default().folded += folded;
+    }
     actions
-}
-
-/// What is said of an action: how often, and what is done to the job.
-fn words(action: &str) -> Option<(&'static str, &'static str, &'static str)> {
-    Some(match action {
-        "requeue" => ("job", "jobs", "restarted"),
-        "give-up" => ("job", "jobs", "given up"),
-        "delete-chunks" => ("job's chunks", "jobs' chunks", "deleted"),
-        "keep" => ("result", "results", "kept for longer"),
-        "admit" => ("foreign job", "foreign jobs", "let in"),
-        "adopt" => ("foreign job", "foreign jobs", "moved into its lane"),
-        "refuse" => ("job", "jobs", "refused"),
-        "claim" => ("job", "jobs", "claimed"),
-        "heartbeat" => ("heartbeat", "heartbeats", "sent"),
-        "complete" => ("job", "jobs", "completed"),
-        "fail" => ("job", "jobs", "ended as an error"),
-        "release" => ("job", "jobs", "given back"),
-        "stop" => ("analysis", "analyses", "stopped"),
-        "publish-metric" => ("round of numbers", "rounds of numbers", "published"),
-        "notify" => ("notice", "notices", "sent"),
-        "send" => ("file", "files", "sent"),
-        "create" => ("job", "jobs", "created"),
-        // They follow from others that are told.
-        "cleaned" | "fetch" | "engage" | "downloaded" | "begin" | "commit" | "remember" | "release-file"
-        | "deliver-result" | "deliver-error" => return None,
-        _ => ("decision", "decisions", "taken"),
-    })
-}
-
-fn told(action: &str, kind: Kind) -> Vec<Effect> {
-    let Some((one, many, done)) = words(action) else {
-        return Vec::new();
-    };
-    let mut effects = Vec::new();
-    let mut say = |count: usize, what: String| {
-        if count > 0 {
-            let text = format!("{count} {} would {what}", if count == 1 { one } else { many });
-            effects.push(Effect { count, text });
-        }
-    };
-    let (earlier, later) = (kind.earlier.len(), kind.later.len());
-    say(earlier, format!("be {done} {}", spread(kind.earlier, "earlier")));
-    say(later, format!("be {done} {}", spread(kind.later, "later")));
-    let often = |(subjects, times): (usize, usize)| {
-        if times > subjects {
-            format!(" ({times} times in all)")
-        } else {
-            String::new()
-        }
-    };
-    say(
-        kind.added.0,
-        format!("be {done} that would not be otherwise{}", often(kind.added)),
-    );
-    say(kind.gone.0, format!("not be {done}{}", often(kind.gone)));
-    say(kind.otherwise, format!("be {done} otherwise"));
-    effects
 }
 
 /// `10 min earlier`, or `10 min earlier (3 s to 12 min)`: the middle, and from where to where.
@@ -155,13 +218,14 @@ fn spread(mut waits: Vec<i64>, direction: &str) -> String {
     text
 }
 
-/// A time for people.
+/// A time for people, rounded to the nearest of its unit.
 fn span(ms: i64) -> String {
+    let round = |unit: i64| ms.saturating_add(unit / 2) / unit;
     match ms {
         ..=999 => format!("{ms} ms"),
-        1_000..=119_999 => format!("{} s", ms / 1_000),
-        120_000..=7_199_999 => format!("{} min", ms / 60_000),
-        7_200_000..=172_799_999 => format!("{} h", ms / 3_600_000),
-        _ => format!("{} d", ms / 86_400_000),
+        1_000..=119_499 => format!("{} s", round(1_000)),
+        119_500..=7_169_999 => format!("{} min", round(60_000)),
+        7_170_000..=170_999_999 => format!("{} h", round(3_600_000)),
+        _ => format!("{} d", round(86_400_000)),
     }
 }

@@ -9,13 +9,14 @@ use roundtrip_core::job::Job;
 use roundtrip_core::lifecycle::RecordKey;
 
 use super::Replay;
+use crate::pipelines::{AnalysePipeline, Pipeline};
 use crate::replay::actor::Actor;
 use crate::replay::agenda::Plan;
 use crate::replay::analyse::Analyse;
 use crate::replay::care::Care;
 use crate::replay::client::{self, Collect, Ship};
 use crate::replay::queue::Queue;
-use crate::replay::role::{AnalysePipeline, Pipeline, Role};
+use crate::replay::role::Role;
 use crate::replay::survey::Fetcher;
 
 impl Replay {
@@ -32,7 +33,8 @@ impl Replay {
         for (pipeline, policy) in pipelines {
             let actor = match policy {
                 // They begin with the first job of each client.
-                Pipeline::Upload(_) | Pipeline::Collect(_) => continue,
+                // What lies in the bucket no recording tells: a sweep has nothing to decide on.
+                Pipeline::Upload(_) | Pipeline::Collect(_) | Pipeline::Sweep(_) => continue,
                 Pipeline::Analyse(analyse) => {
                     self.begin_fetchers(&pipeline, &analyse);
                     continue;
@@ -82,7 +84,7 @@ impl Replay {
                 let collect = Collect::new(name, collect, self.world.now);
                 Some(Actor::Collect(Box::new(collect)))
             }
-            Pipeline::Analyse(_) | Pipeline::Care(_) | Pipeline::Queue(_) => None,
+            Pipeline::Analyse(_) | Pipeline::Care(_) | Pipeline::Sweep(_) | Pipeline::Queue(_) => None,
         };
         let actors: Vec<Actor> = self.role.pipelines.iter().filter_map(begin).collect();
         let first = self.actors.len();

@@ -88,7 +88,7 @@ impl World {
             if is_new {
                 self.overwrite(recorded, None);
             } else {
-                self.trace(&recorded, "refused: the job has left the table".to_owned());
+                self.trace(&recorded, "refused: the job was cleaned before".to_owned());
             }
             return;
         };

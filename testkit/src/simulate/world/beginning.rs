@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::caretaker::Duty;
-use roundtrip_core::queue::QueuePolicy;
-use roundtrip_core::worker::WorkerPolicy;
 
 use super::others::Other;
 use super::process::{Kind, Living, Process};
@@ -30,8 +28,8 @@ const HOW_MANY: usize = 5_040;
 /// The bucket of every history.
 pub(super) const BUCKET: &str = "lab";
 
-/// The version every client states.
-pub(super) const VERSION: &str = "2.5.21";
+/// The version every simulated client states.
+pub const VERSION: &str = "2.5.21";
 
 impl<'a> World<'a> {
     pub(super) fn new(scenario: &'a Scenario, seed: u64, trace: bool) -> Self {
@@ -43,7 +41,7 @@ impl<'a> World<'a> {
         };
         let policies = &scenario.policies;
         let load = i64::try_from(scenario.load.as_millis()).unwrap_or(i64::MAX);
-        let results_keep = match policies.clean {
+        let results_keep = match policies.clean.duty {
             Duty::Clean { results_keep, .. } => results_keep,
             Duty::Requeue(_) | Duty::Admit { .. } => Duration::ZERO,
         };
@@ -57,9 +55,9 @@ impl<'a> World<'a> {
             now: START,
             agenda: Agenda::new(),
             striking: Striking::new(faults, chance.fork(), START + load),
-            services: Services::new(policies.shards, policies.fleet.report),
+            services: Services::new(policies.shards, policies.analyse.fleet.report),
             processes: Vec::new(),
-            judge: Judge::new(START, policies.claim.lease, results_keep, skew),
+            judge: Judge::new(START, policies.analyse.worker.claim.lease, results_keep, skew),
             out: Outbox {
                 lines: trace.then(Vec::new),
                 ..Outbox::default()
@@ -73,6 +71,9 @@ impl<'a> World<'a> {
             chance,
             seed,
             events_max: super::EVENTS_MAX,
+            stirred: START,
+            still_until: START,
+            ends_broken: false,
             bulk: None,
         };
         world.people(skew);
@@ -141,56 +142,39 @@ impl<'a> World<'a> {
             id: names::client(number),
             bucket: BUCKET.to_owned(),
             shards: policies.shards,
-            chunk_size: policies.chunk_size,
             version: VERSION.to_owned(),
             priority,
             upload: policies.upload.clone(),
-            rescan: policies.rescan,
-            collect_interval: policies.collect.0,
-            collect_interval_max: policies.collect.1,
+            collect: policies.collect.clone(),
             local_ms: 20,
         }
     }
 
     fn fetcher(&self) -> fetcher::Settings {
         let policies = &self.scenario.policies;
+        let mut analyse = policies.analyse.clone();
+        BUCKET.clone_into(&mut analyse.worker.bucket);
         fetcher::Settings {
-            policy: WorkerPolicy {
-                processor: String::new(),
-                bucket: BUCKET.to_owned(),
-                claim: policies.claim.clone(),
-                retry: policies.work.clone(),
-            },
-            fleet: policies.fleet,
-            interval: policies.look.0,
-            interval_max: policies.look.1,
+            analyse,
             shards: policies.shards,
-            batch_max: policies.batch_max,
         }
     }
 
     fn watcher(&self) -> watcher::Settings {
         let policies = &self.scenario.policies;
-        let queue = QueuePolicy {
-            thresholds: BTreeMap::new(),
-            retry: policies.work.clone(),
-            attempt_max: Duration::ZERO,
-        };
+        let mut queue = policies.queue.clone();
+        queue.policy.thresholds.clear();
         watcher::Settings {
             name: String::new(),
-            clean: policies.clean.clone(),
-            clean_every: policies.clean_every,
-            requeue: policies.requeue.clone(),
-            requeue_every: policies.requeue_every,
-            admit: policies.admit.clone(),
-            admit_every: policies.admit_every,
+            care: [
+                policies.clean.clone(),
+                policies.requeue.clone(),
+                policies.admit.clone(),
+            ],
             stream: policies.stream.clone(),
-            queue: Some((queue, policies.queue_every)),
+            queue,
             sweep: policies.sweep.clone(),
-            sweep_every: policies.sweep_every,
             shards: policies.shards,
-            batch_max: policies.batch_max,
-            pages_max: policies.pages_max,
         }
     }
 
@@ -243,7 +227,7 @@ impl<'a> World<'a> {
     /// A person or a machine writes a file.
     pub(super) fn file(&mut self, number: usize, path: PathBuf) {
         self.coming -= 1;
-        let chunk = self.scenario.policies.chunk_size;
+        let chunk = self.scenario.policies.upload.chunk_size;
         let chunks = self
             .chance
             .between(1, i64::try_from(self.scenario.chunks_max).unwrap_or(1));

@@ -93,8 +93,8 @@ impl World<'_> {
             format: FORMAT,
             client: key.client.clone(),
             file: key.file.clone(),
-            size: policies.chunk_size,
-            chunk_size: policies.chunk_size,
+            size: policies.upload.chunk_size,
+            chunk_size: policies.upload.chunk_size,
             codec: Codec::Zstd,
             name: None,
         };
@@ -136,6 +136,7 @@ impl World<'_> {
             retries: 0,
             failures: 0,
             history: Vec::new(),
+            cleaning: None,
             cleaned: None,
         };
         let state = names::hash(&[key.file.as_str()]);

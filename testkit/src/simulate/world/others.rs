@@ -31,7 +31,7 @@ pub(super) enum Other {
     End { key: RecordKey, by: String, well: bool },
     /// An operator ends a job.
     Cancel,
-    /// An operator has a job taken again that waits or is held.
+    /// An operator has a job taken again.
     Requeue,
 }
 
@@ -232,15 +232,23 @@ impl World<'_> {
         }
     }
 
-    /// An operator cancels a job, or has it taken again; not one that failed, whose chunks may just be deleted.
+    /// An operator cancels a job, or has it taken again: also one that failed, while its chunks are there.
     fn steer(&mut self, again: bool) {
         self.coming -= 1;
-        let Some(key) = self.any(|_, status| !status.is_finished()) else {
+        let Some(key) = self.any(|_, status| match status {
+            Status::Queued | Status::Processing => true,
+            Status::Error => again,
+            Status::Completed => false,
+        }) else {
             return;
         };
         let Some(job) = self.services.table.get(&key).and_then(|record| record.job().ok()) else {
             return;
         };
+        let mut is_there = |index| self.services.bucket.get(&job.key.chunk(index)).is_some();
+        if job.status == Status::Error && !(is_there(0) && is_there(job.chunks.saturating_sub(1))) {
+            return;
+        }
         let now = Timestamp(self.now);
         if again {
             if let Ok(change) = operator::requeue(&job, now)

@@ -97,24 +97,25 @@ impl Process {
             .unwrap_or_default()
     }
 
-    fn begin(&mut self) {
+    fn begin(&mut self, now: i64) {
+        let now = self.now(now);
         self.incarnation += 1;
         (self.paused_until, self.planned, self.draining) = (0, None, false);
         let (number, incarnation) = (self.number, self.incarnation);
         self.living = Some(match &mut self.kind {
             Kind::Client(settings) => {
                 let disk = self.disk.take().unwrap_or_else(|| Disk::new(settings.id.clone()));
-                Living::Client(Box::new(Client::new((**settings).clone(), disk)))
+                Living::Client(Box::new(Client::new((**settings).clone(), disk, now)))
             }
             // A new process has a new name, and sweeps what an earlier one left in the spool.
             Kind::Fetcher(settings) => {
-                settings.policy.processor = format!("fetcher-{number}-{incarnation}");
-                Living::Fetcher(Box::new(Fetcher::new((**settings).clone())))
+                settings.analyse.worker.processor = format!("fetcher-{number}-{incarnation}");
+                Living::Fetcher(Box::new(Fetcher::new((**settings).clone(), now)))
             }
             Kind::Watcher(settings) => {
                 settings.name = format!("watcher-{number}-{incarnation}");
                 settings.stream.reader.clone_from(&settings.name);
-                Living::Watcher(Box::new(Watcher::new((**settings).clone())))
+                Living::Watcher(Box::new(Watcher::new((**settings).clone(), now)))
             }
         });
     }
@@ -168,7 +169,8 @@ impl World<'_> {
             self.send(number, task, request);
         }
         if self.strikes(Fault::Pause) {
-            let lease = i64::try_from(self.scenario.policies.claim.lease.as_millis()).unwrap_or(0);
+            let lease =
+                i64::try_from(self.scenario.policies.analyse.worker.claim.lease.as_millis()).unwrap_or(0);
             self.processes[number].paused_until = self.now + self.chance.between(1, lease * 2);
             self.say(|| format!("process {number} is paused"));
         }
@@ -214,7 +216,7 @@ impl World<'_> {
     }
 
     pub(super) fn start(&mut self, number: usize) {
-        self.processes[number].begin();
+        self.processes[number].begin(self.now);
         self.say(|| format!("process {number} starts"));
         self.act(number, |actor, clock, out| actor.start(clock, out));
     }

@@ -11,80 +11,6 @@ use crate::lifecycle::{Value, attribute};
 const NOTHING: [&str; 0] = [];
 
 #[test]
-fn a_finished_job_is_cleaned_when_it_is_due_and_not_a_millisecond_before() {
-    assert_eq!(about(cleaner(), at(-1), completed(1)), NOTHING);
-    assert_eq!(about(cleaner(), at(0), completed(1)), ["delete all of 1"]);
-    let failed = Job {
-        status: Status::Error,
-        ..completed(1)
-    };
-    assert_eq!(about(cleaner(), at(0), failed), ["delete all of 1"]);
-    for status in [Status::Queued, Status::Processing] {
-        assert_eq!(
-            about(
-                cleaner(),
-                at(0),
-                Job {
-                    status,
-                    ..completed(1)
-                }
-            ),
-            NOTHING
-        );
-    }
-}
-
-#[test]
-fn a_job_is_marked_as_cleaned_only_when_its_objects_are_gone() {
-    let mut caretaker = cleaner();
-    caretaker.tick(at(0));
-    caretaker.handle(at(0), page([completed(1)], false));
-    assert_eq!(short(&mut caretaker), ["look", "delete all of 1"]);
-    caretaker.tick(at(60_000));
-    assert_eq!(short(&mut caretaker), NOTHING, "it is under way");
-    caretaker.handle(at(60_000), Event::Deleted(record(1), WHOLE));
-    assert_eq!(short(&mut caretaker), ["cleaned 1"]);
-    caretaker.handle(at(60_001), Event::Written(record(1)));
-    assert_eq!(short(&mut caretaker), ["look"]);
-}
-
-#[test]
-fn what_could_not_be_deleted_is_tried_again_at_the_next_look() {
-    let mut caretaker = cleaner();
-    caretaker.tick(at(0));
-    caretaker.handle(at(0), page([completed(1)], false));
-    caretaker.handle(at(0), Event::Failed(record(1), "away".to_owned()));
-    caretaker.handle(at(0), Event::Deleted(record(1), WHOLE));
-    assert_eq!(short(&mut caretaker), ["look", "delete all of 1"]);
-    let next = caretaker.wake_at().unwrap();
-    assert_eq!(next, at(8_750).now);
-    caretaker.tick(at(8_750));
-    caretaker.handle(at(8_750), page([completed(1)], false));
-    assert_eq!(short(&mut caretaker), ["look", "delete all of 1"]);
-}
-
-#[test]
-fn a_result_in_the_bucket_waits_for_its_client() {
-    let keep = i64::try_from(RESULTS_KEEP.as_millis()).unwrap();
-    let mut caretaker = cleaner();
-    caretaker.tick(at(0));
-    caretaker.handle(at(5), page([large(1)], false));
-    assert_eq!(short(&mut caretaker), ["look", "delete all but the result of 1"]);
-    caretaker.handle(at(5), Event::Deleted(record(1), WHOLE));
-    let action = actions(&mut caretaker).pop();
-    let Some(Action::Write(change)) = action else {
-        panic!("{action:?}")
-    };
-    assert_eq!(change.set, [(attribute::DUE, Value::Time(at(keep).now))]);
-    let kept = Job {
-        due: Some(at(keep).now),
-        ..large(1)
-    };
-    assert_eq!(about(cleaner(), at(keep - 1), kept.clone()), NOTHING);
-    assert_eq!(about(cleaner(), at(keep), kept), ["delete all of 1"]);
-}
-
-#[test]
 fn a_lost_job_goes_to_another_after_its_lease() {
     let job = claimed(1, PROCESSOR, LEASE);
     assert_eq!(
@@ -112,6 +38,47 @@ fn a_lost_job_goes_to_another_after_its_lease() {
         ["requeue 1"],
         "failures are counted apart"
     );
+}
+
+/// A record near the 400 KB of an item cannot take another line of history.
+#[test]
+fn a_job_whose_record_is_full_is_given_back_and_ended_without_its_history() {
+    for (retries, again) in [(0, false), (0, true), (2, false), (2, true)] {
+        let mut caretaker = requeuer();
+        caretaker.tick(at(300_001));
+        let job = Job {
+            retries,
+            ..claimed(1, PROCESSOR, LEASE)
+        };
+        caretaker.handle(at(300_001), page([job], true));
+        let Some(Action::Write(refused)) = actions(&mut caretaker).pop() else {
+            panic!("nothing is written")
+        };
+        let refuse = |change: &Change| {
+            let why = "ValidationException: Item size to update has exceeded the maximum allowed size";
+            Event::Refused(Box::new(change.clone()), why.to_owned())
+        };
+        caretaker.handle(at(300_002), refuse(&refused));
+        let asked = actions(&mut caretaker);
+        let [Action::Write(shorter)] = &asked[..] else {
+            panic!("{asked:?}")
+        };
+        assert!(refused.set.iter().any(|(name, _)| *name == attribute::HISTORY));
+        assert!(!shorter.set.iter().any(|(name, _)| *name == attribute::HISTORY));
+        assert!(shorter.remove.contains(&attribute::HISTORY));
+        assert_eq!(
+            (shorter.write, &shorter.only_if),
+            (refused.write, &refused.only_if)
+        );
+        assert_eq!(shorter.set.len() + 1, refused.set.len());
+        if again {
+            caretaker.handle(at(300_003), refuse(shorter));
+            assert_eq!(short(&mut caretaker), NOTHING, "it waits for the next look");
+        } else {
+            caretaker.handle(at(300_003), Event::Written(record(1)));
+            assert_eq!(short(&mut caretaker), ["look"], "the next page");
+        }
+    }
 }
 
 #[test]
@@ -247,54 +214,23 @@ fn a_record_that_is_no_job_is_refused_by_every_duty() {
     }
 }
 
-fn failed(file: u32) -> Job {
-    Job {
-        status: Status::Error,
-        results: None,
-        error: Some("422".to_owned()),
-        chunks: 3,
-        ..completed(file)
+#[test]
+fn a_foreign_job_from_the_future_is_refused() {
+    let day = 86_400_000;
+    let created = |ms: i64| Job {
+        created: "9999-12-31T00:00:00.000Z".to_owned(),
+        created_at: Some(at(ms).now),
+        lane: None,
+        due: None,
+        ..job(1)
+    };
+    for uploaded in [false, true] {
+        let about = |ms| about_upload(0, created(ms), uploaded, Ok(()));
+        assert_eq!(about(day), ["look", "admit 1"]);
+        assert_eq!(about(day + 1), ["look", "refuse 1"]);
     }
-}
-
-/// What is written after a deletion that found `swept`, at `ms` after the job was created.
-fn after_deletion(ms: i64, swept: Swept) -> Vec<String> {
-    let mut caretaker = cleaner();
-    caretaker.tick(at(ms));
-    caretaker.handle(at(ms), page([failed(1)], false));
-    assert_eq!(short(&mut caretaker), ["look", "delete all of 1"]);
-    caretaker.handle(at(ms), Event::Deleted(record(1), swept));
-    short(&mut caretaker)
-}
-
-#[test]
-fn a_job_that_failed_during_its_upload_is_cleaned_once_nothing_more_can_come() {
-    let part = Swept {
-        objects: 2,
-        manifest: false,
-    };
-    let all = Swept { objects: 3, ..part };
-    let last = Swept {
-        manifest: true,
-        ..part
-    };
-    let limit = i64::try_from(UPLOAD_MAX.as_millis()).unwrap();
-    assert_eq!(after_deletion(limit - 1, part), ["keep 1"]);
-    assert_eq!(after_deletion(limit, part), ["cleaned 1"]);
-    assert_eq!(after_deletion(1, all), ["cleaned 1"]);
-    assert_eq!(after_deletion(1, last), ["cleaned 1"], "the manifest is put last");
-}
-
-#[test]
-fn jobs_that_wait_for_late_objects_do_not_bring_themselves_again_at_once() {
-    let mut caretaker = cleaner();
-    caretaker.finish(at(1));
-    caretaker.handle(at(1), page([failed(1)], true));
-    caretaker.handle(at(1), Event::Deleted(record(1), Swept::default()));
-    assert_eq!(short(&mut caretaker), ["look", "delete all of 1", "keep 1"]);
-    caretaker.handle(at(1), Event::Written(record(1)));
-    assert_eq!(short(&mut caretaker), NOTHING);
-    assert!(caretaker.is_idle(), "the round is over");
+    let why = created(day + 1).check_created(at(0).now).unwrap_err();
+    assert_eq!(why, "`created` is more than 24h ahead: 9999-12-31T00:00:00.000Z");
 }
 
 /// What admit does about a waiting job, so long after its creation.

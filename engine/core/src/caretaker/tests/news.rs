@@ -75,6 +75,25 @@ fn a_job_that_is_due_before_the_next_look_waits_for_its_time() {
 }
 
 #[test]
+fn a_job_is_due_by_its_record_also_where_the_clock_is_set_back() {
+    let mut caretaker = rested(cleaner());
+    caretaker.handle(at(1_000), offered([due(1, 8_000)]));
+    caretaker.set_back(at(0), Duration::from_secs(1));
+    assert_eq!(
+        caretaker.wake_at(),
+        Some(at(7_750).now),
+        "the next look, a second sooner"
+    );
+    caretaker.handle(at(0), offered([due(1, 7_000)]));
+    caretaker.set_back(at(-100), Duration::from_millis(100));
+    assert_eq!(
+        caretaker.wake_at(),
+        Some(at(7_000).now),
+        "no sooner than it is due"
+    );
+}
+
+#[test]
 fn missed_news_are_looked_for_at_once() {
     let mut caretaker = rested(cleaner());
     caretaker.handle(at(1), Event::NewsMissed);

@@ -196,6 +196,8 @@ fn events() -> Vec<Event> {
         events.push(Event::Written(key()));
         events.push(Event::Lost(key()));
         events.push(Event::Failed(key(), String::new()));
+        let change = lifecycle::cleaned(&completed(file), START, seconds(1));
+        events.push(Event::Refused(Box::new(change), String::new()));
     }
     events
 }

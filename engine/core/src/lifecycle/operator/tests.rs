@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::tests::render;
-use super::super::{claim, cleaned, complete, create, fail, heartbeat};
+use super::super::{claim, cleaned, cleaning, complete, create, fail, heartbeat};
 use super::*;
 use crate::fixture::{PROCESSOR, Record, START, claimed, completed, job, seconds};
 
@@ -48,6 +48,13 @@ fn jobs() -> Vec<(&'static str, Job)> {
         ),
         ("completed", completed(1)),
         ("failed, its chunks there", failed()),
+        (
+            "failed, its chunks being deleted",
+            Job {
+                cleaning: Some(START),
+                ..failed()
+            },
+        ),
         (
             "failed and cleaned",
             Job {
@@ -123,6 +130,28 @@ fn a_requeued_job_is_not_cleaned_and_a_cleaned_one_not_requeued() {
     assert!(!record.apply(&clean));
     assert!(other.apply(&clean));
     assert!(!other.apply(&again));
+}
+
+/// The chunks are deleted between the two writes of the watcher: whoever is first keeps the other out, whatever either
+/// has seen.
+#[test]
+fn a_requeued_job_keeps_its_chunks_and_one_that_is_being_cleaned_is_not_requeued() {
+    let (mut record, held) = held();
+    assert!(record.apply(&fail(&held, PROCESSOR, NOW, 1, "why")));
+    let ended = Job {
+        status: Status::Error,
+        lane: held.lane.map(|lane| lane.of(LaneKind::Done)),
+        ..held
+    };
+    let (again, mark) = (requeue(&ended, NOW).unwrap(), cleaning(&ended, NOW));
+    let mut other = record.clone();
+    assert!(record.apply(&again));
+    assert!(!record.apply(&mark));
+    assert!(other.apply(&mark));
+    assert!(!other.apply(&again));
+    assert!(other.apply(&mark), "a repeated request, or another watcher");
+    assert!(other.apply(&cleaned(&ended, NOW, LEASE)));
+    assert!(!other.apply(&mark) && !other.apply(&again));
 }
 
 #[test]

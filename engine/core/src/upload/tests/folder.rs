@@ -13,6 +13,29 @@ fn what_was_sent_and_is_unchanged_is_left() {
 }
 
 #[test]
+fn what_has_another_number_since_a_new_mount_is_left_and_a_twin_in_its_place_is_not() {
+    let mut upload = upload();
+    let seen = |changed: i64| Event::Sighted {
+        path: "a".into(),
+        sight: Sight::File {
+            stamp: Stamp {
+                identity: 7,
+                changed: Timestamp(changed),
+                ..stamp(1)
+            },
+            busy: false,
+        },
+        known: Some(known(1, Shipping::Finished)),
+    };
+    upload.handle(at(0), seen(0));
+    upload.handle(at(2_000), seen(0));
+    assert_eq!(short(&mut upload), NOTHING);
+    upload.handle(at(3_000), seen(1));
+    upload.handle(at(5_000), seen(1));
+    assert_eq!(short(&mut upload), ["a begin"]);
+}
+
+#[test]
 fn what_changed_after_it_was_sent_is_a_new_job() {
     for shipping in [Shipping::Sent, Shipping::Finished] {
         let mut upload = upload();

@@ -35,6 +35,47 @@ fn a_heartbeat_is_sent_at_its_time_and_not_a_millisecond_before() {
 }
 
 #[test]
+fn heartbeats_go_on_where_the_clock_is_set_back_and_the_record_has_the_new_time() {
+    let mut worker = one();
+    worker.tick(at(60_000));
+    short(&mut worker);
+    worker.set_back(at(-1_000_000), Duration::from_secs(1_060));
+    worker.handle(at(-990_000), written(1, Write::Heartbeat, done()));
+    assert_eq!(
+        worker.wake_at(),
+        Some(at(-940_000).now),
+        "a minute after it was sent"
+    );
+    worker.tick(at(-940_000));
+    let due = sets(&mut worker, Write::Heartbeat, attribute::DUE);
+    assert_eq!(due, Some(Value::Time(at(-640_000).now)), "as the others read it");
+    worker.tick(at(-700_000));
+    assert_eq!(
+        short(&mut worker),
+        NOTHING,
+        "the lease holds from the last heartbeat"
+    );
+    worker.tick(at(-699_999));
+    assert_eq!(short(&mut worker), ["stop 1"]);
+}
+
+#[test]
+fn a_claim_that_is_answered_after_the_clock_was_set_back_is_kept() {
+    let mut worker = with(policy());
+    worker.tick(at(0));
+    worker.handle(at(0), found([job(1)]));
+    worker.set_back(at(-1_000_000), Duration::from_secs(1_000));
+    worker.handle(at(-1_000_000), written(1, Write::Claim, won(1)));
+    short(&mut worker);
+    worker.tick(at(-940_000));
+    assert_eq!(
+        short(&mut worker).first().map(String::as_str),
+        Some("heartbeat 1"),
+        "its record says that it was assigned at 0"
+    );
+}
+
+#[test]
 fn a_heartbeat_that_failed_is_sent_again_after_a_quarter() {
     let mut worker = one();
     worker.tick(at(60_000));

@@ -183,6 +183,33 @@ fn a_job_waits_for_its_upload_where_the_policy_says() {
 }
 
 #[test]
+fn a_job_from_the_future_is_refused_also_where_it_is_not_complete() {
+    for start in [Start::Announced, Start::Uploaded] {
+        let mut policy = policy();
+        policy.claim.start = start;
+        let mut worker = with(policy);
+        worker.tick(at(0));
+        let ahead = |file, ms: i64| Offer {
+            uploaded: false,
+            job: Job {
+                created_at: Some(at(86_400_000 + ms).now),
+                ..job(file)
+            },
+            ..offer(job(file))
+        };
+        let found = Event::Found {
+            offers: vec![ahead(1, 1), ahead(2, 0)],
+            malformed: Vec::new(),
+            priority_seen: 0,
+        };
+        worker.handle(at(0), found);
+        let done = short(&mut worker);
+        assert_eq!(done[..2], ["look for 2", "refuse 1"], "{start:?}");
+        assert_eq!(done.len() == 3, start == Start::Announced, "{done:?}");
+    }
+}
+
+#[test]
 fn a_forged_job_and_a_record_that_is_no_job_are_refused_once() {
     let mut worker = worker();
     let both = || Event::Found {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::fixture::{Input, decisions, sequences};
+use crate::fixture::{Input, SET_BACK, decisions, sequences};
 
 const NOTHING: [&str; 0] = [];
 
@@ -206,6 +206,10 @@ proptest! {
                 Input::Finish => worker.finish(at),
                 Input::Drain => worker.drain(at),
                 Input::Stop => worker.stop(at),
+                Input::SetBack => {
+                    now -= 7_200_000;
+                    worker.set_back(At { now: Timestamp(now), jitter }, SET_BACK);
+                }
             }
             for action in actions(&mut worker) {
                 in_hand.take(&action);
