@@ -119,9 +119,9 @@ fn find(name_or_path: &str) -> Result<document::Document, Faults> {
         .map_err(|fault| Faults::new(format!("role {name_or_path}"), vec![fault]))
 }
 
-/// Whether a TOML file is a role, not a pipeline.
-pub fn is_role(file: &Path) -> bool {
-    document::Document::read(file).is_ok_and(|document| document.is_role())
+/// Whether a TOML file is meant as a pipeline, not as a role, whatever else may be wrong with it.
+pub fn is_pipeline(file: &Path) -> bool {
+    document::Document::read(file).is_ok_and(|document| document.is_pipeline())
 }
 
 /// Checks a file: a role where it lists pipelines, else a pipeline. What a stronger layer may still give is

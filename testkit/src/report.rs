@@ -41,11 +41,16 @@ struct Data<'a> {
     span: i64,
     /// Names of the phases, in the order of their numbers.
     phases: Vec<&'static str>,
+    /// Their whole names; a job says the number of its own.
+    clients: Vec<&'a str>,
     jobs: Vec<Life<'a>>,
     difference: Option<&'a Difference>,
 }
 
 impl Report<'_> {
+    /// What every page begins with: a file with another begin is no report, and is none to write over.
+    pub const FIRST: &'static str = "<!doctype html>\n<!-- a report of roundtrip -->\n";
+
     /// The page. It loads nothing: it opens from a disk, a mail or a build's artefacts.
     pub fn page(&self) -> String {
         let (from, to) = self.timeline.span();
@@ -54,6 +59,7 @@ impl Report<'_> {
             from: from.0,
             span: to.0 - from.0,
             phases: timeline::Phase::ALL.map(timeline::Phase::as_str).to_vec(),
+            clients: self.timeline.clients(),
             jobs: self.timeline.lives(),
             difference: self.difference,
         };

@@ -176,8 +176,18 @@ pub struct Attempt {
     pub failed: bool,
 }
 
+impl Attempt {
+    /// Whether an operator ended it, and not the one who held the job or a watcher.
+    pub fn is_operators(&self) -> bool {
+        self.by == OPERATOR || self.why == OPERATOR_ASKED
+    }
+}
+
 /// Who moved a job that nobody held.
 pub const OPERATOR: &str = "operator";
+
+/// Why a job is taken again that an operator requeued, whoever held it.
+pub const OPERATOR_ASKED: &str = "an operator asked for it";
 
 /// Attempts a record keeps; the oldest go first.
 pub const HISTORY_MAX: usize = 20;

@@ -1,6 +1,6 @@
 //! Standard output and standard error, which may be closed or full, or a terminal with a progress bar on it.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, ErrorKind, StdoutLock, Write};
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
@@ -16,8 +16,51 @@ pub(super) fn print(bytes: &[u8]) -> Result<Exit> {
     output
         .write_all(bytes)
         .and_then(|()| output.flush())
-        .map_err(|error| Error::failed("could not write to standard output").because(error))?;
+        .map_err(unwritable)?;
     Ok(Exit::Done)
+}
+
+/// Many lines on standard output, each as it comes.
+pub(super) struct Lines {
+    out: BufWriter<StdoutLock<'static>>,
+    /// Whether they are told beside something else, such as a report: that is made whatever becomes of them, and a
+    /// reader that leaves changes no outcome.
+    beside: bool,
+    failed: Option<io::Error>,
+}
+
+impl Lines {
+    pub(super) fn new(beside: bool) -> Self {
+        Self {
+            out: BufWriter::new(io::stdout().lock()),
+            beside,
+            failed: None,
+        }
+    }
+
+    pub(super) fn line(&mut self, line: &str) -> Result<()> {
+        if self.failed.is_some() {
+            return Ok(());
+        }
+        match writeln!(self.out, "{line}") {
+            Err(error) if self.beside => self.failed = Some(error),
+            Err(error) => return Err(unwritable(error)),
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+
+    /// Nothing follows. What could not be written is told here, where it was not at once.
+    pub(super) fn end(mut self) -> Result<()> {
+        match self.failed.take().map_or_else(|| self.out.flush(), Err) {
+            Err(error) if self.beside && error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            ended => ended.map_err(unwritable),
+        }
+    }
+}
+
+fn unwritable(error: io::Error) -> Error {
+    Error::failed("could not write to standard output").because(error)
 }
 
 /// Writes a line to standard output that is told beside the work: nobody may be reading any more.

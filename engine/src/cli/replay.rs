@@ -1,6 +1,5 @@
 //! `roundtrip replay`: the decisions a role takes on a recorded history.
 
-use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,11 +10,13 @@ use roundtrip_testkit::replay::{Compared, Comparison, Line, Replay, Settings};
 use serde_json::json;
 
 use super::Format;
-use super::output::say;
+use super::output::{Lines, say};
+use crate::dsl::shipped::Shipped;
 use crate::dsl::spec::RoleSpec;
 use crate::dsl::{self, Layers};
-use crate::error::{Error, Exit, Result};
+use crate::error::{Exit, Result};
 use crate::{recordings, replay};
+use report::Target;
 
 mod report;
 
@@ -67,13 +68,30 @@ impl Arguments {
         }
     }
 
-    /// What a report is called.
+    /// What a report is called: the recording and the roles, with what lies over their files.
     fn title(&self) -> String {
-        let recording = self.recording.display();
-        match &self.against {
-            None => format!("{recording} with {}", self.role),
-            Some(old) => format!("{recording} with {} against {old}", self.role),
+        let mut title = format!("{} with {}", self.recording.display(), called(&self.role));
+        for set in &self.set {
+            title.push_str(" --set ");
+            title.push_str(&shown(set));
         }
+        if let Some(old) = &self.against {
+            title.push_str(" against ");
+            title.push_str(&called(old));
+        }
+        if let Some(profile) = &self.profile {
+            title.push_str(", --profile ");
+            title.push_str(profile);
+        }
+        if self.strict {
+            title.push_str(", --strict");
+        }
+        title
+    }
+
+    fn target(&self) -> Result<Option<Target<'_>>> {
+        let target = self.report.as_deref();
+        target.map(|file| Target::new(file, &self.recording)).transpose()
     }
 
     /// A role; `set` lies over the one that is asked about, not over the one it is compared with.
@@ -89,14 +107,35 @@ impl Arguments {
     }
 }
 
+/// A role as a report names it.
+fn called(role: &str) -> String {
+    match Shipped::role(role) {
+        Some(_) => format!("the shipped {role}"),
+        None => role.to_owned(),
+    }
+}
+
+/// A value of `--set` as a report shows it. Reports are handed round, and what follows the host of an address may be
+/// all that keeps others from writing to it.
+fn shown(set: &str) -> String {
+    let Some((before, address)) = set.split_once("://") else {
+        return set.to_owned();
+    };
+    let host = address.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host.rsplit('@').next().unwrap_or_default();
+    let cut = if address.ends_with(host) { "" } else { "/…" };
+    format!("{before}://{host}{cut}")
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
+    let target = arguments.target()?;
     let spec = arguments.load(&arguments.role, arguments.set.clone())?;
     let mut new = arguments.replay(&spec)?;
     if arguments.report.is_some() {
         new = new.with_timeline();
     }
     match &arguments.against {
-        None => tell(arguments, new),
+        None => tell(arguments, target, new),
         Some(old) => {
             let old_spec = arguments.load(old, Vec::new())?;
             for key in replay::unjudged(&old_spec, &spec) {
@@ -104,36 +143,42 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
                     "note: {key} differs; no recording tells what comes of that, and so no replay does"
                 ));
             }
-            compare(arguments, (old, arguments.replay(&old_spec)?), new)
+            compare(arguments, target, (old, arguments.replay(&old_spec)?), new)
         }
     }
 }
 
 /// Prints the decisions.
-fn tell(arguments: &Arguments, mut replay: Replay) -> Result<Exit> {
-    let mut out = BufWriter::new(io::stdout().lock());
+fn tell(arguments: &Arguments, target: Option<Target<'_>>, mut replay: Replay) -> Result<Exit> {
+    let mut out = Lines::new(target.is_some());
     let mut print = |lines: Vec<Line>| {
         lines.iter().try_for_each(|line| match arguments.format {
-            Format::Text => writeln!(out, "{}", line.text()),
-            Format::Json => writeln!(out, "{}", line.json()),
+            Format::Text => out.line(&line.text()),
+            Format::Json => out.line(&line.json()),
         })
     };
     for happening in recordings::open(&arguments.recording)? {
         let happening = happening.map_err(|error| recordings::unreadable(&arguments.recording, error))?;
         replay.happen(happening);
-        print(replay.lines()).map_err(unwritable)?;
+        print(replay.lines())?;
     }
     replay.finish();
-    print(replay.lines()).map_err(unwritable)?;
-    out.flush().map_err(unwritable)?;
-    if let (Some(file), Some(timeline)) = (&arguments.report, replay.timeline()) {
-        report::write(file, &arguments.title(), timeline, None)?;
+    print(replay.lines())?;
+    let printed = out.end();
+    if let (Some(target), Some(timeline)) = (target, replay.timeline()) {
+        target.write(&arguments.title(), timeline, None)?;
     }
+    printed?;
     Ok(Exit::Done)
 }
 
 /// Prints the decisions that differ, and what that means.
-fn compare(arguments: &Arguments, old: (&str, Replay), new: Replay) -> Result<Exit> {
+fn compare(
+    arguments: &Arguments,
+    target: Option<Target<'_>>,
+    old: (&str, Replay),
+    new: Replay,
+) -> Result<Exit> {
     let (old_name, old) = old;
     let mut comparison = Comparison::new(old, new, arguments.moves_min);
     for happening in recordings::open(&arguments.recording)? {
@@ -141,54 +186,48 @@ fn compare(arguments: &Arguments, old: (&str, Replay), new: Replay) -> Result<Ex
     }
     let compared = comparison.finish();
     let (differences, effects, differs) = (&compared.differences, &compared.effects, compared.differs());
-    if let (Some(file), Some(timeline)) = (&arguments.report, comparison.timeline()) {
+    let mut out = Lines::new(target.is_some());
+    if let (Some(target), Some(timeline)) = (target, comparison.timeline()) {
         let difference = report::difference(differences, effects);
-        report::write(file, &arguments.title(), timeline, Some(&difference))?;
+        target.write(&arguments.title(), timeline, Some(&difference))?;
     }
-    let mut out = BufWriter::new(io::stdout().lock());
-    let mut print = || -> io::Result<()> {
+    let print = || -> Result<()> {
         match arguments.format {
-            Format::Text if !differs => writeln!(out, "no decision differs")?,
+            Format::Text if !differs => out.line("no decision differs")?,
             Format::Text => {
-                writeln!(out, "--- {old_name}")?;
-                writeln!(out, "+++ {}", arguments.role)?;
+                out.line(&format!("--- {old_name}"))?;
+                out.line(&format!("+++ {}", arguments.role))?;
                 for difference in differences {
-                    writeln!(out, "@@ {} @@", difference.subject)?;
+                    out.line(&format!("@@ {} @@", difference.subject))?;
                     for (side, line) in &difference.lines {
-                        writeln!(out, "{}{}", side.sign(), line.text())?;
+                        out.line(&format!("{}{}", side.sign(), line.text()))?;
                     }
                 }
-                writeln!(out)?;
+                out.line("")?;
                 for effect in effects {
-                    writeln!(out, "{}", effect.text)?;
+                    out.line(&effect.text)?;
                 }
                 if let Some(open) = still_open(&compared) {
-                    writeln!(out, "{open}")?;
+                    out.line(&open)?;
                 }
             }
             Format::Json => {
                 for (side, line) in differences.iter().flat_map(|difference| &difference.lines) {
-                    writeln!(
-                        out,
-                        "{{\"side\":\"{}\",\"decision\":{}}}",
-                        side.sign(),
-                        line.json()
-                    )?;
+                    let (side, line) = (side.sign(), line.json());
+                    out.line(&format!("{{\"side\":\"{side}\",\"decision\":{line}}}"))?;
                 }
                 let effects: Vec<_> = effects
                     .iter()
                     .map(|effect| json!({"count": effect.count, "text": effect.text}))
                     .collect();
-                writeln!(
-                    out,
-                    "{}",
-                    json!({"differs": differs, "effects": effects, "open": {"old": compared.open.0, "new": compared.open.1}})
-                )?;
+                let (old, new) = compared.open;
+                let open = json!({"old": old, "new": new});
+                out.line(&json!({"differs": differs, "effects": effects, "open": open}).to_string())?;
             }
         }
-        out.flush()
+        out.end()
     };
-    print().map_err(unwritable)?;
+    print()?;
     Ok(if differs { Exit::Failed } else { Exit::Done })
 }
 
@@ -204,11 +243,30 @@ fn still_open(compared: &Compared) -> Option<String> {
     })
 }
 
-fn unwritable(error: io::Error) -> Error {
-    Error::failed("could not write to standard output").because(error)
-}
-
 /// A moment of the command line.
 fn moment(text: &str) -> Result<Timestamp, String> {
     iso::read(text).ok_or_else(|| "an ISO 8601 time with its offset, such as 2026-01-31T12:00:00Z".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_up_to_its_host() {
+        for (set, expected) in [
+            (
+                "restart-stalled.retry.attempts-max=3",
+                "restart-stalled.retry.attempts-max=3",
+            ),
+            (
+                "queue-length.notify.any.webhook=https://hooks.example.org/T0/secret",
+                "queue-length.notify.any.webhook=https://hooks.example.org/…",
+            ),
+            ("a.url=http://user:word@host:80?key=1", "a.url=http://host:80/…"),
+            ("a.url=http://host", "a.url=http://host"),
+        ] {
+            assert_eq!(shown(set), expected);
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! `roundtrip test`: replays recordings against roles and compares the decisions with the snapshots beside them.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -8,14 +9,17 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use roundtrip_testkit::replay::Settings;
 
-use super::output::print;
+use super::output::{print, say};
 use crate::dsl::spec::RoleSpec;
 use crate::dsl::{self, Layers};
-use crate::error::{Error, Exit, Result};
+use crate::error::{self, Error, Exit, Result};
 use crate::replay;
 
 /// Lines of a difference that are printed, at most.
 const SHOWN_MAX: usize = 20;
+
+/// What the names of snapshots end in.
+const SNAPSHOT: &str = "decisions";
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -28,74 +32,95 @@ pub struct Arguments {
     /// Sets a value over all files of the roles
     #[arg(long, value_name = "PIPELINE.SECTION.KEY=VALUE")]
     set: Vec<String>,
-    /// Writes the decisions as the new snapshots
+    /// Writes the decisions as the new snapshots; removes none
     #[arg(long)]
     accept: bool,
 }
 
-/// What came of one recording and one role.
+/// A role under the name that snapshots have it under.
+struct Role {
+    /// As it was named, for messages.
+    from: String,
+    name: String,
+    spec: RoleSpec,
+}
+
+/// One recording against one role.
+struct Case<'a> {
+    recording: &'a Path,
+    role: &'a Role,
+    snapshot: PathBuf,
+}
+
+/// What came of a case.
 enum Verdict {
     Same,
     Written,
     Missing,
     /// The lines that differ, with their signs.
     Differs(Vec<String>),
+    /// There is nothing to compare.
+    Failed(Error),
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     let (folder, recordings) = recordings(&arguments.path)?;
     let roles = roles(arguments, &folder)?;
-    let (mut text, mut failed) = (String::new(), 0);
-    for recording in &recordings {
-        for (name, spec) in &roles {
-            let verdict = judge(recording, name, spec, arguments.accept)?;
-            let what = format!("{} ({name})", recording.display());
-            let _ = match verdict {
-                Verdict::Same => writeln!(text, "ok       {what}"),
-                Verdict::Written => writeln!(text, "accepted {what}"),
-                Verdict::Missing => {
-                    failed += 1;
-                    writeln!(
-                        text,
-                        "new      {what}: there is no snapshot yet; --accept writes it"
-                    )
-                }
-                Verdict::Differs(lines) => {
-                    failed += 1;
-                    let _ = writeln!(text, "differs  {what}");
-                    for line in lines.iter().take(SHOWN_MAX) {
-                        let _ = writeln!(text, "  {line}");
-                    }
-                    match lines.len().saturating_sub(SHOWN_MAX) {
-                        0 => Ok(()),
-                        more => writeln!(text, "  and {more} more lines"),
-                    }
-                }
-            };
+    let cases = cases(&recordings, &roles)?;
+    let mut failed = 0;
+    for case in &cases {
+        let verdict = case.judge(arguments.accept);
+        failed += usize::from(!matches!(verdict, Verdict::Same | Verdict::Written));
+        // As they come: what follows may take long, or fail.
+        print(told(case, &verdict).as_bytes())?;
+    }
+    if arguments.path.is_dir() {
+        for snapshot in stale(&folder, &cases, arguments)? {
+            failed += 1;
+            let what = "there is no such recording and role any more: delete it";
+            print(format!("stale    {}: {what}\n", snapshot.display()).as_bytes())?;
         }
     }
-    print(text.as_bytes())?;
     Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
+}
+
+/// What is said of a case.
+fn told(case: &Case<'_>, verdict: &Verdict) -> String {
+    let what = format!("{} ({})", case.recording.display(), case.role.name);
+    match verdict {
+        Verdict::Same => format!("ok       {what}\n"),
+        Verdict::Written => format!("accepted {what}\n"),
+        Verdict::Missing => format!("new      {what}: there is no snapshot yet; --accept writes it\n"),
+        Verdict::Differs(lines) => {
+            let mut text = format!("differs  {what}\n");
+            let more = lines.len().saturating_sub(SHOWN_MAX);
+            for line in lines.iter().take(SHOWN_MAX) {
+                let _ = writeln!(text, "  {line}");
+            }
+            if more > 0 {
+                let _ = writeln!(text, "  and {more} more lines");
+            }
+            text
+        }
+        Verdict::Failed(error) => {
+            let why = error::render(error).replace('\n', "\n  ");
+            format!("failed   {what}\n  {why}\n")
+        }
+    }
 }
 
 /// The recordings of a path, and the folder they lie in.
 fn recordings(path: &Path) -> Result<(PathBuf, Vec<PathBuf>)> {
-    let unreadable =
-        |error: io::Error| Error::usage(format!("{} cannot be read", path.display())).because(error);
-    if !fs::metadata(path).map_err(unreadable)?.is_dir() {
-        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        return Ok((folder, vec![path.to_owned()]));
+    if !fs::metadata(path).map_err(unreadable(path))?.is_dir() {
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        return Ok((folder.unwrap_or(Path::new(".")).to_owned(), vec![path.to_owned()]));
     }
     let is_recording = |path: &PathBuf| {
         let name = path.to_string_lossy();
         name.ends_with(".jsonl") || name.ends_with(".jsonl.zst")
     };
-    let mut recordings = Vec::new();
-    for entry in fs::read_dir(path).map_err(unreadable)? {
-        recordings.push(entry.map_err(unreadable)?.path());
-    }
+    let mut recordings = files(path)?;
     recordings.retain(is_recording);
-    recordings.sort();
     if recordings.is_empty() {
         let what = format!("there is no recording in {}", path.display());
         return Err(Error::usage(what).hint("`roundtrip record --out FILE.jsonl` makes one"));
@@ -103,65 +128,141 @@ fn recordings(path: &Path) -> Result<(PathBuf, Vec<PathBuf>)> {
     Ok((path.to_owned(), recordings))
 }
 
-/// The roles to replay, by the name a snapshot has them under.
-fn roles(arguments: &Arguments, folder: &Path) -> Result<Vec<(String, RoleSpec)>> {
+/// What lies in a folder, by name.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).map_err(unreadable(folder))?;
+    let files = entries.map(|entry| Ok(entry.map_err(unreadable(folder))?.path()));
+    let mut files = files.collect::<Result<Vec<_>>>()?;
+    files.sort();
+    Ok(files)
+}
+
+fn unreadable(path: &Path) -> impl Fn(io::Error) -> Error {
+    move |error| Error::usage(format!("{} cannot be read", path.display())).because(error)
+}
+
+fn has_extension(file: &Path, extension: &str) -> bool {
+    file.extension().is_some_and(|has| has == extension)
+}
+
+/// Settings of other programs, and what an editor keeps beside a file.
+fn is_hidden(file: &Path) -> bool {
+    let name = file.file_name();
+    name.is_some_and(|name| name.to_string_lossy().starts_with('.'))
+}
+
+/// The roles to replay. A file that is no pipeline has to be a role: one that is broken is never passed over.
+fn roles(arguments: &Arguments, folder: &Path) -> Result<Vec<Role>> {
     let mut wanted = arguments.role.clone();
     if wanted.is_empty() {
-        let folder = if folder == Path::new("") {
-            Path::new(".")
-        } else {
-            folder
-        };
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        let files = entries.map(|entry| entry.path());
-        wanted = files
-            .filter(|file| file.extension().is_some_and(|extension| extension == "toml"))
-            .filter(|file| dsl::is_role(file))
+        let beside = files(folder)?.into_iter();
+        wanted = beside
+            .filter(|file| has_extension(file, "toml") && !is_hidden(file) && !file.is_dir())
+            .filter(|file| !dsl::is_pipeline(file))
             .map(|file| file.to_string_lossy().into_owned())
             .collect();
-        wanted.sort();
     }
     if wanted.is_empty() {
         wanted.push("watcher".to_owned());
+        let folder = folder.display();
+        say(&format!(
+            "note: there is no role file in {folder}: this is about the shipped watcher"
+        ));
     }
     let layers = Layers::of_process(None, arguments.set.clone());
     let wanted: Vec<(String, Layers)> = wanted.into_iter().map(|role| (role, layers.clone())).collect();
     let specs = dsl::load_dry_together(&wanted)?;
-    let named = |((role, _), spec): ((String, Layers), RoleSpec)| {
-        let name = Path::new(&role)
-            .file_stem()
-            .map(|stem| stem.to_string_lossy().into_owned());
-        (name.unwrap_or(role), spec)
+    let named = |((from, _), spec): ((String, Layers), RoleSpec)| {
+        replay::role(&spec)?;
+        let stem = Path::new(&from).file_stem();
+        let name = stem.map_or_else(|| from.clone(), |stem| stem.to_string_lossy().into_owned());
+        Ok(Role { from, name, spec })
     };
-    Ok(wanted.into_iter().zip(specs).map(named).collect())
+    wanted.into_iter().zip(specs).map(named).collect()
 }
 
-fn judge(recording: &Path, role: &str, spec: &RoleSpec, accept: bool) -> Result<Verdict> {
-    let decided = decided(spec, recording)?;
-    if decided != self::decided(spec, recording)? {
-        let what = format!("two replays of {} do not agree", recording.display());
-        return Err(Error::failed(what).hint("this is a fault of the program: please report it"));
-    }
-    let name = recording.to_string_lossy();
-    let name = name.trim_end_matches(".zst").trim_end_matches(".jsonl");
-    let snapshot = PathBuf::from(format!("{name}.{role}.decisions"));
-    let unwritable =
-        |error: io::Error| Error::failed(format!("{} cannot be written", snapshot.display())).because(error);
-    match fs::read_to_string(&snapshot) {
-        Ok(expected) if expected == decided => Ok(Verdict::Same),
-        Ok(_) | Err(_) if accept => {
-            fs::write(&snapshot, &decided).map_err(unwritable)?;
-            Ok(Verdict::Written)
+/// Every recording against every role, each with a snapshot of its own.
+fn cases<'a>(recordings: &'a [PathBuf], roles: &'a [Role]) -> Result<Vec<Case<'a>>> {
+    let mut cases = Vec::new();
+    let mut owners: BTreeMap<PathBuf, (&Path, &Role)> = BTreeMap::new();
+    for recording in recordings {
+        for role in roles {
+            let snapshot = snapshot(recording, &role.name);
+            if let Some((other, other_role)) = owners.insert(snapshot.clone(), (recording, role)) {
+                let both = if other == recording {
+                    format!("the roles {} and {}", other_role.from, role.from)
+                } else {
+                    format!("{} and {}", other.display(), recording.display())
+                };
+                let what = format!("{both} would share the snapshot {}", snapshot.display());
+                return Err(Error::usage(what).hint("rename one of them, or leave one out"));
+            }
+            cases.push(Case {
+                recording,
+                role,
+                snapshot,
+            });
         }
-        Ok(expected) => Ok(Verdict::Differs(differing(&expected, &decided))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Verdict::Missing),
-        Err(error) => Err(Error::failed(format!("{} cannot be read", snapshot.display())).because(error)),
     }
+    Ok(cases)
 }
 
-fn decided(spec: &RoleSpec, recording: &Path) -> Result<String> {
-    let (lines, _) = replay::decisions(spec, Settings::default(), recording)?;
-    Ok(lines.iter().map(|line| line.text() + "\n").collect())
+/// A recording's path without what says its format.
+fn stem(recording: &Path) -> String {
+    let name = recording.to_string_lossy();
+    name.trim_end_matches(".zst")
+        .trim_end_matches(".jsonl")
+        .to_owned()
+}
+
+fn snapshot(recording: &Path, role: &str) -> PathBuf {
+    PathBuf::from(format!("{}.{role}.{SNAPSHOT}", stem(recording)))
+}
+
+/// Snapshots that nothing is held against any more: a test that was accepted once and is not made now.
+fn stale(folder: &Path, cases: &[Case<'_>], arguments: &Arguments) -> Result<Vec<PathBuf>> {
+    let mut snapshots = files(folder)?;
+    snapshots.retain(|file| has_extension(file, SNAPSHOT));
+    // Where roles are named on the command line, those of the others are none of this call's business.
+    let of_other_role = |file: &Path| {
+        let name = file.to_string_lossy();
+        let is_of = |case: &Case<'_>| name.starts_with(&(stem(case.recording) + "."));
+        !arguments.role.is_empty() && cases.iter().any(is_of)
+    };
+    snapshots.retain(|file| !cases.iter().any(|case| case.snapshot == *file) && !of_other_role(file));
+    Ok(snapshots)
+}
+
+impl Case<'_> {
+    fn judge(&self, accept: bool) -> Verdict {
+        self.try_to_judge(accept).unwrap_or_else(Verdict::Failed)
+    }
+
+    fn try_to_judge(&self, accept: bool) -> Result<Verdict> {
+        let decided = self.decided()?;
+        if decided != self.decided()? {
+            let what = format!("two replays of {} do not agree", self.recording.display());
+            return Err(Error::failed(what).hint("this is a fault of the program: please report it"));
+        }
+        let snapshot = self.snapshot.display();
+        match fs::read_to_string(&self.snapshot) {
+            // Version control may have changed the ends of the lines, which no person would see.
+            Ok(expected) if expected.lines().eq(decided.lines()) => Ok(Verdict::Same),
+            Ok(_) | Err(_) if accept => {
+                fs::write(&self.snapshot, &decided)
+                    .map_err(|error| Error::failed(format!("{snapshot} cannot be written")).because(error))?;
+                Ok(Verdict::Written)
+            }
+            Ok(expected) => Ok(Verdict::Differs(differing(&expected, &decided))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Verdict::Missing),
+            Err(error) => Err(Error::failed(format!("{snapshot} cannot be read")).because(error)),
+        }
+    }
+
+    fn decided(&self) -> Result<String> {
+        let (lines, _) = replay::decisions(&self.role.spec, Settings::default(), self.recording)?;
+        Ok(lines.iter().map(|line| line.text() + "\n").collect())
+    }
 }
 
 /// The lines between what both texts begin and end with.

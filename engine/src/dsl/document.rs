@@ -103,6 +103,12 @@ impl Document {
             .any(|key| self.tree.as_table().contains_key(key))
     }
 
+    /// Whether it is a pipeline and not a role, told by its keys. Of a text that has neither's keys nobody can tell.
+    pub(super) fn is_pipeline(&self) -> bool {
+        let has = |key| self.tree.as_table().contains_key(key);
+        !self.is_role() && ["source", "sink"].into_iter().any(has)
+    }
+
     /// The names of a role's profiles.
     pub(super) fn profiles(&self) -> Vec<String> {
         let profiles = self.tree.as_table().get("profile").and_then(Item::as_table_like);

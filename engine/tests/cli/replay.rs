@@ -187,6 +187,78 @@ fn recordings_of_ones_own_are_tests() {
     insta::assert_snapshot!(desk.seen(&[&both[..], &["analize.claim.lease=15m"]].concat()));
 }
 
+/// A folder of recordings and a role of one's own, accepted as it is.
+fn tests_of_ones_own() -> Desk {
+    let desk = desk("one-job.jsonl");
+    let recording = std::fs::read_to_string(desk.path("recording.jsonl")).unwrap();
+    for name in ["a", "b"] {
+        desk.write(&format!("tests/{name}.jsonl"), &recording);
+    }
+    desk.write("tests/ours.toml", "name = \"ours\"\npipelines = [\"cleanup\"]\n");
+    assert_eq!(desk.run(&["test", "tests", "--accept"]).status.code(), Some(0));
+    desk
+}
+
+#[test]
+fn a_broken_role_of_ones_own_is_never_passed_over() {
+    let desk = tests_of_ones_own();
+    desk.write("tests/ours.toml", "name = \"ours\"\npipelins = [\"cleanup\"]\n");
+    insta::assert_snapshot!(desk.seen(&["test", "tests"]));
+    desk.write("tests/ours.toml", "pipelines = [[\"cleanup\"]\n");
+    insta::assert_snapshot!(desk.seen(&["test", "tests"]));
+    // A pipeline is no role; without any, it is the shipped watcher, and that is said.
+    std::fs::rename(
+        desk.path("lab/pipelines/cleanup.toml"),
+        desk.path("tests/ours.toml"),
+    )
+    .unwrap();
+    insta::assert_snapshot!(desk.seen(&["test", "tests"]));
+}
+
+#[test]
+fn a_recording_that_cannot_be_read_keeps_nothing_from_the_others() {
+    let desk = tests_of_ones_own();
+    desk.write("tests/a.jsonl", "no recording\n");
+    insta::assert_snapshot!(desk.seen(&["test", "tests"]));
+}
+
+#[test]
+fn two_tests_never_share_a_snapshot() {
+    let desk = tests_of_ones_own();
+    desk.write("tests/a.jsonl.zst", "");
+    insta::assert_snapshot!(desk.seen(&["test", "tests"]));
+    let twice = [
+        "test",
+        "tests/b.jsonl",
+        "--role",
+        "watcher",
+        "--role",
+        "lab/roles/watcher.toml",
+    ];
+    insta::assert_snapshot!(desk.seen(&twice));
+}
+
+#[test]
+fn a_snapshot_is_the_same_whatever_its_lines_end_in_and_stale_ones_are_named() {
+    let desk = tests_of_ones_own();
+    let accepted = std::fs::read_to_string(desk.path("tests/a.ours.decisions")).unwrap();
+    assert!(accepted.lines().count() > 1, "{accepted}");
+    desk.write("tests/a.ours.decisions", &accepted.replace('\n', "\r\n"));
+    assert_eq!(desk.run(&["test", "tests"]).status.code(), Some(0));
+    std::fs::remove_file(desk.path("tests/b.jsonl")).unwrap();
+    std::fs::copy(
+        desk.path("tests/a.ours.decisions"),
+        desk.path("tests/a.theirs.decisions"),
+    )
+    .unwrap();
+    insta::assert_snapshot!(desk.seen(&["test", "tests", "--accept"]));
+    assert!(
+        desk.path("tests/b.ours.decisions").exists(),
+        "it is removed by its owner"
+    );
+    insta::assert_snapshot!(desk.seen(&["test", "tests", "--role", "tests/ours.toml"]));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recording_is_never_written_over() {
     let services = Services::start().await;
@@ -211,7 +283,8 @@ fn a_report_is_one_page_with_the_jobs_and_the_difference() {
     assert_eq!(desk.run(&compared).status.code(), Some(1));
     let page = std::fs::read_to_string(desk.path("page.html")).unwrap();
     for told in [
-        "<title>recording.jsonl with lab/roles/watcher.toml against watcher</title>",
+        "<title>recording.jsonl with lab/roles/watcher.toml --set restart-stalled.retry.attempts-max=3 against the \
+         shipped watcher</title>",
         "would",
         "\"phases\"",
     ] {
@@ -230,4 +303,71 @@ fn a_report_is_one_page_with_the_jobs_and_the_difference() {
         said.contains("cannot write the report nowhere/page.html"),
         "{said}"
     );
+}
+
+#[test]
+fn a_report_replaces_an_earlier_report_and_nothing_else() {
+    let desk = desk("one-job.jsonl");
+    let report = |file: &str| {
+        desk.seen(&[
+            "replay",
+            "recording.jsonl",
+            "--role",
+            "watcher",
+            "--set",
+            "queue-length.source.lanes.every=1h",
+            "--until",
+            "2026-02-25T06:14:00Z",
+            "--report",
+            file,
+        ])
+    };
+    let content = |file: &str| std::fs::read_to_string(desk.path(file)).unwrap();
+    let recording = content("recording.jsonl");
+    desk.write("notes.html", "<!doctype html>\n<title>notes</title>");
+    desk.write("empty.html", "");
+    insta::assert_snapshot!(report("recording.jsonl"));
+    insta::assert_snapshot!(report("notes.html"));
+    insta::assert_snapshot!(report("inbox"));
+    assert_eq!(content("recording.jsonl"), recording);
+    assert_eq!(content("notes.html"), "<!doctype html>\n<title>notes</title>");
+
+    for _ in ["new", "again"] {
+        assert!(report("page.html").starts_with("exit code 0\n"));
+    }
+    assert!(report("empty.html").starts_with("exit code 0\n"));
+    assert_eq!(content("page.html"), content("empty.html"));
+    let left = std::fs::read_dir(desk.path("")).unwrap();
+    let left = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(left.filter(|name| name.contains("partial")).count(), 0);
+}
+
+#[test]
+fn a_report_is_made_whoever_reads_the_decisions() {
+    let desk = desk("poison-job.jsonl");
+    let replay = ["replay", "recording.jsonl", "--role", "watcher"];
+    let closed = |arguments: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = desk.command(arguments).stdout(writer).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = closed(&replay);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.starts_with("Error: could not write to standard output"),
+        "{said}"
+    );
+    assert_eq!(
+        closed(&[&replay[..], &["--report", "page.html"]].concat()),
+        (Some(0), String::new())
+    );
+    assert!(desk.path("page.html").exists());
+    let set = ["--set", "restart-stalled.retry.attempts-max=3"];
+    let against = ["--against", "watcher", "--report", "difference.html"];
+    assert_eq!(
+        closed(&[&replay[..], &set, &against].concat()),
+        (Some(1), String::new())
+    );
+    assert!(desk.path("difference.html").exists());
 }

@@ -2,7 +2,7 @@
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::claim::Malformed;
-use roundtrip_core::job::{Job, Lane, OPERATOR, Status};
+use roundtrip_core::job::{Attempt, Job, Lane, Status};
 use roundtrip_core::lifecycle::{RecordKey, Write};
 
 use super::role::Plays;
@@ -90,8 +90,7 @@ pub(super) fn act(before: Option<&Job>, after: &Job) -> Act {
         .then(|| after.history.last())
         .flatten();
     let what = news.map(|attempt| attempt.what.as_str());
-    let operator =
-        news.is_some_and(|attempt| attempt.by == OPERATOR || attempt.why == "an operator asked for it");
+    let operator = news.is_some_and(Attempt::is_operators);
     let write = match (before.status, after.status) {
         (Status::Queued, Status::Processing) => Write::Claim,
         (Status::Processing, Status::Processing) => {

@@ -1,8 +1,9 @@
 "use strict";
 // Draws the page from its data. Times are milliseconds after `data.from`; a job is {f, c, p, a, o} as report/timeline.rs
-// writes it: file, client, phases [number, begin], attempts [begin, end, who, what, why, counts], outcome.
+// writes it: file, number of its client, phases [number, begin], attempts [begin, end, who, what, why, ending], outcome.
+// An ending is "failed", "lost", "operator" (taken again at an operator's wish), or empty.
 
-const OVER = 5, CLEANUP = 4, ANALYSING = 3, FETCHING = 2, LABEL = 150, BOX = 540;
+const OVER = 5, CLEANUP = 4, ANALYSING = 3, FETCHING = 2, LABEL = 150, BOX = 540, PIECE = 2, LINES_MAX = 20000;
 const element = (id) => document.getElementById(id);
 const css = (name) => {
   // A custom property keeps `light-dark(…)` unresolved: a real property of an element resolves it.
@@ -13,6 +14,9 @@ const css = (name) => {
   probe.remove();
   return color;
 };
+
+const many = (number) => number.toLocaleString("en");
+const jobsOf = (number) => `${many(number)} ${number === 1 ? "job" : "jobs"}`;
 
 function duration(ms) {
   if (ms < 1000) return `${Math.round(ms)} ms`;
@@ -32,7 +36,8 @@ function moment(ms) {
 function clock(ms, span) {
   const text = moment(ms);
   if (span > 2 * 86400e3) return text.slice(5, 16);
-  return span > 300e3 ? text.slice(11, 16) : text.slice(11, 19);
+  if (span > 300e3) return text.slice(11, 16);
+  return span > 8e3 ? text.slice(11, 19) : `${text.slice(11, 19)}.${String(ms % 1000).padStart(3, "0")}`;
 }
 
 function percentile(sorted, part) {
@@ -47,8 +52,24 @@ function measure(job, span) {
   const claimed = job.p.find(([phase]) => phase === FETCHING || phase === ANALYSING);
   job.wait = (claimed ? claimed[1] : job.end) - job.begin;
   job.claimed = Boolean(claimed);
-  job.lost = job.a.filter((a) => a[3] === "requeue").length;
-  job.failed = job.a.filter((a) => a[5]).length;
+  const endedAs = (ending) => job.a.filter((a) => a[5] === ending).length;
+  job.lost = endedAs("lost");
+  job.failed = endedAs("failed");
+  job.requeued = endedAs("operator");
+  job.givenUp = job.a.some((a) => a[3] === "give-up") ? 1 : 0;
+  job.over = (job.p.find(([phase]) => phase === OVER) || [0, span])[1];
+  // The last moment something is known to happen to it: nothing is known to come after its cleaning.
+  const last = job.p.at(-1);
+  job.last = last && last[0] < CLEANUP ? span : Math.max(job.begin, ...job.p.map((p) => p[1]), ...job.a.map((a) => a[1]));
+}
+
+/** The stretch of time in which the jobs are, with a little around it; the whole history where there are none. */
+function fitted(jobs, span) {
+  if (!jobs.length) return [0, span];
+  const from = jobs.reduce((least, job) => Math.min(least, job.begin), span);
+  const to = jobs.reduce((most, job) => Math.max(most, job.last), 0);
+  const margin = Math.max(1, (to - from) * 0.03);
+  return [Math.max(0, from - margin), Math.min(span, to + margin)];
 }
 
 /** Jobs in each phase at each moment where one changes: begins, and a row of counts for each. */
@@ -84,8 +105,8 @@ function canvasOf(canvas) {
 
 /** Round distances between the marks of the axis of time. */
 function ticks(from, to, count) {
-  const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
-  const step = 1000 * (steps.find((s) => s * 1000 * count >= to - from) || 2592000);
+  const steps = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
+  const step = Math.round(1000 * (steps.find((s) => s * 1000 * count >= to - from) || 2592000));
   const marks = [];
   for (let at = Math.ceil(from / step) * step; at <= to; at += step) marks.push(at);
   return marks;
@@ -93,18 +114,20 @@ function ticks(from, to, count) {
 
 function show(data) {
   const colors = data.phases.map((_, n) => css(`--phase${n}`));
-  const ink = { text: css("--text"), quiet: css("--quiet"), line: css("--line"), failed: css("--failed"), lost: css("--lost") };
+  const ink = { text: css("--text"), quiet: css("--quiet"), line: css("--line"), failed: css("--failed"), lost: css("--lost"),
+    operator: css("--operator"), givenUp: css("--given-up") };
   const span = Math.max(data.span, 1);
   data.jobs.forEach((job) => measure(job, span));
   const counts = queue(data);
-  // All but the longest hundredth fit onto the axis of ages; many short jobs on a long day would be dots by the clock.
-  const ages = Math.max(1, percentile(data.jobs.map((job) => job.end - job.begin).sort((a, b) => a - b), 0.99) || 1) * 1.05;
+  // Many short jobs on a long day would be dots by the clock.
   if (data.jobs.length > 200) { element("axis").value = "age"; element("order").value = "length"; }
-  let view = [0, span], rows = data.jobs, chosen = null, drag = null;
+  const fit = fitted(data.jobs, span);
+  let view = fit, ages = 1, rows = data.jobs, chosen = null, drag = null;
 
   element("title").textContent = data.title;
   element("span").textContent = data.jobs.length
-    ? `${moment(data.from)} to ${moment(data.from + data.span)} UTC, ${duration(data.span)}` : "no jobs";
+    ? `${moment(data.from)} to ${moment(data.from + data.span)} UTC, ${duration(data.span)}${
+      fit[1] - fit[0] < span * 0.9 ? `; the jobs are within ${duration(fit[1] - fit[0])} of it` : ""}` : "no jobs";
   figures();
   difference();
   legend();
@@ -116,15 +139,16 @@ function show(data) {
     const whole = data.jobs.filter((job) => job.o === "completed").map((job) => job.end - job.begin).sort((a, b) => a - b);
     const both = (sorted) => sorted.length ? `${duration(percentile(sorted, 0.5))} / ${duration(percentile(sorted, 0.95))}` : "–";
     const list = [
-      [data.jobs.length, "jobs"], [of("completed"), "completed"], [of("error"), "errors"], [of("open"), "open at the end"],
-      [sum("failed"), "failed attempts"], [sum("lost"), "lost fetchers"],
+      [data.jobs.length, data.jobs.length === 1 ? "job" : "jobs"], [of("completed"), "completed"], [of("error"), "errors"], [of("open"), "open at the end"],
+      [sum("failed"), "failed attempts"], [sum("lost"), "lost attempts"], [sum("givenUp"), "given up"],
       [both(waits), "wait for a fetcher, p50 / p95"], [both(whole), "to the result, p50 / p95"],
     ];
+    if (sum("requeued")) list.splice(7, 0, [sum("requeued"), "requeued by an operator"]);
     for (const [value, name] of list) {
       const box = document.createElement("div");
       box.className = "figure";
       const number = document.createElement("b");
-      number.textContent = typeof value === "number" ? value.toLocaleString("en") : value;
+      number.textContent = typeof value === "number" ? many(value) : value;
       const label = document.createElement("span");
       label.textContent = name;
       box.append(number, label);
@@ -142,14 +166,22 @@ function show(data) {
       element("summary").append(item);
     }
     element("lines-box").hidden = !lines.length;
-    element("lines-count").textContent = `${lines.length.toLocaleString("en")} lines`;
+    const more = lines.length - LINES_MAX;
+    element("lines-count").textContent = more > 0
+      ? `${many(lines.length)} lines, of which the first ${many(LINES_MAX)} are shown` : `${many(lines.length)} lines`;
     // Written when it is opened: it may be long.
     element("lines-box").addEventListener("toggle", () => {
       if (element("lines").childElementCount) return;
-      for (const line of lines.slice(0, 20000)) {
+      for (const line of lines.slice(0, LINES_MAX)) {
         const row = document.createElement("div");
         row.className = line.startsWith("-") ? "gone" : line.startsWith("+") ? "new" : "";
         row.textContent = line;
+        element("lines").append(row);
+      }
+      if (more > 0) {
+        const row = document.createElement("div");
+        row.className = "more";
+        row.textContent = `… and ${many(more)} more lines, which are not shown: the same command prints them all`;
         element("lines").append(row);
       }
     });
@@ -157,7 +189,8 @@ function show(data) {
 
   function legend() {
     const entries = data.phases.slice(0, OVER).map((name, n) => [name, colors[n]]);
-    entries.push(["failed attempt", ink.failed], ["fetcher lost", ink.lost]);
+    entries.push(["failed attempt", ink.failed], ["lost attempt", ink.lost], ["given up", ink.givenUp]);
+    if (data.jobs.some((job) => job.requeued)) entries.push(["requeued by an operator", ink.operator]);
     for (const [name, color] of entries) {
       const entry = document.createElement("span");
       const box = document.createElement("i");
@@ -246,17 +279,27 @@ function show(data) {
     context.clip();
     for (let n = first; n < rows.length && (n - first) * each < bottom; n++) {
       const job = rows[n], y = n * each - box.scrollTop, zero = aged ? job.begin : 0;
+      let drawn = 0;
       job.p.forEach(([phase, at], step) => {
         const end = step + 1 < job.p.length ? job.p[step + 1][1] : phase === OVER ? at : span;
-        if (end - zero < range[0] || at - zero > range[1] || phase === OVER) return;
-        const left = Math.max(LABEL, x(at - zero, width, range));
+        if (end - zero < range[0] || at - zero > range[1] || phase === OVER || end === at) return;
+        // Short pieces push those after them aside, so that each of them is seen.
+        const left = Math.max(LABEL, drawn, x(at - zero, width, range));
+        drawn = Math.max(left + PIECE, Math.min(width - 12, x(end - zero, width, range)));
         context.fillStyle = colors[phase];
-        context.fillRect(left, y, Math.max(1, Math.min(width - 12, x(end - zero, width, range)) - left), each - gap);
+        context.fillRect(left, y, drawn - left, each - gap);
       });
-      for (const [, at, , what, , counts] of job.a) {
-        if (at - zero < range[0] || at - zero > range[1] || !(counts || what === "requeue")) continue;
-        context.fillStyle = counts ? ink.failed : ink.lost;
-        context.fillRect(x(at - zero, width, range) - 1, y, 3, each - gap);
+      for (const [, at, , what, , ending] of job.a) {
+        if (at - zero < range[0] || at - zero > range[1] || !(ending || what === "give-up")) continue;
+        const left = Math.max(LABEL, x(at - zero, width, range) - 1);
+        if (ending) {
+          context.fillStyle = ink[ending];
+          context.fillRect(left, y, 3, each - gap);
+        }
+        if (what === "give-up") {
+          context.fillStyle = ink.givenUp;
+          context.fillRect(left + (ending ? 3 : 0), y, 3, each - gap);
+        }
       }
       if (each >= 12) {
         context.fillStyle = job === chosen ? ink.failed : ink.quiet;
@@ -267,22 +310,44 @@ function show(data) {
     }
     context.restore();
     element("count").textContent = rows.length === data.jobs.length
-      ? `${rows.length.toLocaleString("en")} jobs` : `${rows.length.toLocaleString("en")} of ${data.jobs.length.toLocaleString("en")} jobs`;
+      ? jobsOf(rows.length) : `${many(rows.length)} of ${jobsOf(data.jobs.length)}${isCloser() ? " in this time" : ""}`;
   }
 
   function draw() { drawQueue(); drawJobs(); }
 
+  /** Whether the view leaves out some of the time in which the jobs are. */
+  function isCloser() { return view[0] > fit[0] || view[1] < fit[1]; }
+
+  function look(at) {
+    view = at;
+    drawQueue();
+    choose();
+  }
+
   function choose() {
-    const find = element("find").value.trim().toLowerCase(), outcome = element("outcome").value;
+    // Names are shown shortened, with an ellipsis in place of the rest.
+    const find = element("find").value.replaceAll("…", "").trim().toLowerCase(), outcome = element("outcome").value;
+    const found = data.clients.map((client) => client.toLowerCase().includes(find));
+    const kinds = {
+      "": () => true,
+      troubled: (job) => job.failed || job.lost,
+      "given-up": (job) => job.givenUp,
+      requeued: (job) => job.requeued,
+    };
+    const kind = kinds[outcome] || ((job) => job.o === outcome);
+    const closer = isCloser();
     rows = data.jobs.filter((job) =>
-      (!find || job.f.includes(find) || job.c.includes(find)) &&
-      (!outcome || job.o === outcome || (outcome === "troubled" && (job.failed || job.lost))));
+      (found[job.c] || job.f.toLowerCase().includes(find)) && kind(job) &&
+      (!closer || (job.begin <= view[1] && job.over >= view[0])));
     const order = {
       begin: (a, b) => a.begin - b.begin,
       length: (a, b) => (b.end - b.begin) - (a.end - a.begin),
       wait: (a, b) => b.wait - a.wait,
       attempts: (a, b) => b.a.length - a.a.length,
     }[element("order").value];
+    // All but the longest hundredth of many jobs fit onto the axis of ages.
+    const long = percentile(rows.map((job) => job.end - job.begin).sort((a, b) => a - b), rows.length > 200 ? 0.99 : 1);
+    ages = Math.max(1, long || 1) * 1.05;
     rows.sort(order);
     element("jobs-box").scrollTop = 0;
     drawJobs();
@@ -299,7 +364,7 @@ function show(data) {
       const end = n + 1 < job.p.length ? job.p[n + 1][1] : null;
       return phase === OVER ? "over" : `${data.phases[phase]} ${end === null ? "to the end of the history" : `for ${duration(end - at)}`}`;
     });
-    return `${job.f}\n${job.c}…, ${job.o}\n${lines.join("\n")}`;
+    return `${job.f}\n${data.clients[job.c].slice(0, 17)}…, ${job.o}${job.givenUp ? ", given up" : ""}\n${lines.join("\n")}`;
   }
 
   function story(job) {
@@ -308,12 +373,15 @@ function show(data) {
     box.hidden = false;
     box.replaceChildren();
     const head = document.createElement("h3");
-    head.textContent = `${job.f}, ${job.o}`;
+    head.textContent = `${job.f}, ${job.o}${job.givenUp ? ", given up" : ""}`;
+    const client = document.createElement("p");
+    client.className = "hint";
+    client.textContent = data.clients[job.c];
     const table = document.createElement("table");
     const events = job.p.map(([phase, at]) => [at, data.phases[phase], ""]);
-    for (const [since, at, who, what, why, counts] of job.a) {
+    for (const [since, at, who, what, why, ending] of job.a) {
       if (since !== null) events.push([since, `claimed by ${who}`, ""]);
-      events.push([at, `${what}${who ? ` (${who})` : ""}${why ? `: ${why}` : ""}`, counts ? "failed" : what === "requeue" ? "lost" : ""]);
+      events.push([at, `${what}${who ? ` (${who})` : ""}${why ? `: ${why}` : ""}`, what === "give-up" ? `${ending} gave-up` : ending]);
     }
     events.sort((a, b) => a[0] - b[0]);
     for (const [at, text, kind] of events) {
@@ -323,7 +391,7 @@ function show(data) {
       cell.textContent = text;
       cell.className = kind;
     }
-    box.append(head, table);
+    box.append(head, client, table);
     drawJobs();
   }
 
@@ -350,7 +418,9 @@ function show(data) {
   for (const id of ["outcome", "order", "axis"]) element(id).addEventListener("change", choose);
   element("find").addEventListener("input", choose);
   element("controls").addEventListener("submit", (event) => event.preventDefault());
-  element("whole").addEventListener("click", () => { view = [0, span]; draw(); });
+  element("fit").addEventListener("click", () => look(fit));
+  element("whole").addEventListener("click", () => look([0, span]));
+  element("whole").hidden = fit[0] <= 0 && fit[1] >= span;
   element("queue").addEventListener("pointerdown", (event) => {
     element("queue").setPointerCapture(event.pointerId);
     drag = [event.offsetX, event.offsetX];
@@ -360,8 +430,8 @@ function show(data) {
     const width = element("queue").clientWidth;
     const [left, right] = drag.map((px) => Math.max(0, Math.min(span, when(px, width)))).sort((a, b) => a - b);
     drag = null;
-    if (right - left > 10) view = [left, right];
-    draw();
+    if (right - left > 10) look([left, right]);
+    else drawQueue();
   });
   choose();
   addEventListener("resize", draw);

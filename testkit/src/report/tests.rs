@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
-use roundtrip_core::job::{Attempt, Job, Lane, LaneKind, Status};
+use roundtrip_core::job::{Attempt, Job, Lane, LaneKind, OPERATOR, OPERATOR_ASKED, Status};
 use roundtrip_core::names::{ClientId, FileId, JobKey};
 
 use super::*;
@@ -133,7 +133,78 @@ fn a_job_goes_through_its_phases_and_a_backoff_ends_by_itself() {
     30 s to be cleaned
     33 s over
     ");
-    insta::assert_snapshot!(serde_json::to_string(&lives[0].attempts).unwrap(), @r#"[[2000,10000,"processor-1","release","HTTP 500",true],[20000,30000,"processor-1","complete","HTTP 500",false]]"#);
+    insta::assert_snapshot!(serde_json::to_string(&lives[0].attempts).unwrap(), @r#"[[2000,10000,"processor-1","release","HTTP 500","failed"],[20000,30000,"processor-1","complete","HTTP 500",""]]"#);
+}
+
+/// A job that is held for ten seconds at a time, until each of these writes in turn.
+fn handed_round(endings: &[(&str, &str, &str)]) -> String {
+    let (mut timeline, mut job, mut now) = (Timeline::default(), job(1), 0);
+    timeline.observe(at(now), &job);
+    for (what, by, why) in endings {
+        let is_held = *by != "admit" && *by != OPERATOR;
+        if is_held {
+            timeline.observe(at(now + 1), &held(&job, at(now + 1)));
+        }
+        now += 10;
+        job.history.push(Attempt {
+            since: is_held.then(|| at(now - 9)),
+            at: at(now),
+            by: (*by).to_owned(),
+            what: (*what).to_owned(),
+            why: (*why).to_owned(),
+            failed: false,
+        });
+        if *what == "give-up" {
+            job.status = Status::Error;
+        }
+        timeline.observe(at(now), &job);
+    }
+    let lives = timeline.lives();
+    let told = lives[0].attempts.iter().map(|(_, _, _, what, _, ending)| {
+        let ending = serde_json::to_string(ending).unwrap();
+        format!("{what} {ending}")
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn a_lost_attempt_is_one_whether_its_job_is_taken_again_or_given_up() {
+    let lost = (
+        "requeue",
+        "processor-1",
+        "sent no heartbeat before its lease ended",
+    );
+    let given_up = ("give-up", "processor-1", "2 fetchers were lost on this job");
+    assert_eq!(
+        handed_round(&[lost, given_up]),
+        r#"requeue "lost", give-up "lost""#
+    );
+}
+
+#[test]
+fn who_is_requeued_by_an_operator_or_never_uploaded_was_not_lost() {
+    let taken = ("requeue", "processor-1", OPERATOR_ASKED);
+    let ended = ("requeue", OPERATOR, OPERATOR_ASKED);
+    let closed = ("give-up", "admit", "its upload was not complete in time");
+    assert_eq!(
+        handed_round(&[taken, ended, closed]),
+        r#"requeue "operator", requeue "operator", give-up """#
+    );
+}
+
+#[test]
+fn a_client_is_written_whole_and_once() {
+    let mut timeline = Timeline::default();
+    timeline.observe(at(0), &job(1));
+    timeline.observe(at(0), &job(2));
+    let client = job(1).key.client;
+    assert_eq!(timeline.clients(), [client.as_str()]);
+    let report = Report {
+        title: "two jobs",
+        timeline: &timeline,
+        difference: None,
+    };
+    assert_eq!(report.page().matches(client.as_str()).count(), 1);
 }
 
 #[test]
@@ -167,6 +238,7 @@ fn the_page_is_one_file_and_its_data_cannot_leave_the_data() {
         difference: Some(&difference),
     };
     let page = report.page();
+    assert!(page.starts_with(Report::FIRST));
     assert_eq!(page.matches("<script>alert").count(), 0);
     assert_eq!(page.matches("</script>").count(), 3, "the page's own");
     assert!(page.contains("<title>a &lt;b> &amp; {{script}}</title>"));

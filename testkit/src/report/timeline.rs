@@ -58,6 +58,35 @@ impl Phase {
     }
 }
 
+/// What an end of an attempt says of the job and of who held it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Ending {
+    /// Nothing to count: completed, given back, refused.
+    #[serde(rename = "")]
+    Other,
+    /// Counts as a failure of the job.
+    Failed,
+    /// Whoever held the job was lost, whether it is taken again or given up then.
+    Lost,
+    /// An operator had the job taken again: nobody was lost.
+    Operator,
+}
+
+impl Ending {
+    /// `was_held` is whether somebody held the job until then, as far as the records before tell.
+    fn of(attempt: &Attempt, was_held: bool) -> Self {
+        match attempt.what.as_str() {
+            _ if attempt.failed => Self::Failed,
+            "requeue" if attempt.is_operators() => Self::Operator,
+            "requeue" => Self::Lost,
+            // One whose upload never became complete is given up with nobody's hands on it.
+            "give-up" if was_held || attempt.since.is_some() => Self::Lost,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// What is known of one job.
 #[derive(Clone, Debug, Default)]
 struct Track {
@@ -65,7 +94,7 @@ struct Track {
     phases: Vec<(Phase, Timestamp)>,
     /// When the wait of the last phase ends, where it is a backoff.
     until: Option<Timestamp>,
-    attempts: Vec<Attempt>,
+    attempts: Vec<(Attempt, Ending)>,
     outcome: Outcome,
 }
 
@@ -75,6 +104,12 @@ impl Track {
         if self.phases.last().is_none_or(|(last, _)| *last != phase) {
             self.phases.push((phase, at));
         }
+    }
+
+    /// Whether somebody holds the job.
+    fn is_held(&self) -> bool {
+        let last = self.phases.last();
+        last.is_some_and(|(phase, _)| matches!(phase, Phase::Fetching | Phase::Analysing))
     }
 
     /// A backoff that ended before `at` became a wait, though nothing was written then.
@@ -109,9 +144,9 @@ pub struct Timeline {
 pub(super) struct Life<'a> {
     #[serde(rename = "f")]
     file: &'a str,
-    /// Shortened.
+    /// Its number among [`Timeline::clients`].
     #[serde(rename = "c")]
-    client: &'a str,
+    client: usize,
     /// Number and begin of each phase.
     #[serde(rename = "p")]
     pub(super) phases: Vec<(usize, i64)>,
@@ -122,26 +157,28 @@ pub(super) struct Life<'a> {
     outcome: Outcome,
 }
 
-/// An attempt: begin where known, end, who, what became of it, why, whether it counts against the job.
-type Try<'a> = (Option<i64>, i64, &'a str, &'a str, &'a str, bool);
+/// An attempt: begin where known, end, who, what became of it, why, what that says.
+type Try<'a> = (Option<i64>, i64, &'a str, &'a str, &'a str, Ending);
 
 impl Timeline {
     /// Takes in a record as it is from `at` on. Records of one job come in the order of time.
     pub fn observe(&mut self, at: Timestamp, job: &Job) {
         self.pass(at);
         let track = self.tracks.entry(job.key.clone()).or_default();
+        let was_held = track.is_held();
         track.enter(Phase::of(job, at), at);
         track.until = match Phase::of(job, at) {
             Phase::Backoff => job.due,
             Phase::Waiting | Phase::Fetching | Phase::Analysing | Phase::Cleanup | Phase::Over => None,
         };
         // The history in a record is bounded: what went out of it is kept here.
-        let known = track.attempts.last().map(|attempt| attempt.at);
+        let known = track.attempts.last().map(|(attempt, _)| attempt.at);
         let new = job
             .history
             .iter()
             .filter(|attempt| known.is_none_or(|known| attempt.at > known));
-        track.attempts.extend(new.cloned());
+        let told = new.map(|attempt| (attempt.clone(), Ending::of(attempt, was_held)));
+        track.attempts.extend(told);
         track.outcome = match job.status {
             Status::Queued | Status::Processing => Outcome::Open,
             Status::Completed => Outcome::Completed,
@@ -169,9 +206,18 @@ impl Timeline {
         (self.from.unwrap_or(nowhere), self.to.unwrap_or(nowhere))
     }
 
+    /// Every client, once: their names are long, and few next to the jobs.
+    pub(super) fn clients(&self) -> Vec<&str> {
+        let mut clients: Vec<&str> = self.tracks.keys().map(|key| key.client.as_str()).collect();
+        clients.sort_unstable();
+        clients.dedup();
+        clients
+    }
+
     /// Every job, the first to begin first.
     pub(super) fn lives(&self) -> Vec<Life<'_>> {
         let (from, to) = self.span();
+        let clients = self.clients();
         let offset = |at: Timestamp| at.0 - from.0;
         let mut lives: Vec<Life<'_>> = self
             .tracks
@@ -179,20 +225,20 @@ impl Timeline {
             .map(|(key, track)| {
                 let mut track_to_end = track.clone();
                 track_to_end.wait_over(to);
-                let attempts = track.attempts.iter().map(|attempt| {
+                let attempts = track.attempts.iter().map(|(attempt, ending)| {
                     let Attempt {
                         since,
                         at,
                         by,
                         what,
                         why,
-                        failed,
+                        failed: _,
                     } = attempt;
-                    (since.map(offset), offset(*at), &**by, &**what, &**why, *failed)
+                    (since.map(offset), offset(*at), &**by, &**what, &**why, *ending)
                 });
                 Life {
                     file: key.file.as_str(),
-                    client: key.client.short(),
+                    client: clients.partition_point(|client| *client < key.client.as_str()),
                     phases: track_to_end
                         .phases
                         .iter()

@@ -6,7 +6,7 @@
 
 use super::{Change, Term, Value, Write, attribute as a, ended, queued_again, status_is};
 use crate::at::Timestamp;
-use crate::job::{Job, LaneKind, OPERATOR, Status, clip};
+use crate::job::{Job, LaneKind, OPERATOR, OPERATOR_ASKED, Status, clip};
 
 /// Why an operator's wish is not granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,7 +80,7 @@ pub fn requeue(job: &Job, now: Timestamp) -> Result<Change, Refusal> {
         .set(a::RETRIES, Value::Number(generation))
         .set(a::FAILURES, Value::Number(0))
         .remove(&[a::ERROR, a::RESULTS, a::RESULTS_TYPE, a::PROCESSED])
-        .attempt(job, now, holder(job), "an operator asked for it"))
+        .attempt(job, now, holder(job), OPERATOR_ASKED))
 }
 
 /// Status, processor, generation and lane as seen. A heartbeat moves none of them, so that it cannot get in the
