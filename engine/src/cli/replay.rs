@@ -14,7 +14,8 @@ use super::output::say;
 use crate::dsl::spec::RoleSpec;
 use crate::dsl::{self, Layers};
 use crate::error::{Error, Exit, Result};
-use crate::{recordings, replay};
+use crate::recordings::{self, Recording, Source};
+use crate::replay;
 
 mod report;
 
@@ -24,6 +25,9 @@ pub struct Arguments {
     /// A recording: of `roundtrip record`, of `aws dynamodbstreams get-records`, or Lambda's events, also
     /// compressed (.zst); - for standard input
     recording: PathBuf,
+    /// Puts the records in order first, up to a million: for those of several shards one after the other
+    #[arg(long)]
+    sort: bool,
     /// The role: a TOML file, or a shipped one (client, fetcher, watcher)
     #[arg(long)]
     role: String,
@@ -79,19 +83,20 @@ impl Arguments {
         )?)
     }
 
-    fn replay(&self, spec: &RoleSpec) -> Result<Replay> {
-        replay::start(spec, self.settings(), &self.recording)
+    fn replay(&self, spec: &RoleSpec, source: &Source) -> Result<Replay> {
+        replay::start(spec, self.settings(), source)
     }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     let spec = arguments.load(&arguments.role, arguments.set.clone())?;
-    let mut new = arguments.replay(&spec)?;
+    let source = Source::new(&arguments.recording).sorted(arguments.sort);
+    let mut new = arguments.replay(&spec, &source)?;
     if arguments.report.is_some() {
         new = new.with_timeline();
     }
     match &arguments.against {
-        None => tell(arguments, new),
+        None => tell(arguments, &source, new),
         Some(old) => {
             let old_spec = arguments.load(old, Vec::new())?;
             for key in replay::unjudged(&old_spec, &spec) {
@@ -99,13 +104,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
                     "note: {key} differs; no recording tells what comes of that, and so no replay does"
                 ));
             }
-            compare(arguments, (old, arguments.replay(&old_spec)?), new)
+            let old_replay = arguments.replay(&old_spec, &source)?;
+            compare(arguments, &source, (old, old_replay), new)
         }
     }
 }
 
 /// Prints the decisions.
-fn tell(arguments: &Arguments, mut replay: Replay) -> Result<Exit> {
+fn tell(arguments: &Arguments, source: &Source, mut replay: Replay) -> Result<Exit> {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut print = |lines: Vec<Line>| {
         lines.iter().try_for_each(|line| match arguments.format {
@@ -113,7 +119,8 @@ fn tell(arguments: &Arguments, mut replay: Replay) -> Result<Exit> {
             Format::Json => writeln!(out, "{}", line.json()),
         })
     };
-    for happening in recordings::open(&arguments.recording)? {
+    let mut recording = source.open()?;
+    for happening in &mut recording {
         let happening = happening.map_err(|error| recordings::unreadable(&arguments.recording, error))?;
         replay.happen(happening);
         print(replay.lines()).map_err(unwritable)?;
@@ -121,6 +128,7 @@ fn tell(arguments: &Arguments, mut replay: Replay) -> Result<Exit> {
     replay.finish();
     print(replay.lines()).map_err(unwritable)?;
     out.flush().map_err(unwritable)?;
+    note(&recording);
     if let (Some(file), Some(timeline)) = (&arguments.report, replay.timeline()) {
         report::write(file, &arguments.title(), timeline, None)?;
     }
@@ -128,10 +136,11 @@ fn tell(arguments: &Arguments, mut replay: Replay) -> Result<Exit> {
 }
 
 /// Prints the decisions that differ, and what that means.
-fn compare(arguments: &Arguments, old: (&str, Replay), new: Replay) -> Result<Exit> {
+fn compare(arguments: &Arguments, source: &Source, old: (&str, Replay), new: Replay) -> Result<Exit> {
     let (old_name, old) = old;
     let mut comparison = Comparison::new(old, new);
-    for happening in recordings::open(&arguments.recording)? {
+    let mut recording = source.open()?;
+    for happening in &mut recording {
         comparison.happen(happening.map_err(|error| recordings::unreadable(&arguments.recording, error))?);
     }
     let (differences, effects) = comparison.finish();
@@ -177,7 +186,15 @@ fn compare(arguments: &Arguments, old: (&str, Replay), new: Replay) -> Result<Ex
         out.flush()
     };
     print().map_err(unwritable)?;
+    note(&recording);
     Ok(if differs { Exit::Failed } else { Exit::Done })
+}
+
+/// Says what is to be known about the recording.
+fn note(recording: &Recording) {
+    for note in recording.notes() {
+        say(&format!("note: {note}"));
+    }
 }
 
 fn unwritable(error: io::Error) -> Error {

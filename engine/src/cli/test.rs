@@ -157,9 +157,10 @@ fn judge(recording: &Path, role: &str, spec: &RoleSpec, accept: bool) -> Result<
     }
 }
 
-fn decided(spec: &RoleSpec, recording: &Path) -> Result<String> {
-    let (lines, _) = replay::decisions(spec, Settings::default(), recording)?;
-    Ok(lines.iter().map(|line| line.text() + "\n").collect())
+/// The decisions, and what is to be known about them.
+fn decided(spec: &RoleSpec, recording: &Path) -> Result<(String, Vec<String>)> {
+    let (lines, _, notes) = replay::decisions(spec, Settings::default(), recording)?;
+    Ok((lines.iter().map(|line| line.text() + "\n").collect(), notes))
 }
 
 /// The lines between what both texts begin and end with.
