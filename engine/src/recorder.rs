@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use roundtrip_core::at::Timestamp;
 use roundtrip_core::iso;
 use roundtrip_core::job::Job;
 use roundtrip_core::lifecycle::attribute as a;
@@ -11,13 +12,16 @@ use roundtrip_core::names::RESERVED_PREFIX;
 use roundtrip_core::stream::{From, Shard};
 use roundtrip_testkit::recording::{Entry, Kind, Own, Verdict};
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::cloud::Fault;
 use crate::cloud::streams::{Entries, Refusal, Streams};
 use crate::error::{Error, Result};
 use crate::run::driver::now;
 use crate::source::lanes::verified;
+use merge::Merge;
+
+mod merge;
 
 /// Time between two reads of a shard: the service allows five a second, and others read it too.
 const READ_EVERY: Duration = Duration::from_millis(500);
@@ -25,14 +29,28 @@ const READ_EVERY: Duration = Duration::from_millis(500);
 /// Time between two looks for new shards.
 const SURVEY_EVERY: Duration = Duration::from_secs(10);
 
-/// The wait after a read that was refused; it doubles with each further one.
+/// The wait after a read that was refused; it doubles with each further one, up to the longest.
 const REFUSED_WAIT: Duration = Duration::from_secs(1);
+const REFUSED_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// Reads refused in a row before the recorder gives up: about four minutes.
-const REFUSED_MAX: u32 = 8;
+/// Time between two lines that tell of refused reads: the stream keeps its records for a day, and until then nothing is
+/// lost.
+const REFUSED_TOLD_EVERY: Duration = Duration::from_mins(1);
+
+/// How long after a write the stream may tell of it: the last reads wait so long.
+const NEWS_AFTER: Duration = Duration::from_millis(500);
+
+/// Reads of a shard after the end, at most.
+const LAST_READS_MAX: usize = 4;
+
+/// A shard whose last record is not older than this has come to the present.
+const PRESENT_MS: i64 = 5_000;
 
 /// Pages of the list of shards that are read, at most.
 const PAGES_MAX: usize = 1_000;
+
+/// What a stream has to tell: jobs are followed from one image to the next.
+const IMAGES: &str = "NEW_AND_OLD_IMAGES";
 
 /// What the client signed, and what changes with it.
 const SIGNED: [&str; 8] = [
@@ -61,8 +79,14 @@ struct Reading {
     iterator: Option<String>,
     /// Where to go on with a new iterator.
     from: From,
+    /// What is older is left out.
+    since: Option<Timestamp>,
+    /// When it was read last.
+    read: Timestamp,
     next: Instant,
     refused: u32,
+    /// Whether it was said that it cannot be read.
+    is_told: bool,
 }
 
 /// Reads every shard of a stream.
@@ -74,6 +98,11 @@ pub struct Recorder {
     ended: Vec<String>,
     waiting: Vec<Shard>,
     survey: Instant,
+    /// Whether a shard has ended since: others may follow it that are not known yet.
+    is_unsure: bool,
+    merge: Merge,
+    /// When it was last said that something cannot be read.
+    told: Option<Instant>,
 }
 
 impl Recorder {
@@ -85,7 +114,14 @@ impl Recorder {
             ended: Vec::new(),
             waiting: Vec::new(),
             survey: Instant::now() + SURVEY_EVERY,
+            is_unsure: false,
+            merge: Merge::default(),
+            told: None,
         };
+        let view = recorder.streams.view().await.map_err(|refusal| away(&refusal))?;
+        if view.as_deref().is_some_and(|view| view != IMAGES) {
+            return Err(without_images(&view.unwrap_or_default()));
+        }
         let shards = recorder.shards().await.map_err(|refusal| away(&refusal))?;
         match start {
             Start::Oldest => recorder.found(shards),
@@ -99,22 +135,60 @@ impl Recorder {
         Ok(recorder)
     }
 
-    /// What comes next, from whatever shard. Cancel-safe: what was not given is read again.
+    /// What comes next, from whatever shard, in the order of the stream's moments. Cancel-safe: what was not given is
+    /// given by the next call.
     pub async fn next(&mut self) -> Result<Vec<Entry<'static>>> {
-        let due = self.reading.values().map(|reading| reading.next);
-        tokio::time::sleep_until(due.chain([self.survey]).min().unwrap_or(self.survey)).await;
+        let due = self.reading.iter();
+        let due = due.filter(|(shard, _)| self.merge.wants(shard));
+        let due = due.map(|(_, reading)| reading.next).chain([self.survey]).min();
+        tokio::time::sleep_until(due.unwrap_or(self.survey)).await;
         if self.survey <= Instant::now() {
-            let shards = self.shards().await;
-            self.survey = Instant::now() + SURVEY_EVERY;
-            match shards {
-                Ok(shards) => self.found(shards),
-                Err(refusal) => warn!(
-                    why = refusal.to_string(),
-                    "new shards of the stream cannot be looked for now"
-                ),
+            self.look_for_shards().await?;
+        }
+        let now = Instant::now();
+        let due = self.reading.iter().filter(|(_, reading)| reading.next <= now);
+        let due: Vec<String> = due.map(|(shard, _)| shard.clone()).collect();
+        let due = due.into_iter().filter(|shard| self.merge.wants(shard)).collect();
+        self.read_shards(due).await;
+        Ok(self.release())
+    }
+
+    /// The last records: each shard is read once more, until it has come to the present. Where one has not, since it was
+    /// stopped while it read the past, what is later than the last record of that shard is left out.
+    pub async fn finish(mut self) -> Vec<Entry<'static>> {
+        let present = Timestamp(now().0 - PRESENT_MS);
+        tokio::time::sleep(NEWS_AFTER).await;
+        if self.is_unsure && self.look_for_shards().await.is_err() {
+            return self.release();
+        }
+        let mut behind: Vec<String> = self.reading.keys().cloned().collect();
+        for _ in 0..LAST_READS_MAX {
+            let read = self.read_shards(std::mem::take(&mut behind)).await;
+            for (shard, last) in read {
+                if last.is_some_and(|last| last < present) {
+                    behind.push(shard);
+                } else {
+                    self.merge.let_be(&shard);
+                }
+            }
+            if behind.is_empty() {
+                break;
             }
         }
-        self.read_due().await
+        let mut entries = self.release();
+        // Of an ended shard those that follow it are known: they are read, or have nothing yet.
+        while self.is_unsure && self.waiting.is_empty() {
+            self.is_unsure = false;
+            entries.extend(self.release());
+        }
+        let held = self.merge.held();
+        if held > 0 {
+            warn!(
+                records = held,
+                "not every shard was read up to the present: what is later than its last record is left out"
+            );
+        }
+        entries
     }
 
     async fn shards(&self) -> Result<Vec<Shard>, Refusal> {
@@ -135,7 +209,7 @@ impl Recorder {
     fn found(&mut self, shards: Vec<Shard>) {
         let listed: Vec<String> = shards.iter().map(|shard| shard.id.clone()).collect();
         self.ended.retain(|shard| listed.contains(shard));
-        let is_new = |shard: &Shard| !self.reading.contains_key(&shard.id) && !self.ended.contains(&shard.id);
+        let is_new = |shard: &Shard| !self.merge.knows(&shard.id) && !self.ended.contains(&shard.id);
         self.waiting = shards.into_iter().filter(is_new).collect();
         self.begin_waiting(&listed);
     }
@@ -157,12 +231,47 @@ impl Recorder {
         }
     }
 
+    /// Looks for new shards; it fails where there is nothing to read any more, and never will be.
+    async fn look_for_shards(&mut self) -> Result<()> {
+        let shards = self.shards().await;
+        self.survey = Instant::now() + SURVEY_EVERY;
+        match shards {
+            Ok(shards) => {
+                self.is_unsure = false;
+                self.found(shards);
+            }
+            Err(refusal) => {
+                if self.reading.is_empty() && is_gone(&refusal) {
+                    return Err(gone(&refusal));
+                }
+                if self.is_to_be_told() {
+                    let why = refusal.to_string();
+                    warn!(why, "new shards of the stream cannot be looked for now");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether trouble is to be told again.
+    fn is_to_be_told(&mut self) -> bool {
+        let is_due = self.told.is_none_or(|told| told.elapsed() >= REFUSED_TOLD_EVERY);
+        if is_due {
+            self.told = Some(Instant::now());
+        }
+        is_due
+    }
+
     fn read(&mut self, shard: String, from: From) {
+        self.merge.begin(&shard, from == From::Newest);
         let reading = Reading {
             iterator: None,
             from,
+            since: None,
+            read: now(),
             next: Instant::now(),
             refused: 0,
+            is_told: false,
         };
         self.reading.insert(shard, reading);
     }
@@ -177,28 +286,50 @@ impl Recorder {
         Ok(())
     }
 
-    async fn read_due(&mut self) -> Result<Vec<Entry<'static>>> {
-        let now = Instant::now();
-        let due = self.reading.iter().filter(|(_, reading)| reading.next <= now);
-        let reads = due.map(|(shard, reading)| {
-            let (streams, shard) = (self.streams.clone(), shard.clone());
-            let (iterator, from) = (reading.iterator.clone(), reading.from.clone());
+    /// Reads these shards once, and gives those that answered, each with the moment of the last record it brought.
+    async fn read_shards(&mut self, due: Vec<String>) -> Vec<(String, Option<Timestamp>)> {
+        let begun = now();
+        let due = due.into_iter().filter_map(|shard| {
+            let reading = self.reading.get(&shard)?;
+            Some((shard, reading.iterator.clone(), reading.from.clone()))
+        });
+        let reads = due.map(|(shard, iterator, from)| {
+            let streams = self.streams.clone();
             async move {
                 let answer = read_once(&streams, &shard, iterator, &from).await;
                 (shard, answer)
             }
         });
-        let mut entries = Vec::new();
+        let mut read = Vec::new();
         for (shard, answer) in join_all(reads).await {
             match answer {
-                Ok(answer) => entries.extend(self.answered(&shard, answer)),
-                Err(refusal) => self.refused(&shard, &refusal)?,
+                Ok(answer) => {
+                    let last = answer.entries.last().and_then(Entry::moment);
+                    self.answered(&shard, answer, begun);
+                    read.push((shard, last));
+                }
+                Err(refusal) => self.refused(&shard, &refusal),
             }
         }
-        Ok(entries)
+        read
     }
 
-    fn answered(&mut self, shard: &str, answer: Entries) -> Vec<Entry<'static>> {
+    /// What can be given on in order.
+    fn release(&mut self) -> Vec<Entry<'static>> {
+        if self.is_unsure {
+            return Vec::new();
+        }
+        let (entries, ended) = self.merge.release();
+        if let Some(shard) = ended {
+            self.ended.push(shard);
+            // What follows the shard is found by a survey.
+            self.is_unsure = true;
+            self.survey = Instant::now();
+        }
+        entries
+    }
+
+    fn answered(&mut self, shard: &str, answer: Entries, begun: Timestamp) {
         for bad in &answer.bad {
             warn!(
                 shard,
@@ -207,62 +338,83 @@ impl Recorder {
                 "a record is left out"
             );
         }
-        if let Some(reading) = self.reading.get_mut(shard) {
-            reading.refused = 0;
-            reading.next = Instant::now() + READ_EVERY;
-            if let Some(last) = answer
-                .entries
-                .last()
-                .and_then(|entry| entry.body.sequence.clone())
-            {
-                reading.from = From::After(last);
-            }
-            reading.iterator = answer.next;
-            if reading.iterator.is_none() {
-                self.reading.remove(shard);
-                self.ended.push(shard.to_owned());
-                // Its children are found by a survey.
-                self.survey = Instant::now();
-            }
+        let Some(reading) = self.reading.get_mut(shard) else {
+            return;
+        };
+        if std::mem::take(&mut reading.is_told) {
+            info!(shard, "the shard is read again");
         }
+        reading.refused = 0;
+        reading.read = begun;
+        reading.next = Instant::now() + READ_EVERY;
+        let last = answer.entries.last();
+        if let Some(last) = last.and_then(|entry| entry.body.sequence.clone()) {
+            reading.from = From::After(last);
+        }
+        let since = reading.since;
+        reading.iterator = answer.next;
+        let is_closed = reading.iterator.is_none();
+        let is_empty = answer.entries.is_empty() && answer.bad.is_empty();
+        let is_wanted =
+            |entry: &Entry<'static>| since.is_none_or(|since| entry.moment().is_none_or(|at| at >= since));
         let arrived = iso::write(now());
-        answer
-            .entries
-            .into_iter()
-            .map(|entry| tagged(entry, shard, &arrived))
-            .collect()
+        let entries = answer.entries.into_iter().filter(is_wanted);
+        let entries = entries.map(|entry| tagged(entry, shard, &arrived)).collect();
+        self.merge.take(shard, entries, is_empty);
+        if is_closed {
+            self.close(shard);
+        }
     }
 
-    fn refused(&mut self, shard: &str, refusal: &Refusal) -> Result<()> {
+    fn close(&mut self, shard: &str) {
+        self.reading.remove(shard);
+        self.merge.end(shard);
+    }
+
+    /// A read was refused: it is tried again for as long as the stream keeps what was not read.
+    fn refused(&mut self, shard: &str, refusal: &Refusal) {
         let Some(reading) = self.reading.get_mut(shard) else {
-            return Ok(());
+            return;
         };
-        let why = refusal.to_string();
-        reading.iterator = None;
-        reading.refused += 1;
-        reading.next =
-            Instant::now() + REFUSED_WAIT * 2_u32.saturating_pow(reading.refused.min(REFUSED_MAX) - 1);
+        reading.refused = reading.refused.saturating_add(1);
+        let wait = REFUSED_WAIT * 2_u32.saturating_pow(reading.refused.min(10) - 1);
+        reading.next = Instant::now() + wait.min(REFUSED_WAIT_MAX);
         match refusal {
-            Refusal::Expired => reading.next = Instant::now(),
+            Refusal::Expired => {
+                reading.iterator = None;
+                reading.next = Instant::now();
+                if reading.from == From::Newest {
+                    // Nothing of it was read yet: what came since the last read lies somewhere in what the stream keeps.
+                    reading.from = From::Oldest;
+                    reading.since = Some(Timestamp(reading.read.0 - PRESENT_MS));
+                }
+            }
             Refusal::Trimmed => {
                 warn!(
                     shard,
                     "records were dropped before they were read: the recording has a gap"
                 );
+                reading.iterator = None;
                 reading.from = From::Oldest;
             }
             Refusal::Gone => {
-                warn!(shard, "the shard is gone");
-                self.reading.remove(shard);
+                warn!(shard, "the shard is gone: what was not read of it is lost");
+                self.close(shard);
             }
             Refusal::Throttled | Refusal::Fault(_) => {
-                if reading.refused > REFUSED_MAX {
-                    return Err(away(refusal));
+                // The iterator stays: it knows its place also where nothing was read yet.
+                if self.is_to_be_told() {
+                    if let Some(reading) = self.reading.get_mut(shard) {
+                        reading.is_told = true;
+                    }
+                    let why = refusal.to_string();
+                    warn!(
+                        shard,
+                        why, "the shard cannot be read now; it is tried again, nothing is lost for a day"
+                    );
                 }
-                warn!(shard, why, "the shard cannot be read now");
             }
         }
-        Ok(())
     }
 }
 
@@ -302,12 +454,30 @@ fn tagged(mut entry: Entry<'static>, shard: &str, arrived: &str) -> Entry<'stati
     entry
 }
 
-fn away(refusal: &Refusal) -> Error {
-    let what = Error::away(format!("the stream cannot be read: {refusal}"));
+/// Whether there is no stream to be read.
+fn is_gone(refusal: &Refusal) -> bool {
     match refusal {
-        Refusal::Gone | Refusal::Fault(Fault::Missing(_)) => {
-            what.hint("`roundtrip setup` makes the table with its stream; --table names another")
-        }
-        Refusal::Expired | Refusal::Trimmed | Refusal::Throttled | Refusal::Fault(_) => what,
+        Refusal::Gone | Refusal::Fault(Fault::Missing(_)) => true,
+        Refusal::Expired | Refusal::Trimmed | Refusal::Throttled | Refusal::Fault(_) => false,
+    }
+}
+
+fn gone(refusal: &Refusal) -> Error {
+    Error::failed(format!("the stream is gone: {refusal}"))
+        .hint("what came until then is in the recording; `roundtrip setup` makes the table with its stream")
+}
+
+fn without_images(view: &str) -> Error {
+    Error::config(format!("the table's stream tells {view}; a recording needs {IMAGES}"))
+        .hint("DynamoDB never changes that: switch the table's stream off and on with the other view, or record another table")
+}
+
+fn away(refusal: &Refusal) -> Error {
+    let what = format!("the stream cannot be read: {refusal}");
+    match refusal {
+        Refusal::Gone | Refusal::Fault(Fault::Missing(_)) => Error::config(what)
+            .hint("`roundtrip setup` makes the table with its stream; --table names another"),
+        Refusal::Fault(fault) => fault.clone().during("the stream cannot be read"),
+        Refusal::Expired | Refusal::Trimmed | Refusal::Throttled => Error::away(what),
     }
 }

@@ -8,9 +8,10 @@ use roundtrip_core::job::Job;
 use roundtrip_testkit::replay::{Line, Replay, Role, Settings, Summary, Survey};
 
 use crate::dsl::spec::RoleSpec;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::pipelines;
+use crate::recordings::{self, Source};
 use crate::source::lanes;
-use crate::{pipelines, recordings};
 
 pub use unjudged::unjudged;
 
@@ -28,37 +29,38 @@ pub fn role(spec: &RoleSpec) -> Result<Role> {
 }
 
 /// The replay of a role on a recording, which a role that claims jobs needs to be read beforehand.
-pub fn start(spec: &RoleSpec, settings: Settings, recording: &Path) -> Result<Replay> {
+pub fn start(spec: &RoleSpec, settings: Settings, recording: &Source) -> Result<Replay> {
     let role = role(spec)?;
     let needs_survey = role.needs_survey();
     let replay = Replay::new(role, settings, verify);
     if !needs_survey {
         return Ok(replay);
     }
-    if recordings::is_standard_input(recording) {
-        return Err(
-            Error::usage("this role is replayed in two readings of the recording")
-                .hint("name a file in place of standard input"),
-        );
-    }
+    recording.keep()?;
     let mut survey = Survey::new();
-    for happening in recordings::open(recording)? {
-        survey.take(happening.map_err(|error| recordings::unreadable(recording, error))?);
+    for happening in recording.open()? {
+        survey.take(happening.map_err(|error| recordings::unreadable(recording.path(), error))?);
     }
     Ok(replay.with(survey))
 }
 
-/// The decisions a role takes on a recording.
-pub fn decisions(spec: &RoleSpec, settings: Settings, recording: &Path) -> Result<(Vec<Line>, Summary)> {
-    let mut replay = start(spec, settings, recording)?;
+/// The decisions a role takes on a recording, and what is to be known about that.
+pub fn decisions(
+    spec: &RoleSpec,
+    settings: Settings,
+    recording: &Path,
+) -> Result<(Vec<Line>, Summary, Vec<String>)> {
+    let source = Source::new(recording);
+    let mut replay = start(spec, settings, &source)?;
     let mut lines = Vec::new();
-    for happening in recordings::open(recording)? {
+    let mut happenings = source.open()?;
+    for happening in &mut happenings {
         replay.happen(happening.map_err(|error| recordings::unreadable(recording, error))?);
         lines.append(&mut replay.lines());
     }
     replay.finish();
     lines.append(&mut replay.lines());
-    Ok((lines, replay.summary().clone()))
+    Ok((lines, replay.summary().clone(), happenings.notes()))
 }
 
 /// Whether a record is what its client signed: what replay asks where a recording does not say.

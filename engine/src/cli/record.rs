@@ -1,7 +1,6 @@
 //! `roundtrip record`: writes the records of the table's stream into a file as they come.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, ErrorKind};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +8,6 @@ use clap::Args;
 use p256::elliptic_curve::Generate as _;
 use roundtrip_testkit::recording::{Entry, Redaction, Writer};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::output::say;
 use super::process;
@@ -17,14 +15,21 @@ use crate::cloud::Clients;
 use crate::cloud::streams::Streams;
 use crate::error::{Error, Exit, Result};
 use crate::recorder::{Recorder, Start};
+use crate::recordings;
+use sheet::Sheet;
+
+mod sheet;
 
 /// Time between two lines that tell how far the recording is.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
+/// How long the last reads of the stream may take.
+const LAST_READS_WAIT: Duration = Duration::from_secs(15);
+
 /// Arguments.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The file, which must not exist yet
+    /// The file, which must not exist yet; one that ends in .zst is compressed, - is standard output
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// How long to record, for example 15m or 24h; until it is stopped where not said
@@ -44,7 +49,7 @@ pub struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     process::log("roundtrip=info,warn,aws_config=error", false)?;
     process::block_on(async {
-        let stop = process::signals()?.stop;
+        let signals = process::signals()?;
         let clients = Clients::from_environment().await?;
         let streams = Streams::new(
             clients.streams.clone(),
@@ -58,11 +63,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
         };
         let recorder = Recorder::begin(streams, start).await?;
         let mut tape = Tape::begin(arguments)?;
-        let (table, out) = (&arguments.table, arguments.out.display());
+        let table = &arguments.table;
+        let out = if recordings::is_standard_input(&arguments.out) {
+            "standard output".to_owned()
+        } else {
+            arguments.out.display().to_string()
+        };
         say(&format!(
             "records the stream of {table} into {out}; stop it with Ctrl-C"
         ));
-        tape.record(recorder, arguments.duration, &stop).await?;
+        let recorded = tape.record(recorder, arguments.duration, &signals).await;
+        tape.finish()?;
+        recorded?;
         say(&format!("{} records in {out}", tape.count));
         Ok(Exit::Done)
     })
@@ -71,7 +83,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
 /// The file that is written.
 struct Tape<'a> {
     path: &'a Path,
-    writer: Writer<BufWriter<File>>,
+    writer: Writer<Sheet>,
     redaction: Option<Redaction>,
     count: u64,
 }
@@ -80,7 +92,7 @@ impl<'a> Tape<'a> {
     fn begin(arguments: &'a Arguments) -> Result<Self> {
         let path = arguments.out.as_path();
         let redaction = arguments.redact.then(redaction).transpose()?;
-        let mut writer = Writer::new(BufWriter::new(create(path)?));
+        let mut writer = Writer::new(Sheet::create(path)?);
         let origin = format!("recorded by roundtrip {}", env!("CARGO_PKG_VERSION"));
         let origin = if arguments.redact {
             format!("{origin}, redacted")
@@ -101,21 +113,20 @@ impl<'a> Tape<'a> {
         &mut self,
         mut recorder: Recorder,
         duration: Option<Duration>,
-        stop: &CancellationToken,
+        signals: &process::Signals,
     ) -> Result<()> {
-        let end = duration.map(|duration| Instant::now() + duration);
+        // A moment that no clock tells never comes.
+        let end = duration.and_then(|duration| Instant::now().checked_add(duration));
+        let ended = async || match end {
+            Some(end) => tokio::time::sleep_until(end).await,
+            None => std::future::pending().await,
+        };
         let (mut told_at, mut told) = (Instant::now(), 0);
         loop {
-            let deadline = end.unwrap_or_else(|| Instant::now() + Duration::from_hours(24));
             let entries = tokio::select! {
                 biased;
-                () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep_until(deadline) => {
-                    if end.is_some() {
-                        return Ok(());
-                    }
-                    continue;
-                }
+                () = signals.stop.cancelled() => break,
+                () = ended() => break,
                 entries = recorder.next() => entries?,
             };
             self.write(entries)?;
@@ -124,6 +135,25 @@ impl<'a> Tape<'a> {
                 say(&format!("{} records", self.count));
             }
         }
+        let last = tokio::select! {
+            biased;
+            () = signals.at_once.cancelled() => Err("it was stopped at once"),
+            last = tokio::time::timeout(LAST_READS_WAIT, recorder.finish()) => {
+                last.map_err(|_| "the stream does not answer")
+            }
+        };
+        match last {
+            Ok(last) => self.write(last),
+            Err(why) => {
+                say(&format!("the last records are missing: {why}"));
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        let finished = self.writer.get_mut().finish();
+        finished.map_err(|error| unwritable(self.path, error))
     }
 
     fn write(&mut self, entries: Vec<Entry<'static>>) -> Result<()> {
@@ -148,21 +178,6 @@ fn redaction() -> Result<Redaction> {
         Error::failed("the system gave no random numbers for the redaction").because(error)
     })?;
     Ok(Redaction::new(key))
-}
-
-/// A file for its owner alone: it tells who sent what.
-fn create(path: &Path) -> Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(|error| {
-        if error.kind() == ErrorKind::AlreadyExists {
-            return Error::usage(format!("{} is there already", path.display()))
-                .hint("name another file with --out: a recording is never written over");
-        }
-        Error::usage(format!("{} cannot be made", path.display())).because(error)
-    })
 }
 
 fn unwritable(path: &Path, error: io::Error) -> Error {

@@ -15,7 +15,8 @@ use crate::dsl::shipped::Shipped;
 use crate::dsl::spec::RoleSpec;
 use crate::dsl::{self, Layers};
 use crate::error::{Exit, Result};
-use crate::{recordings, replay};
+use crate::recordings::{self, Recording, Source};
+use crate::replay;
 use report::Target;
 
 mod report;
@@ -26,6 +27,9 @@ pub struct Arguments {
     /// A recording: of `roundtrip record`, of `aws dynamodbstreams get-records`, or Lambda's events, also
     /// compressed (.zst); - for standard input
     recording: PathBuf,
+    /// Puts the records in order first, up to a million: for those of several shards one after the other
+    #[arg(long)]
+    sort: bool,
     /// The role: a TOML file, or a shipped one (client, fetcher, watcher)
     #[arg(long)]
     role: String,
@@ -102,8 +106,8 @@ impl Arguments {
         )?)
     }
 
-    fn replay(&self, spec: &RoleSpec) -> Result<Replay> {
-        replay::start(spec, self.settings(), &self.recording)
+    fn replay(&self, spec: &RoleSpec, source: &Source) -> Result<Replay> {
+        replay::start(spec, self.settings(), source)
     }
 }
 
@@ -130,12 +134,13 @@ fn shown(set: &str) -> String {
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     let target = arguments.target()?;
     let spec = arguments.load(&arguments.role, arguments.set.clone())?;
-    let mut new = arguments.replay(&spec)?;
+    let source = Source::new(&arguments.recording).sorted(arguments.sort);
+    let mut new = arguments.replay(&spec, &source)?;
     if arguments.report.is_some() {
         new = new.with_timeline();
     }
     match &arguments.against {
-        None => tell(arguments, target, new),
+        None => tell(arguments, &source, target, new),
         Some(old) => {
             let old_spec = arguments.load(old, Vec::new())?;
             for key in replay::unjudged(&old_spec, &spec) {
@@ -143,13 +148,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
                     "note: {key} differs; no recording tells what comes of that, and so no replay does"
                 ));
             }
-            compare(arguments, target, (old, arguments.replay(&old_spec)?), new)
+            let old_replay = arguments.replay(&old_spec, &source)?;
+            compare(arguments, &source, target, (old, old_replay), new)
         }
     }
 }
 
 /// Prints the decisions.
-fn tell(arguments: &Arguments, target: Option<Target<'_>>, mut replay: Replay) -> Result<Exit> {
+fn tell(
+    arguments: &Arguments,
+    source: &Source,
+    target: Option<Target<'_>>,
+    mut replay: Replay,
+) -> Result<Exit> {
     let mut out = Lines::new(target.is_some());
     let mut print = |lines: Vec<Line>| {
         lines.iter().try_for_each(|line| match arguments.format {
@@ -157,7 +168,8 @@ fn tell(arguments: &Arguments, target: Option<Target<'_>>, mut replay: Replay) -
             Format::Json => out.line(&line.json()),
         })
     };
-    for happening in recordings::open(&arguments.recording)? {
+    let mut recording = source.open()?;
+    for happening in &mut recording {
         let happening = happening.map_err(|error| recordings::unreadable(&arguments.recording, error))?;
         replay.happen(happening);
         print(replay.lines())?;
@@ -165,6 +177,7 @@ fn tell(arguments: &Arguments, target: Option<Target<'_>>, mut replay: Replay) -
     replay.finish();
     print(replay.lines())?;
     let printed = out.end();
+    note(&recording);
     if let (Some(target), Some(timeline)) = (target, replay.timeline()) {
         target.write(&arguments.title(), timeline, None)?;
     }
@@ -175,13 +188,15 @@ fn tell(arguments: &Arguments, target: Option<Target<'_>>, mut replay: Replay) -
 /// Prints the decisions that differ, and what that means.
 fn compare(
     arguments: &Arguments,
+    source: &Source,
     target: Option<Target<'_>>,
     old: (&str, Replay),
     new: Replay,
 ) -> Result<Exit> {
     let (old_name, old) = old;
     let mut comparison = Comparison::new(old, new, arguments.moves_min);
-    for happening in recordings::open(&arguments.recording)? {
+    let mut recording = source.open()?;
+    for happening in &mut recording {
         comparison.happen(happening.map_err(|error| recordings::unreadable(&arguments.recording, error))?);
     }
     let compared = comparison.finish();
@@ -228,6 +243,7 @@ fn compare(
         out.end()
     };
     print()?;
+    note(&recording);
     Ok(if differs { Exit::Failed } else { Exit::Done })
 }
 
@@ -241,6 +257,13 @@ fn still_open(compared: &Compared) -> Option<String> {
             "{new} {jobs} still open when the replay ends, {end} ({old} under the old role): --until goes on"
         )
     })
+}
+
+/// Says what is to be known about the recording.
+fn note(recording: &Recording) {
+    for note in recording.notes() {
+        say(&format!("note: {note}"));
+    }
 }
 
 /// A moment of the command line.

@@ -239,10 +239,13 @@ impl Case<'_> {
     }
 
     fn try_to_judge(&self, accept: bool) -> Result<Verdict> {
-        let decided = self.decided()?;
-        if decided != self.decided()? {
+        let (decided, notes) = self.decided()?;
+        if decided != self.decided()?.0 {
             let what = format!("two replays of {} do not agree", self.recording.display());
             return Err(Error::failed(what).hint("this is a fault of the program: please report it"));
+        }
+        for note in notes {
+            say(&format!("note: {}: {note}", self.recording.display()));
         }
         let snapshot = self.snapshot.display();
         match fs::read_to_string(&self.snapshot) {
@@ -259,9 +262,10 @@ impl Case<'_> {
         }
     }
 
-    fn decided(&self) -> Result<String> {
-        let (lines, _) = replay::decisions(&self.role.spec, Settings::default(), self.recording)?;
-        Ok(lines.iter().map(|line| line.text() + "\n").collect())
+    /// The decisions, and what is to be known about them.
+    fn decided(&self) -> Result<(String, Vec<String>)> {
+        let (lines, _, notes) = replay::decisions(&self.role.spec, Settings::default(), self.recording)?;
+        Ok((lines.iter().map(|line| line.text() + "\n").collect(), notes))
     }
 }
 

@@ -100,6 +100,16 @@ impl Streams {
         }
     }
 
+    /// What the stream tells of a change, as the service names it.
+    pub async fn view(&self) -> Result<Option<String>, Refusal> {
+        let request = self.client.describe_stream().stream_arn(self.arn().await?);
+        let output = request.send().await.map_err(|error| refusal(&error))?;
+        let view = output
+            .stream_description
+            .and_then(|stream| stream.stream_view_type);
+        Ok(view.map(|view| view.as_str().to_owned()))
+    }
+
     /// A page of the list of shards, after this one.
     pub async fn shards(&self, after: Option<String>) -> Result<Shards, Refusal> {
         let answer = self

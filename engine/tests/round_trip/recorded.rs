@@ -24,7 +24,7 @@ const WATCHER: &[&str] = &["requeue", "give-up", "cleaned", "keep", "admit", "ad
 /// Not `downloaded`: it is on its way together with the last write, and refused where that one is faster.
 const FETCHER: &[&str] = &["claim", "complete", "fail", "release", "refuse"];
 
-/// Records a table's stream until it is told that all has happened, and then until the stream tells of it.
+/// Records a table's stream until it is told that all has happened, and what the stream tells of that.
 struct Tape {
     over: oneshot::Sender<()>,
     entries: JoinHandle<Vec<Entry<'static>>>,
@@ -41,14 +41,10 @@ impl Tape {
         let (over, mut ended) = oneshot::channel();
         let entries = tokio::spawn(async move {
             let mut entries = Vec::new();
-            // After the end one read without news: what was written last was in the one before.
-            let (mut is_over, mut is_quiet) = (false, false);
-            while !(is_over && is_quiet) {
-                is_over |= ended.try_recv().is_ok();
-                let more = recorder.next().await.unwrap();
-                is_quiet = is_over && more.is_empty();
-                entries.extend(more);
+            while ended.try_recv().is_err() {
+                entries.extend(recorder.next().await.unwrap());
             }
+            entries.extend(recorder.finish().await);
             entries
         });
         Self { over, entries }
@@ -86,7 +82,7 @@ fn assert_agrees(path: &Path, spec: &RoleSpec, actions: &[&str]) {
     let recorded: Vec<Line> = happenings
         .filter_map(|happening| history.read(happening.unwrap()))
         .collect();
-    let (replayed, _) = decisions(spec, Settings::default(), path).unwrap();
+    let (replayed, ..) = decisions(spec, Settings::default(), path).unwrap();
     let done = replayed.iter().filter(|line| line.outcome == Outcome::Done);
     let recorded = by_file(recorded.iter(), actions);
     assert!(!recorded.is_empty());

@@ -1,4 +1,5 @@
-//! Reads recordings as a stream: JSON Lines of our own, answers of `GetRecords`, events as Lambda gets them.
+//! Reads recordings as a stream: JSON Lines of our own, answers of `GetRecords` or their records alone, events as Lambda
+//! gets them.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead};
@@ -10,6 +11,9 @@ use super::entry::{Body, Entry, Header, Identity, Kind, Own};
 
 /// The longest JSON value that is read, in bytes: a hundred times what a service answers at once.
 const VALUE_BYTES_MAX: usize = 64 << 20;
+
+/// What a text in UTF-8 may begin with: it says no more than that.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What a line begins with that `roundtrip record` wrote.
 const RECORD_BEGINS: &[u8] = b"{\"eventID\":\"";
@@ -146,6 +150,9 @@ impl<R: BufRead> Reader<R> {
             return Ok(false);
         }
         self.line = line;
+        if line == 1 && self.buffer.starts_with(BYTE_ORDER_MARK) {
+            self.buffer.drain(..BYTE_ORDER_MARK.len());
+        }
         Ok(true)
     }
 
@@ -187,19 +194,26 @@ impl<R: BufRead> Reader<R> {
             return Ok(false);
         };
         let malformed = |line, column, what: String| ReadError::Malformed { line, column, what };
+        let unreadable = |error: serde_json::Error| {
+            let text = error.to_string();
+            let what = text.split(" at line ").next().unwrap_or_default().to_owned();
+            malformed(first + error.line().saturating_sub(1), error.column(), what)
+        };
         let text = std::str::from_utf8(&self.buffer).map_err(|error| {
             let read = self.buffer.get(..error.valid_up_to()).unwrap_or_default();
             let lines = read.split(|byte| *byte == b'\n').count();
             let column = read.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len);
             malformed(first + lines - 1, column + 1, "it is no text in UTF-8".to_owned())
         })?;
-        let values = serde_json::Deserializer::from_str(text).into_iter::<Value<'_>>();
-        for value in values {
-            let value = value.map_err(|error| {
-                let text = error.to_string();
-                let what = text.split(" at line ").next().unwrap_or_default().to_owned();
-                malformed(first + error.line().saturating_sub(1), error.column(), what)
-            })?;
+        if text.trim_start().starts_with('[') {
+            // The records alone, as `--query Records` leaves them.
+            for records in serde_json::Deserializer::from_str(text).into_iter::<Vec<Entry<'_>>>() {
+                records.map_err(unreadable)?.into_iter().for_each(&mut take);
+            }
+            return Ok(true);
+        }
+        for value in serde_json::Deserializer::from_str(text).into_iter::<Value<'_>>() {
+            let value = value.map_err(unreadable)?;
             let Value {
                 recording,
                 records,

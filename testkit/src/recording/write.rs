@@ -44,6 +44,11 @@ impl<W: Write> Writer<W> {
         self.text.flush()
     }
 
+    /// The text, to which nothing else is written.
+    pub fn get_mut(&mut self) -> &mut W {
+        &mut self.text
+    }
+
     /// The text itself.
     pub fn into_inner(self) -> W {
         self.text

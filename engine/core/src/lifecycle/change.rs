@@ -150,13 +150,14 @@ impl Change {
 
     /// The same write where the record is as large as a record can be: its history goes, where this one adds to it or
     /// leaves it alone. None where it goes already.
-    pub fn without_history(mut self) -> Option<Self> {
+    #[must_use]
+    pub fn without_history(&self) -> Option<Self> {
         if self.remove.contains(&a::HISTORY) {
             return None;
         }
-        self.set.retain(|(name, _)| *name != a::HISTORY);
-        self.remove.push(a::HISTORY);
-        Some(self)
+        let mut shorter = self.clone();
+        shorter.set.retain(|(name, _)| *name != a::HISTORY);
+        Some(shorter.remove(&[a::HISTORY]))
     }
 
     pub(super) fn set(mut self, attribute: &'static str, value: Value) -> Self {
@@ -217,14 +218,6 @@ impl Change {
         let surplus = history.len().saturating_sub(HISTORY_MAX);
         history.drain(..surplus);
         self.set(a::HISTORY, Value::History(history))
-    }
-
-    /// The same write without the history, for a record that has no room for it; none where that is this one.
-    #[must_use]
-    pub fn without_history(&self) -> Option<Self> {
-        let mut shorter = self.clone();
-        shorter.set.retain(|(name, _)| *name != a::HISTORY);
-        (shorter.set.len() < self.set.len()).then(|| shorter.remove(&[a::HISTORY]))
     }
 }
 

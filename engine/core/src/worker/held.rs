@@ -129,11 +129,12 @@ impl Held {
             .chain(&mut self.beating)
             .chain(&mut self.arrived);
         let of_stage = match &mut self.stage {
-            Stage::Fetching { since } => Some(since),
-            Stage::Committing { next, .. } => next.as_mut(),
-            Stage::Claiming | Stage::Engaged | Stage::Dropped => None,
+            Stage::Fetching { since } => [Some(since), None],
+            Stage::Committing { since, next, .. } => [Some(since), next.as_mut()],
+            // The moment a claim was sent is in its record: by it the claim is known.
+            Stage::Claiming { .. } | Stage::Engaged | Stage::Dropped => [None, None],
         };
-        for moment in moments.chain(of_stage) {
+        for moment in moments.chain(of_stage.into_iter().flatten()) {
             *moment = moment.set_back(by);
         }
     }

@@ -28,6 +28,18 @@ fn the_three_forms_tell_the_same() {
 }
 
 #[test]
+fn the_records_alone_are_read_and_a_byte_order_mark_is_not() {
+    let line = read(ENTRY).unwrap();
+    let both = [line.clone(), line.clone()].concat();
+    assert_eq!(read(&format!("[\n  {ENTRY},\n  {ENTRY}\n]\n")).unwrap(), both);
+    assert_eq!(read(&format!("[{ENTRY}]\n[]\n[{ENTRY}]\n")).unwrap(), both);
+    assert_eq!(read(&format!("\u{feff}{ENTRY}\n")).unwrap(), line);
+    assert_eq!(read("\u{feff}").unwrap(), []);
+    let told = read(&format!("[\n{ENTRY},\n{{\"eventName\":\"INSERT\"}}\n]")).unwrap_err();
+    assert!(told.starts_with("line 3,"), "{told}");
+}
+
+#[test]
 fn a_moment_is_a_number_or_a_text() {
     let of = |text: &str| read(&ENTRY.replace("1758799311", text)).unwrap()[0].moment();
     for text in ["1758799311", "1.758799311E9", "\"2025-09-25T13:21:51+02:00\""] {

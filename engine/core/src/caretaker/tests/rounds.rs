@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::fixture::{live, sequences, survives};
+use crate::lifecycle;
 
 /// Does everything that is asked for about the page under way.
 fn deal_with(caretaker: &mut Caretaker, files: impl IntoIterator<Item = u32>) {
