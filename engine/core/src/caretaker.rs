@@ -242,7 +242,7 @@ impl Machine for Caretaker {
             Event::NewsMissed => self.pace.hurry(),
             Event::Deleted(key, swept) => self.deleted(&key, swept),
             Event::Written(key) => self.written(&key),
-            Event::Refused(change, _) => self.refused(*change),
+            Event::Refused(change, _) => self.refused(&change),
             // It stays in its lane: a later look finds it again.
             Event::Lost(key) | Event::Failed(key, _) => self.dealt_with(&key, false),
         }

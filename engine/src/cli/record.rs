@@ -64,18 +64,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
         let recorder = Recorder::begin(streams, start).await?;
         let mut tape = Tape::begin(arguments)?;
         let table = &arguments.table;
-        let out = if recordings::is_standard_input(&arguments.out) {
+        let written_to = if recordings::is_standard_input(&arguments.out) {
             "standard output".to_owned()
         } else {
             arguments.out.display().to_string()
         };
         say(&format!(
-            "records the stream of {table} into {out}; stop it with Ctrl-C"
+            "records the stream of {table} into {written_to}; stop it with Ctrl-C"
         ));
-        let recorded = tape.record(recorder, arguments.duration, &signals).await;
+        let ending = tape.record(recorder, arguments.duration, &signals).await;
         tape.finish()?;
-        recorded?;
-        say(&format!("{} records in {out}", tape.count));
+        ending?;
+        say(&format!("{} records in {written_to}", tape.count));
         Ok(Exit::Done)
     })
 }

@@ -82,7 +82,7 @@ impl Caretaker {
     }
 
     /// A record that its writers have filled up must not be in the way of its own end.
-    pub(super) fn refused(&mut self, change: Change) {
+    pub(super) fn refused(&mut self, change: &Change) {
         let key = change.key.clone();
         if !self.under_way.contains_key(&key) {
             return;
