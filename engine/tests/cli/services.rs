@@ -76,9 +76,9 @@ async fn a_processor_that_is_not_there() {
     Error: role <shipped>/roles/fetcher.toml has 1 fault
 
     error: `sink.processor` names no processor
-      --> <shipped>/pipelines/analyse.toml:26:7
+      --> <shipped>/pipelines/analyse.toml:27:7
        |
-    26 | [sink.processor]
+    27 | [sink.processor]
        |       ^^^^^^^^^
        |
        = help: set one: --set analyse.sink.processor.url=http://127.0.0.1:8000/ or --set analyse.sink.processor.command="analyse {file}" or --set analyse.sink.processor.builtin=fingerprint

@@ -22,9 +22,9 @@ fn a_fetcher_without_a_processor_is_told_how_to_name_one() {
     role <shipped>/roles/fetcher.toml has 1 fault
 
     error: `sink.processor` names no processor
-      --> <shipped>/pipelines/analyse.toml:26:7
+      --> <shipped>/pipelines/analyse.toml:27:7
        |
-    26 | [sink.processor]
+    27 | [sink.processor]
        |       ^^^^^^^^^
        |
        = help: set one: --set analyse.sink.processor.url=http://127.0.0.1:8000/ or --set analyse.sink.processor.command="analyse {file}" or --set analyse.sink.processor.builtin=fingerprint

@@ -218,10 +218,11 @@ async fn a_stopped_analysis_is_over_when_its_command_has_ended() {
     let mut watched = Watched::new(world.folder.path());
     let marker = world.folder.path().join("marker");
     let script = format!(
-        "trap 'sleep 0.5; touch \"{}\"; exit' TERM; while :; do sleep 0.05; done",
-        marker.display()
+        "trap 'sleep 0.5; touch \"{}\"; exit' TERM; {}",
+        marker.display(),
+        watched.script("while :; do sleep 0.05; done")
     );
-    let spec = shell(&watched.script(&script));
+    let spec = shell(&script);
     let file = world.file(b"abc").await;
     let stop = CancellationToken::new();
     let analysis = tokio::spawn({

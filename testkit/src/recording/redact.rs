@@ -3,6 +3,9 @@
 use std::fmt::Write as _;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use roundtrip_core::iso;
+use roundtrip_core::job::{Lane, Status};
+use roundtrip_core::lifecycle::Write;
 use roundtrip_core::lifecycle::attribute as a;
 use roundtrip_core::names::{ClientId, FileId, JobKey, RESERVED_PREFIX};
 use roundtrip_core::plan::Outline;
@@ -11,28 +14,48 @@ use sha2::Sha256;
 
 use super::entry::Entry;
 
-/// Attributes of a job that say nothing about anybody.
-const PLAIN: [&str; 20] = [
+/// What a job's record has. Anything else in it is somebody else's, and no replay asks for it.
+const JOB: [&str; 26] = [
     a::STATUS,
     a::VERSION,
     a::CREATED,
+    a::BUCKET,
+    a::FILE,
     a::CHUNKS,
+    a::CLIENT,
+    a::SIGNATURE,
     a::PROCESSOR,
     a::ASSIGNED,
     a::DOWNLOADED,
+    a::RESULTS,
     a::RESULTS_TYPE,
+    a::ERROR,
     a::PROCESSED,
+    a::OUTLINE,
+    a::OUTLINE_SIGNATURE,
     a::LANE,
     a::DUE,
     a::RETRIES,
     a::FAILURES,
+    a::HISTORY,
     a::CLEANING,
     a::CLEANED,
     a::EXPIRES,
-    "at",
-    "by",
-    "since",
-    "what",
+    a::PRIORITY,
+];
+
+/// What an attempt of a job's history has.
+const ATTEMPT: [&str; 6] = ["at", "by", "failed", "since", "what", "why"];
+
+/// The writes an attempt can end with.
+const ENDINGS: [Write; 7] = [
+    Write::Complete,
+    Write::Fail,
+    Write::Release,
+    Write::Requeue,
+    Write::GiveUp,
+    Write::Refuse,
+    Write::Cancel,
 ];
 
 /// Attributes of rows that are no jobs which replay needs.
@@ -49,7 +72,9 @@ const ROW: [&str; 7] = [
 /// Replaces names and texts by others that tell nothing, the same ones always by the same.
 ///
 /// It remembers nothing: each is the HMAC-SHA256 of what it replaces, and the key is known to nobody once the recorder
-/// has ended. Without the key, nobody can tell by trying whether a name they guess is behind another. Signatures do not hold afterwards, which is why the verdict on them is recorded before.
+/// has ended. Without the key, nobody can tell by trying whether a name they guess is behind another. Signatures do not
+/// hold afterwards, which is why the verdict on them is recorded before. A text stays only where it is one that the program
+/// writes there; attributes that no record of ours has go.
 #[derive(Clone, Debug)]
 pub struct Redaction {
     keyed: Hmac<Sha256>,
@@ -72,7 +97,7 @@ impl Redaction {
             if is_row {
                 image.retain(|name| ROW.contains(&name));
             } else {
-                *image = self.record(image);
+                *image = self.record(image, &JOB);
             }
         }
         let verdict = entry.own.as_mut().and_then(|own| own.signature.as_mut());
@@ -82,40 +107,46 @@ impl Redaction {
         entry
     }
 
-    fn record(&self, record: &Record<'static>) -> Record<'static> {
-        let value = |(name, value): (&str, &Attribute<'static>)| {
-            (name.to_owned(), self.attribute(name, value, record))
-        };
-        record.iter().map(value).collect()
+    /// The attributes of these names, with what is personal replaced.
+    fn record(&self, record: &Record<'static>, known: &[&str]) -> Record<'static> {
+        let attributes = record.iter().filter(|(name, _)| known.contains(name));
+        let attributes = attributes.map(|(name, value)| {
+            let value = match value {
+                Attribute::List(attempts) if name == a::HISTORY => self.history(attempts),
+                Attribute::Text(text) => Attribute::text(self.text(name, text, record)),
+                Attribute::Number(_) | Attribute::Bool(_) | Attribute::Null(_) | Attribute::Opaque(_) => {
+                    value.clone()
+                }
+                // None of ours is one.
+                Attribute::Map(_) | Attribute::List(_) => Attribute::Null(true),
+            };
+            (name.to_owned(), value)
+        });
+        attributes.collect()
     }
 
-    fn attribute(
-        &self,
-        name: &str,
-        value: &Attribute<'static>,
-        record: &Record<'static>,
-    ) -> Attribute<'static> {
-        if PLAIN.contains(&name) {
-            return value.clone();
-        }
-        match value {
-            Attribute::Text(text) => Attribute::text(self.text(name, text, record)),
-            Attribute::Map(map) => Attribute::Map(self.record(map)),
-            Attribute::List(list) => {
-                let list = list.iter().map(|value| self.attribute(name, value, record));
-                Attribute::List(list.collect())
-            }
-            Attribute::Number(_) | Attribute::Bool(_) | Attribute::Null(_) | Attribute::Opaque(_) => {
-                value.clone()
-            }
-        }
+    fn history(&self, attempts: &[Attribute<'static>]) -> Attribute<'static> {
+        let attempts = attempts.iter().filter_map(|attempt| match attempt {
+            Attribute::Map(attempt) => Some(Attribute::Map(self.record(attempt, &ATTEMPT))),
+            Attribute::Text(_)
+            | Attribute::Number(_)
+            | Attribute::Bool(_)
+            | Attribute::Null(_)
+            | Attribute::List(_)
+            | Attribute::Opaque(_) => None,
+        });
+        Attribute::List(attempts.collect())
     }
 
     fn text(&self, name: &str, text: &str, record: &Record<'_>) -> String {
+        if is_plain(name, text) {
+            return text.to_owned();
+        }
         match name {
             a::CLIENT => self.client(text),
             a::FILE => self.file(text),
             a::OUTLINE => self.outline(text),
+            a::PROCESSOR | "by" => format!("processor-{}", self.hex(text, 16)),
             a::SIGNATURE | a::OUTLINE_SIGNATURE => self.hex(text, text.len().min(144)),
             a::RESULTS if is_object(text, record) => {
                 let key = self.key_of(record);
@@ -185,6 +216,29 @@ impl Redaction {
         }
         hex.truncate(digits);
         hex
+    }
+}
+
+/// Whether a text is one that the program itself writes there: it then says nothing about anybody.
+fn is_plain(name: &str, text: &str) -> bool {
+    match name {
+        a::STATUS => Status::parse(text).is_some(),
+        a::LANE => Lane::parse(text).is_some_and(|lane| lane.to_string() == text),
+        a::VERSION => text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'),
+        a::CREATED
+        | a::ASSIGNED
+        | a::DOWNLOADED
+        | a::PROCESSED
+        | a::CLEANING
+        | a::CLEANED
+        | "at"
+        | "since" => iso::read(text).is_some(),
+        "what" => ENDINGS.iter().any(|write| write.as_str() == text),
+        a::PROCESSOR | "by" => text.strip_prefix("processor-").is_some_and(|id| {
+            let is_of_id = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
+            id.len() == 36 && id.bytes().all(is_of_id)
+        }),
+        _ => false,
     }
 }
 

@@ -12,7 +12,8 @@ fn entry() -> Entry<'static> {
         "NewImage":{{"client":{{"S":"{client}"}},"file":{{"S":"{file}"}},"status":{{"S":"COMPLETED"}},
         "outline":{{"S":"{outline}"}},"signature":{{"S":"30ab"}},"results":{{"S":"{client}/{file}/results"}},
         "error":{{"S":"secret.tif is no image"}},"note":{{"S":"secret"}},"chunks":{{"N":"3"}},
-        "history":{{"L":[{{"M":{{"what":{{"S":"fail"}},"why":{{"S":"secret"}},"by":{{"S":"processor-1"}}}}}}]}}}}}},
+        "history":{{"L":[{{"M":{{"what":{{"S":"fail"}},"why":{{"S":"secret"}},"by":{{"S":"processor-1 of secret"}},"version":{{"S":"secret"}}}}}}]}},
+        "version":{{"S":"1.2.0+secret"}},"secret":{{"S":"x"}},"at":{{"M":{{"secret":{{"N":"1"}}}}}}}}}},
         "roundtrip":{{"signature":"the signature of secret does not hold"}}}}"#
     );
     let text = text.replace('\n', " ");
@@ -42,6 +43,25 @@ fn nothing_personal_is_left_and_names_still_hold() {
     let outline = Outline::read(name("outline"), &client, &file, 3).unwrap();
     assert_eq!((outline.size, outline.chunk_size), (9, 4));
     assert_eq!(redacted.key().client, client.as_str());
+}
+
+#[test]
+fn what_the_program_wrote_itself_stays() {
+    let text = |name: &str, text: &str| Redaction::new([1; 32]).text(name, text, &Record::default());
+    for (name, plain) in [
+        ("status", "QUEUED"),
+        ("lane", "ready#3"),
+        ("created", "2025-09-25T11:21:51.690Z"),
+        ("version", "0.1.0"),
+        ("what", "requeue"),
+        ("by", "processor-1a026c06-e99c-4f2f-842c-cb01c51849af"),
+    ] {
+        assert_eq!(text(name, plain), plain);
+        for other in [format!("{plain} of Ada"), format!("Ada{plain}"), "Ada".to_owned()] {
+            assert!(!text(name, &other).contains("Ada"), "{name} {other}");
+        }
+    }
+    assert_eq!(text("by", "ours"), text("processor", "ours"));
 }
 
 #[test]
