@@ -49,7 +49,8 @@ impl Objects {
         &self.bucket
     }
 
-    /// Puts an object. Repeating it is safe: the last writer wins, and each key has one writer.
+    /// Puts an object; the last writer wins. Repeating it is safe: whoever may write to a key writes the same there, but
+    /// for results, which two fetchers write where one goes on after its lease. Either is whole, and sealed for the client.
     pub async fn put(&self, key: &str, body: Bytes) -> Result<(), Fault> {
         self.client
             .put_object()

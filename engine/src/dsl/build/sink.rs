@@ -12,6 +12,7 @@ use crate::dsl::spec::{
     ProcessorSink,
 };
 use crate::dsl::units::Words;
+use crate::wire::seal;
 
 pub(super) fn jobs(mut at: At<'_, '_>, raw: raw::JobsSink) -> JobsSink {
     let version = raw.version.unwrap_or_default();
@@ -70,7 +71,7 @@ pub(super) fn processor(mut at: At<'_, '_>, raw: raw::ProcessorSink) -> Processo
         timeout: at.span("timeout", raw.timeout, TICK),
         content_type: raw.content_type,
         send_name: raw.send_name.unwrap_or_default(),
-        result_max: at.size("result-max", raw.result_max, 1..=1 << 30),
+        result_max: at.size("result-max", raw.result_max, 1..=seal::PLAIN_BYTES_MAX as u64),
         ready: at.span("ready", raw.ready, Duration::ZERO),
     }
 }
