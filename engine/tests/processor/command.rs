@@ -218,7 +218,7 @@ async fn a_stopped_analysis_is_over_when_its_command_has_ended() {
     let mut watched = Watched::new(world.folder.path());
     let marker = world.folder.path().join("marker");
     let script = format!(
-        "trap 'sleep 0.5; touch \"{}\"; exit' TERM; {}",
+        "trap 'sleep 0.5; echo bye; echo bye >&2; touch \"{}\"; exit' TERM; {}",
         marker.display(),
         watched.script("while :; do sleep 0.05; done")
     );

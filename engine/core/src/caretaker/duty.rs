@@ -81,6 +81,7 @@ pub(super) struct Deletion {
 #[derive(Debug)]
 pub(super) struct Cleaning {
     change: Change,
+    reason: Reason,
     /// Instead, where fewer objects than so many chunks and no manifest were there: more may come.
     late: Option<(u64, Change)>,
 }
@@ -93,7 +94,7 @@ impl Cleaning {
                 let reason = Reason::key("its client may still send the rest", "sink.delete.upload-max");
                 (change, reason, false)
             }
-            Some(_) | None => (self.change, Reason::rule("its objects are deleted"), true),
+            Some(_) | None => (self.change, self.reason, true),
         }
     }
 }
@@ -141,15 +142,41 @@ fn clean(
         .ended(at.now)
         .map(|ended| ended + results_keep)
         .filter(|until| job.results_object().is_some() && *until > at.now);
-    let (extent, change, reason) = if let Some(keep_until) = keep_until {
+    let (extent, reason, change, after) = if let Some(keep_until) = keep_until {
         let reason = Reason::key(
             "the job is finished; its result waits for the client",
             "sink.delete.results-keep",
         );
-        (Extent::AllButResults, lifecycle::keep(job, keep_until), reason)
+        let after = Reason::key(
+            "its objects but the result are deleted",
+            "sink.delete.results-keep",
+        );
+        (
+            Extent::AllButResults,
+            reason,
+            lifecycle::keep(job, keep_until),
+            after,
+        )
     } else {
-        let reason = Reason::key("the job is finished", "sink.delete.retention");
-        (Extent::All, lifecycle::cleaned(job, at.now, retention), reason)
+        let reason = if job.results_object().is_some() {
+            Reason::key(
+                "the job is finished; its result has waited for as long as it may",
+                "sink.delete.results-keep",
+            )
+        } else {
+            Reason::rule("the job is finished")
+        };
+        let after = format!(
+            "its objects are deleted; its record stays for {}",
+            spelled(retention)
+        );
+        let after = Reason::key(after, "sink.delete.retention");
+        (
+            Extent::All,
+            reason,
+            lifecycle::cleaned(job, at.now, retention),
+            after,
+        )
     };
     // A completed job had everything; a failed one may have failed while its client still sends.
     let may_come = job.status == Status::Error
@@ -163,7 +190,11 @@ fn clean(
         mark: (job.status == Status::Error && job.cleaning.is_none())
             .then(|| lifecycle::cleaning(job, at.now)),
         extent,
-        cleaning: Cleaning { change, late },
+        cleaning: Cleaning {
+            change,
+            reason: after,
+            late,
+        },
     };
     Some((Care::Delete(Box::new(deletion)), reason))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 
 use super::http::{fits, too_large};
 use super::{Alive, Answer, excerpt};
@@ -18,7 +18,7 @@ use crate::spool::{SpoolError, SpoolReader};
 
 mod running;
 
-use running::Running;
+use running::{Parts, Running};
 
 /// What stands for the file's path in an argument.
 const PLACEHOLDER: &str = "{file}";
@@ -94,9 +94,15 @@ impl Command {
                 ));
             }
         };
-        let (stdout, stderr) = running.outputs();
+        let Parts {
+            child,
+            stdin,
+            stdout,
+            stderr,
+        } = running.parts();
         let mut heard = Heard::default();
-        match talk(&mut running, file, heard.listen(stdout, stderr, self.result_max)).await {
+        let listening = heard.listen(stdout, stderr, self.result_max);
+        match talk(child, feed(stdin, file), listening).await {
             Ok(status) => {
                 running.finish();
                 verdict(status, heard)
@@ -129,12 +135,11 @@ impl Command {
 
 /// Feeds the child and listens to it until it ends; whatever is left unsaid then has a short grace.
 async fn talk(
-    running: &mut Running,
-    file: &SpoolReader,
+    child: &mut Child,
+    feeding: impl Future<Output = Result<(), SpoolError>>,
     listening: impl Future<Output = Result<(), Answer>>,
 ) -> Result<ExitStatus, Answer> {
-    let (child, stdin) = running.parts();
-    let mut feeding = pin!(feed(stdin, file));
+    let mut feeding = pin!(feeding);
     let mut listening = pin!(listening);
     let (mut fed, mut listened) = (false, false);
     let status = loop {
@@ -183,8 +188,8 @@ impl Heard {
     /// Reads both outputs to their ends: of the one everything up to the limit, of the other the last part.
     async fn listen(
         &mut self,
-        stdout: Option<ChildStdout>,
-        stderr: Option<ChildStderr>,
+        stdout: Option<&mut ChildStdout>,
+        stderr: Option<&mut ChildStderr>,
         result_max: u64,
     ) -> Result<(), Answer> {
         let Self {

@@ -23,6 +23,8 @@ enum Words {
     Once(&'static str, &'static str, &'static str),
     /// A job may have it again and again.
     Often(&'static str, &'static str, &'static str),
+    /// It follows from another that is told; only what it says itself counts.
+    Follows(&'static str, &'static str, &'static str),
     /// The decisions count, not the jobs.
     Each(&'static str, &'static str, &'static str),
 }
@@ -47,15 +49,19 @@ impl Words {
             "heartbeat" => Self::Each("heartbeat", "heartbeats", "sent"),
             "publish-metric" => Self::Each("round of numbers", "rounds of numbers", "published"),
             "notify" => Self::Each("notice", "notices", "sent"),
+            "cleaned" => Self::Follows("job's record", "jobs' records", "kept"),
             // They follow from others that are told.
-            "cleaning" | "cleaned" | "fetch" | "engage" | "downloaded" | "begin" | "commit" | "remember"
+            "cleaning" | "fetch" | "engage" | "downloaded" | "begin" | "commit" | "remember"
             | "release-file" | "deliver-result" | "deliver-error" => return None,
             _ => Self::Each("decision", "decisions", "taken"),
         })
     }
 
     fn said(self, count: usize, what: impl FnOnce(&str) -> String) -> Option<Effect> {
-        let (Self::Once(one, many, done) | Self::Often(one, many, done) | Self::Each(one, many, done)) = self;
+        let (Self::Once(one, many, done)
+        | Self::Often(one, many, done)
+        | Self::Follows(one, many, done)
+        | Self::Each(one, many, done)) = self;
         let noun = if count == 1 { one } else { many };
         (count > 0).then(|| Effect {
             count,
@@ -123,6 +129,9 @@ impl Kind {
                 words.said(self.moved, |done| format!("be {done} at another moment")),
                 words.said(self.barely.1, barely),
             ],
+            Words::Follows(..) => {
+                vec![words.said(self.otherwise, |done| format!("be {done} for another time"))]
+            }
             Words::Once(..) => vec![
                 words.said(earlier, |done| moved(done, self.earlier, "earlier")),
                 words.said(later, |done| moved(done, self.later, "later")),

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, copy, sink};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 
 use super::super::Alive;
@@ -27,39 +28,50 @@ struct Inner {
     child: Child,
     /// Held until the child is gone: closing it would tell the child that the file has ended.
     stdin: Option<ChildStdin>,
+    /// Held as long: a child that says something as it ends would be killed by a pipe that nobody reads.
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
     _alive: Alive,
+}
+
+/// What is done with a running child.
+pub(super) struct Parts<'a> {
+    pub(super) child: &'a mut Child,
+    /// Taken away, it tells the child that the file has ended.
+    pub(super) stdin: &'a mut Option<ChildStdin>,
+    pub(super) stdout: Option<&'a mut ChildStdout>,
+    pub(super) stderr: Option<&'a mut ChildStderr>,
 }
 
 impl Running {
     pub(super) fn start(mut command: tokio::process::Command, alive: Alive) -> io::Result<Self> {
         let mut child = command.spawn()?;
-        let stdin = child.stdin.take();
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let group = Group::of(&child);
         Ok(Self {
             inner: Some(Inner {
                 group,
                 child,
                 stdin,
+                stdout,
+                stderr,
                 _alive: alive,
             }),
         })
     }
 
-    /// Standard output and standard error, once.
-    pub(super) fn outputs(&mut self) -> (Option<ChildStdout>, Option<ChildStderr>) {
-        match &mut self.inner {
-            Some(Inner { child, .. }) => (child.stdout.take(), child.stderr.take()),
-            None => (None, None),
-        }
-    }
-
-    /// The child, and its standard input.
-    pub(super) fn parts(&mut self) -> (&mut Child, &mut Option<ChildStdin>) {
+    /// The child and its pipes.
+    pub(super) fn parts(&mut self) -> Parts<'_> {
         let inner = self
             .inner
             .as_mut()
             .expect("a running child is only taken by its end");
-        (&mut inner.child, &mut inner.stdin)
+        Parts {
+            child: &mut inner.child,
+            stdin: &mut inner.stdin,
+            stdout: inner.stdout.as_mut(),
+            stderr: inner.stderr.as_mut(),
+        }
     }
 
     /// The child has ended: what it left behind ends too.
@@ -81,6 +93,7 @@ impl Drop for Running {
 
 /// Waits for a group that was told to end, and kills what does not.
 async fn end(mut inner: Inner) {
+    let (stdout, stderr) = (inner.stdout.take(), inner.stderr.take());
     let gone = async {
         // An error here leaves the child to `kill_on_drop`.
         let _ = inner.child.wait().await;
@@ -88,10 +101,27 @@ async fn end(mut inner: Inner) {
             tokio::time::sleep(TERM_LOOK).await;
         }
     };
+    let unheard = async {
+        tokio::join!(read_on(stdout), read_on(stderr));
+        std::future::pending().await
+    };
     // The child is given up either way.
-    let _ = tokio::time::timeout(TERM_GRACE, gone).await;
+    let _ = tokio::time::timeout(TERM_GRACE, async {
+        tokio::select! {
+            () = gone => {}
+            () = unheard => {}
+        }
+    })
+    .await;
     inner.group.signal(Signal::Kill);
     let _ = inner.child.wait().await;
+}
+
+/// Reads what nobody asks for any more.
+async fn read_on(pipe: Option<impl AsyncRead + Unpin>) {
+    if let Some(mut pipe) = pipe {
+        let _ = copy(&mut pipe, &mut sink()).await;
+    }
 }
 
 #[derive(Clone, Copy)]
