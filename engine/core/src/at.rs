@@ -46,7 +46,7 @@ impl fmt::Display for Timestamp {
 /// A span as a pipeline's TOML spells it, in its largest whole unit: `24h`, `90s`.
 pub(crate) fn spelled(span: Duration) -> String {
     let ms = span.as_millis();
-    [(3_600_000, "h"), (60_000, "m"), (1_000, "s")]
+    [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")]
         .into_iter()
         .find(|(unit, _)| ms.is_multiple_of(*unit))
         .map_or_else(
@@ -73,6 +73,6 @@ mod tests {
         let spelled: Vec<_> = [86_400_000, 5_400_000, 90_000, 1_500, 1]
             .map(|ms| spelled(Duration::from_millis(ms)))
             .into();
-        assert_eq!(spelled, ["24h", "90m", "90s", "1500ms", "1ms"]);
+        assert_eq!(spelled, ["1d", "90m", "90s", "1500ms", "1ms"]);
     }
 }

@@ -106,6 +106,21 @@ fn a_longer_lease() {
 }
 
 #[test]
+fn records_that_stay_for_another_time() {
+    let desk = desk("lost-after-the-claim.jsonl");
+    insta::assert_snapshot!(desk.seen(&[
+        "replay",
+        "recording.jsonl",
+        "--role",
+        "watcher",
+        "--set",
+        "cleanup.sink.delete.retention=7d",
+        "--against",
+        "watcher",
+    ]));
+}
+
+#[test]
 fn the_recorded_course_is_kept() {
     let desk = desk("lost-after-the-claim.jsonl");
     let set = "queue-length.source.lanes.every=1h";

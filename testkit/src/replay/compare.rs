@@ -59,6 +59,8 @@ pub struct Comparison {
     /// What differs, by subject.
     left: BTreeMap<String, Vec<(Side, Line)>>,
     moves_min: Duration,
+    /// Whether either of them deletes chunks.
+    deletes: bool,
 }
 
 /// How two roles differ on a history.
@@ -91,6 +93,7 @@ impl Comparison {
             fresh: BTreeMap::new(),
             left: BTreeMap::new(),
             moves_min,
+            deletes: false,
         }
     }
 
@@ -119,7 +122,8 @@ impl Comparison {
         let left = std::mem::take(&mut self.left).into_iter();
         let folded = left.map(|(subject, lines)| (subject, fold(lines, self.moves_min)));
         let left: Vec<(String, Differing)> = folded.collect();
-        let effects = summary::effects(left.iter().map(|(_, differing)| differing), self.moves_min);
+        let differing = left.iter().map(|(_, differing)| differing);
+        let effects = summary::effects(differing, self.moves_min, self.deletes);
         let listed = left
             .into_iter()
             .filter(|(_, differing)| !differing.lines.is_empty());
@@ -144,6 +148,7 @@ impl Comparison {
     fn gather(&mut self) {
         for (side, lines) in [(Side::Old, self.old.lines()), (Side::New, self.new.lines())] {
             for line in lines {
+                self.deletes |= line.action == summary::DELETION;
                 let both = self.fresh.entry((line.at, subject(&line))).or_default();
                 match side {
                     Side::Old => both.old.push(line),

@@ -7,6 +7,9 @@ use std::time::Duration;
 use super::Side;
 use crate::replay::line::{Line, Outcome};
 
+/// What the deletion of a job's chunks is called.
+pub(super) const DELETION: &str = "delete-chunks";
+
 /// What happens to jobs under the new role that does not under the old one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effect {
@@ -33,7 +36,7 @@ impl Words {
     fn of(action: &str) -> Option<Self> {
         Some(match action {
             "give-up" => Self::Once("job", "jobs", "given up"),
-            "delete-chunks" => Self::Once("job's chunks", "jobs' chunks", "deleted"),
+            DELETION => Self::Once("job's chunks", "jobs' chunks", "deleted"),
             "keep" => Self::Often("result", "results", "kept for longer"),
             "admit" => Self::Once("foreign job", "foreign jobs", "let in"),
             "adopt" => Self::Once("foreign job", "foreign jobs", "moved into its lane"),
@@ -172,22 +175,26 @@ struct Sides<'a> {
     folded: usize,
 }
 
-/// What differs, action by action.
-pub(super) fn effects<'a>(subjects: impl Iterator<Item = &'a Differing>, moves_min: Duration) -> Vec<Effect> {
+/// What differs, action by action; `deletes`: whether either role deletes chunks at all.
+pub(super) fn effects<'a>(
+    subjects: impl Iterator<Item = &'a Differing>,
+    moves_min: Duration,
+    deletes: bool,
+) -> Vec<Effect> {
     let mut kinds: BTreeMap<&str, Kind> = BTreeMap::new();
     for differing in subjects {
         for (action, sides) in by_action(differing) {
             kinds.entry(action).or_default().take(&sides);
         }
     }
-    let deletions = kinds.get("delete-chunks");
+    let deletions = kinds.get(DELETION);
     let deletes_earlier = deletions.is_some_and(|kind| !kind.earlier.is_empty());
     let told = kinds
         .into_iter()
         .filter_map(|(action, kind)| Some(kind.told(Words::of(action)?, moves_min)));
     let mut effects: Vec<Effect> = told.flatten().collect();
     // What people fear most of a change is said even where it does not happen.
-    if !effects.is_empty() && !deletes_earlier {
+    if deletes && !effects.is_empty() && !deletes_earlier {
         effects.push(Effect {
             count: 0,
             text: "0 chunks deleted earlier".to_owned(),

@@ -231,7 +231,7 @@ fn a_foreign_job_from_the_future_is_refused() {
         assert_eq!(about(day + 1), ["look", "refuse 1"]);
     }
     let why = created(day + 1).check_created(at(0).now).unwrap_err();
-    assert_eq!(why, "`created` is more than 24h ahead: 9999-12-31T00:00:00.000Z");
+    assert_eq!(why, "`created` is more than 1d ahead: 9999-12-31T00:00:00.000Z");
 }
 
 /// What admit does about a waiting job, so long after its creation.
