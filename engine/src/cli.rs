@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::error::{self, Exit, Result};
 
 pub mod check;
+mod counting;
 pub mod fleet;
 pub mod init;
 pub mod job;

@@ -12,7 +12,7 @@ fn main() {
     let mut what = Scale::new(fetchers, at(1, 10_000)).with_shards(shards);
     what.analysis_max = Duration::from_secs(at(3, 60));
     let begin = Instant::now();
-    let measured = scale(&what, Prices::default(), 1);
+    let measured = scale(&what, Prices::default(), 1, |_| ());
     let text = serde_json::to_string_pretty(&measured).expect("numbers and texts");
     println!("{text}");
     eprintln!("{:.1} s", begin.elapsed().as_secs_f64());

@@ -62,7 +62,7 @@ fn the_same_seed_is_the_same_history() {
 
 #[test]
 fn a_fleet_takes_every_job_within_its_partitions_limits() {
-    let measured = scale(&Scale::new(20, 500), Prices::default(), 1);
+    let measured = scale(&Scale::new(20, 500), Prices::default(), 1, |_| ());
     assert_eq!((measured.jobs, measured.finished), (500, 500));
     assert!(measured.claims_tried_per_won >= 1.0 && measured.claim_p50_ms <= measured.claim_p99_ms);
     assert_eq!(measured.throttled, 0, "{measured:?}");

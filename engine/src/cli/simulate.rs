@@ -1,5 +1,7 @@
 //! `roundtrip simulate`: the core against a model of the services, with faults.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use roundtrip_testkit::simulate::{Faults, Found, Outcome, Policies, Scenario, St
 use serde::Serialize;
 
 use super::Format;
+use super::counting::Counting;
 use super::output::{print, say};
 use crate::dsl::Layers;
 use crate::error::{Error, Exit, Result};
@@ -25,7 +28,7 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "seeds")]
     seed: Option<u64>,
     /// So many histories, until a promise breaks
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
     /// The first of many seeds
     #[arg(long, default_value_t = 1)]
@@ -60,7 +63,8 @@ pub struct Arguments {
     #[arg(long)]
     shipped: bool,
     /// In place of seeds with faults: so many jobs for this fleet, all of it working, to see what it costs
-    #[arg(long, conflicts_with_all = ["seeds", "files", "clients", "calm", "recording"])]
+    #[arg(long, conflicts_with_all = ["seeds", "files", "clients", "calm", "recording"],
+        value_parser = clap::value_parser!(u64).range(1..))]
     jobs: Option<u64>,
     /// With --jobs: shards of each lane, in place of the roles' `store.shards`
     #[arg(long, requires = "jobs", conflicts_with = "seeds", value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -68,7 +72,7 @@ pub struct Arguments {
     /// With --jobs: how long an analysis takes, at most; half of it on average
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     analysis_max: Duration,
-    /// Where the recording of the history goes, or of the one in which a promise broke
+    /// Where the recording of the history goes, or of the one in which a promise broke: a file that is not there yet
     #[arg(long, value_name = "FILE")]
     recording: Option<PathBuf>,
     /// How to print it
@@ -87,6 +91,11 @@ struct Report<'a> {
 }
 
 pub(super) fn simulate(arguments: &Arguments) -> Result<Exit> {
+    // Told before the work, not after it.
+    if let Some(file) = arguments.recording.as_ref().filter(|file| file.exists()) {
+        return Err(Error::usage(format!("{} is there already", file.display()))
+            .hint("name another file with --recording: a recording is never written over"));
+    }
     let layers = Layers::of_process(arguments.profile.clone(), arguments.set.clone());
     let Simulated {
         policies,
@@ -156,7 +165,12 @@ impl Arguments {
 
     fn many(&self, scenario: &Scenario) -> Result<Exit> {
         let count = self.seeds.unwrap_or(SEEDS_DEFAULT);
-        let found = seeds(scenario, self.first, count, |_| true);
+        let mut counting = Counting::begin("seeds", count);
+        let found = seeds(scenario, self.first, count, |run| {
+            counting.at(run);
+            true
+        });
+        drop(counting);
         let story = found
             .failed
             .as_ref()
@@ -246,8 +260,8 @@ impl Arguments {
         };
         let mut text = outcome.recording.join("\n");
         text.push('\n');
-        std::fs::write(file, text)
-            .map_err(|error| Error::failed(format!("could not write {}", file.display())).because(error))
+        let write = || File::create_new(file)?.write_all(text.as_bytes());
+        write().map_err(|error| Error::failed(format!("could not write {}", file.display())).because(error))
     }
 }
 

@@ -25,6 +25,7 @@ fn a_seed_is_one_history_to_the_byte() {
     let (told, recorded) = once("first.jsonl");
     assert!(!told.is_empty() && !recorded.is_empty());
     assert_eq!((told, recorded), once("second.jsonl"));
+    insta::assert_snapshot!(desk.seen(&["simulate", "--seed", "7", "--recording", "first.jsonl"]));
 
     // A simulated history is a recording as any other.
     let replayed = desk.run(&["replay", "first.jsonl", "--role", "watcher"]);
@@ -58,6 +59,8 @@ fn a_fleet_is_measured() {
 fn what_does_not_belong_together_is_refused() {
     for arguments in [
         &["--jobs", "200", "--seeds", "5"][..],
+        &["--seeds", "0"],
+        &["--jobs", "0"],
         &["--shards", "4", "--seeds", "5"],
         &["--shards", "4", "--seed", "5"],
         &["--profile", "local"],

@@ -156,7 +156,7 @@ pub struct Measured {
     pub events: u64,
 }
 
-/// Runs it.
-pub fn scale(what: &Scale, prices: Prices, seed: u64) -> Measured {
-    measure(what, prices, seed)
+/// Runs it; `ended` hears how many jobs have ended, each time that more have.
+pub fn scale(what: &Scale, prices: Prices, seed: u64, ended: impl FnMut(u64)) -> Measured {
+    measure(what, prices, seed, ended)
 }

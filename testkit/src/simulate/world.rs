@@ -117,7 +117,7 @@ struct World<'a> {
 /// Runs one history. With `trace` it tells what happened, line by line; without, it is faster.
 pub fn run(scenario: &Scenario, seed: u64, trace: bool) -> Outcome {
     let mut world = World::new(scenario, seed, trace);
-    world.go();
+    world.go(|_| ());
     world.conclude(seed)
 }
 
@@ -125,7 +125,7 @@ pub fn run(scenario: &Scenario, seed: u64, trace: bool) -> Outcome {
 pub(super) fn run_to_breach(scenario: &Scenario, seed: u64) -> Outcome {
     let mut world = World::new(scenario, seed, false);
     world.ends_broken = true;
-    world.go();
+    world.go(|_| ());
     world.conclude(seed)
 }
 
@@ -145,7 +145,8 @@ impl World<'_> {
         strikes
     }
 
-    fn go(&mut self) {
+    /// Lets it happen; `look` sees the world after each event.
+    fn go(&mut self, mut look: impl FnMut(&Self)) {
         let faults_end = self.striking.until;
         let end = faults_end + i64::try_from(self.scenario.settle_max.as_millis()).unwrap_or(i64::MAX);
         while let Some((when, step)) = self.agenda.next() {
@@ -156,6 +157,7 @@ impl World<'_> {
             self.now = when;
             self.events += 1;
             self.step(step);
+            look(self);
             if self.ends_broken && !self.judge.breaches.is_empty() {
                 break;
             }

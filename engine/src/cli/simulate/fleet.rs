@@ -4,6 +4,7 @@ use roundtrip_testkit::simulate::{Measured, Policies, Prices, Scale, scale};
 
 use super::{Arguments, json};
 use crate::cli::Format;
+use crate::cli::counting::Counting;
 use crate::cli::output::{print, say};
 use crate::error::{Exit, Result};
 
@@ -21,7 +22,10 @@ pub(super) fn measure(arguments: &Arguments, jobs: u64, policies: Policies) -> R
         what.jobs_per_second(),
         what.fetchers
     ));
-    let measured = scale(&what, Prices::default(), arguments.seed.unwrap_or(1));
+    let mut counting = Counting::begin("jobs", jobs);
+    let seed = arguments.seed.unwrap_or(1);
+    let measured = scale(&what, Prices::default(), seed, |ended| counting.at(ended));
+    drop(counting);
     match arguments.format {
         Format::Json => json(&measured)?,
         Format::Text => drop(print(text(&measured).as_bytes())?),

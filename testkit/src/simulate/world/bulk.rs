@@ -34,8 +34,13 @@ pub(super) struct Bulk {
     claims_won: u64,
 }
 
-/// Runs jobs by the thousand and says what they cost.
-pub(in crate::simulate) fn measure(what: &Scale, prices: Prices, seed: u64) -> Measured {
+/// Runs jobs by the thousand and says what they cost; `ended` hears how many have ended, each time that more have.
+pub(in crate::simulate) fn measure(
+    what: &Scale,
+    prices: Prices,
+    seed: u64,
+    mut ended: impl FnMut(u64),
+) -> Measured {
     let scenario = what.scenario();
     let mut world = World::new(&scenario, seed, false);
     world.coming = 1;
@@ -50,7 +55,13 @@ pub(in crate::simulate) fn measure(what: &Scale, prices: Prices, seed: u64) -> M
     });
     // The fleet is there before the jobs.
     world.agenda.plan(START + 10_000, Step::Bulk);
-    world.go();
+    let mut finished = 0;
+    world.go(|world| {
+        if world.judge.finished > finished {
+            finished = world.judge.finished;
+            ended(finished);
+        }
+    });
     world.measured(what, prices)
 }
 

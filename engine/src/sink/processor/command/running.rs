@@ -103,7 +103,7 @@ async fn end(mut inner: Inner) {
     };
     let unheard = async {
         tokio::join!(read_on(stdout), read_on(stderr));
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     // The child is given up either way.
     let _ = tokio::time::timeout(TERM_GRACE, async {
