@@ -17,6 +17,8 @@ pub enum Fault {
     Transient(String),
     /// The request itself is wrong or lost its condition: the same one fails again.
     Permanent(String),
+    /// The service answered that it does not take what the request says, such as a record that is too large.
+    Unacceptable(String),
     /// The credentials are missing, wrong, expired or not allowed to do this.
     Denied(String),
     /// The bucket, table or index is not there.
@@ -53,6 +55,7 @@ impl Fault {
         match self {
             Self::Transient(text)
             | Self::Permanent(text)
+            | Self::Unacceptable(text)
             | Self::Denied(text)
             | Self::Missing(text)
             | Self::Absent(text) => text,
@@ -63,7 +66,11 @@ impl Fault {
     pub fn if_absent<T>(self, value: T) -> Result<T, Self> {
         match self {
             Self::Absent(_) => Ok(value),
-            Self::Transient(_) | Self::Permanent(_) | Self::Denied(_) | Self::Missing(_) => Err(self),
+            Self::Transient(_)
+            | Self::Permanent(_)
+            | Self::Unacceptable(_)
+            | Self::Denied(_)
+            | Self::Missing(_) => Err(self),
         }
     }
 
@@ -71,7 +78,11 @@ impl Fault {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Transient(_) => true,
-            Self::Permanent(_) | Self::Denied(_) | Self::Missing(_) | Self::Absent(_) => false,
+            Self::Permanent(_)
+            | Self::Unacceptable(_)
+            | Self::Denied(_)
+            | Self::Missing(_)
+            | Self::Absent(_) => false,
         }
     }
 
@@ -83,7 +94,7 @@ impl Fault {
                 "check that the service is up and reachable, then try again; AWS_ENDPOINT_URL_S3 and \
                  AWS_ENDPOINT_URL_DYNAMODB, where set, say where it is",
             ),
-            Self::Permanent(_) => Error::config(what),
+            Self::Permanent(_) | Self::Unacceptable(_) => Error::config(what),
             Self::Absent(_) => Error::failed(what),
             Self::Denied(_) => Error::config(what).hint(
                 "check the AWS credentials and what they are allowed to do; for the embedded stack, use the lines \
@@ -130,6 +141,7 @@ fn service(code: Option<&str>, message: Option<&str>, status: u16) -> Fault {
         | "TransactionConflictException"
         | "TransactionInProgressException"
         | "ResourceInUseException" => Fault::Transient(text),
+        "ValidationException" => Fault::Unacceptable(text),
         "InvalidAccessKeyId"
         | "SignatureDoesNotMatch"
         | "InvalidSignatureException"

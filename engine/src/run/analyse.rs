@@ -120,8 +120,9 @@ impl Analyse {
                 Err(fault) => {
                     warn!(write = change.write.as_str(), file = change.key.file, %fault, "cannot write to the job");
                     match fault {
-                        Fault::Permanent(why) => Outcome::Refused(why),
+                        Fault::Unacceptable(why) => Outcome::Refused(why),
                         Fault::Transient(why)
+                        | Fault::Permanent(why)
                         | Fault::Denied(why)
                         | Fault::Missing(why)
                         | Fault::Absent(why) => Outcome::Failed(why),

@@ -118,7 +118,7 @@ impl World<Caretaker> for Care {
                             debug!(file, "{write}: someone else was first");
                             return Event::Lost(change.key);
                         }
-                        Err(fault @ Fault::Permanent(_)) => {
+                        Err(fault @ Fault::Unacceptable(_)) => {
                             warn!(file, %fault, "{write}: the table refuses it");
                             return Event::Refused(Box::new(change), fault.to_string());
                         }

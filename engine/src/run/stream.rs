@@ -213,7 +213,7 @@ fn refused(shard: String, refusal: &Refusal, at_a_place: bool) -> Event {
             );
             Event::Trimmed(shard)
         }
-        Refusal::Fault(Fault::Permanent(_)) if at_a_place => {
+        Refusal::Fault(Fault::Permanent(_) | Fault::Unacceptable(_)) if at_a_place => {
             warn!(
                 shard,
                 why, "the place is refused: reading begins with the oldest record"

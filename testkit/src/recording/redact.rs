@@ -154,6 +154,7 @@ impl Redaction {
             }
             a::RESULTS => self.hex(text, 16),
             a::BUCKET => format!("bucket-{}", self.hex(text, 8)),
+            a::VERSION => version(text).unwrap_or_else(|| format!("redacted-{}", self.hex(text, 16))),
             _ => format!("redacted-{}", self.hex(text, 16)),
         }
     }
@@ -225,6 +226,14 @@ fn is_plain(name: &str, text: &str) -> bool {
         a::STATUS => Status::parse(text).is_some(),
         a::LANE => Lane::parse(text).is_some_and(|lane| lane.to_string() == text),
         a::VERSION => text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'),
+        a::DUE => {
+            // A place among the urgent ones has a digit before its moment.
+            let moment = match text.as_bytes() {
+                [b'!', b'0'..=b'9', b'#', ..] => text.get(3..),
+                _ => Some(text),
+            };
+            moment.and_then(iso::read).is_some()
+        }
         a::CREATED
         | a::ASSIGNED
         | a::DOWNLOADED
@@ -240,6 +249,17 @@ fn is_plain(name: &str, text: &str) -> bool {
         }),
         _ => false,
     }
+}
+
+/// The version without the words that may follow its numbers: which fetchers take it still shows.
+fn version(text: &str) -> Option<String> {
+    let numbers = text
+        .split(['-', '+'])
+        .next()
+        .filter(|numbers| !numbers.is_empty())?;
+    let rest = text.strip_prefix(numbers)?;
+    let pre = if rest.starts_with('-') { "-0" } else { "" };
+    is_plain(a::VERSION, numbers).then(|| format!("{numbers}{pre}"))
 }
 
 /// Whether a result is the name of the object it lies in.

@@ -58,7 +58,7 @@ async fn refuse_without_chunks(desk: &Desk, job: &Job) -> Result<()> {
 async fn apply(desk: &Desk, job: &Job, change: Change) -> Result<()> {
     let mut answer = desk.jobs.apply(&change).await;
     // A record may be as large as a record can be: then it loses its history rather than its end.
-    if matches!(answer, Err(Fault::Permanent(_)))
+    if matches!(answer, Err(Fault::Unacceptable(_)))
         && let Some(shorter) = change.without_history()
     {
         answer = desk.jobs.apply(&shorter).await;

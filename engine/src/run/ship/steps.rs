@@ -436,6 +436,7 @@ fn cloud(fault: CloudFault) -> Fault {
     match fault {
         CloudFault::Transient(why) => Fault::Transient(why),
         CloudFault::Permanent(why)
+        | CloudFault::Unacceptable(why)
         | CloudFault::Denied(why)
         | CloudFault::Missing(why)
         | CloudFault::Absent(why) => Fault::Permanent(why),

@@ -1,3 +1,9 @@
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use roundtrip_core::job::Job;
+
 use super::*;
 use crate::recording::Reader;
 
@@ -53,6 +59,8 @@ fn what_the_program_wrote_itself_stays() {
         ("lane", "ready#3"),
         ("created", "2025-09-25T11:21:51.690Z"),
         ("version", "0.1.0"),
+        ("due", "2025-09-25T11:21:51.690Z"),
+        ("due", "!3#2025-09-25T11:21:51.690Z"),
         ("what", "requeue"),
         ("by", "processor-1a026c06-e99c-4f2f-842c-cb01c51849af"),
     ] {
@@ -62,6 +70,55 @@ fn what_the_program_wrote_itself_stays() {
         }
     }
     assert_eq!(text("by", "ours"), text("processor", "ours"));
+    assert_eq!(text("version", "2.5.0-beta.ada+desk"), "2.5.0-0");
+}
+
+/// What decisions are made from is the same afterwards.
+#[test]
+fn a_redacted_job_stands_where_it_stood() {
+    let stands = |record: &Record<'_>| {
+        let job = Job::read(record).ok()?;
+        let attempts: Vec<_> = job
+            .history
+            .iter()
+            .map(|one| (one.at, one.since, one.failed))
+            .collect();
+        Some((
+            (
+                job.status,
+                job.lane,
+                job.due,
+                job.priority,
+                job.retries,
+                job.failures,
+            ),
+            (job.created_at, job.assigned, job.downloaded, job.processed),
+            (
+                job.cleaning,
+                job.cleaned,
+                job.chunks,
+                job.results_object().is_some(),
+            ),
+            attempts,
+        ))
+    };
+    let redaction = Redaction::new([1; 32]);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("recordings");
+    let mut jobs = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let file = file.unwrap().path();
+        if file.extension().is_none_or(|extension| extension != "jsonl") {
+            continue;
+        }
+        for entry in Reader::new(BufReader::new(File::open(&file).unwrap())).entries() {
+            let Ok(entry) = entry else { break };
+            let before = entry.body.after.as_ref().and_then(stands);
+            let after = redaction.redact(entry).body.after.as_ref().and_then(stands);
+            assert_eq!(before, after, "{}", file.display());
+            jobs += usize::from(before.is_some());
+        }
+    }
+    assert!(jobs > 500, "{jobs}");
 }
 
 #[test]
