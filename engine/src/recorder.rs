@@ -21,6 +21,7 @@ use crate::run::driver::now;
 use crate::source::lanes::verified;
 use merge::Merge;
 
+mod ending;
 mod merge;
 
 /// Time between two reads of a shard: the service allows five a second, and others read it too.
@@ -36,12 +37,6 @@ const REFUSED_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Time between two lines that tell of refused reads: the stream keeps its records for a day, and until then nothing is
 /// lost.
 const REFUSED_TOLD_EVERY: Duration = Duration::from_mins(1);
-
-/// How long after a write the stream may tell of it: the last reads wait so long.
-const NEWS_AFTER: Duration = Duration::from_millis(500);
-
-/// Reads of a shard after the end, at most.
-const LAST_READS_MAX: usize = 4;
 
 /// A shard whose last record is not older than this has come to the present.
 const PRESENT_MS: i64 = 5_000;
@@ -83,6 +78,8 @@ struct Reading {
     since: Option<Timestamp>,
     /// When it was read last.
     read: Timestamp,
+    /// The moment of its last record.
+    last: Option<Timestamp>,
     next: Instant,
     refused: u32,
     /// Whether it was said that it cannot be read.
@@ -151,44 +148,6 @@ impl Recorder {
         let due = due.into_iter().filter(|shard| self.merge.wants(shard)).collect();
         self.read_shards(due).await;
         Ok(self.release())
-    }
-
-    /// The last records: each shard is read once more, until it has come to the present. Where one has not, since it was
-    /// stopped while it read the past, what is later than the last record of that shard is left out.
-    pub async fn finish(mut self) -> Vec<Entry<'static>> {
-        let present = Timestamp(now().0 - PRESENT_MS);
-        tokio::time::sleep(NEWS_AFTER).await;
-        if self.is_unsure && self.look_for_shards().await.is_err() {
-            return self.release();
-        }
-        let mut behind: Vec<String> = self.reading.keys().cloned().collect();
-        for _ in 0..LAST_READS_MAX {
-            let read = self.read_shards(std::mem::take(&mut behind)).await;
-            for (shard, last) in read {
-                if last.is_some_and(|last| last < present) {
-                    behind.push(shard);
-                } else {
-                    self.merge.let_be(&shard);
-                }
-            }
-            if behind.is_empty() {
-                break;
-            }
-        }
-        let mut entries = self.release();
-        // Of an ended shard those that follow it are known: they are read, or have nothing yet.
-        while self.is_unsure && self.waiting.is_empty() {
-            self.is_unsure = false;
-            entries.extend(self.release());
-        }
-        let held = self.merge.held();
-        if held > 0 {
-            warn!(
-                records = held,
-                "not every shard was read up to the present: what is later than its last record is left out"
-            );
-        }
-        entries
     }
 
     async fn shards(&self) -> Result<Vec<Shard>, Refusal> {
@@ -269,6 +228,7 @@ impl Recorder {
             from,
             since: None,
             read: now(),
+            last: None,
             next: Instant::now(),
             refused: 0,
             is_told: false,
@@ -286,8 +246,8 @@ impl Recorder {
         Ok(())
     }
 
-    /// Reads these shards once, and gives those that answered, each with the moment of the last record it brought.
-    async fn read_shards(&mut self, due: Vec<String>) -> Vec<(String, Option<Timestamp>)> {
+    /// Reads these shards once, and gives those that answered, and whether they brought anything.
+    async fn read_shards(&mut self, due: Vec<String>) -> Vec<(String, bool)> {
         let begun = now();
         let due = due.into_iter().filter_map(|shard| {
             let reading = self.reading.get(&shard)?;
@@ -304,9 +264,9 @@ impl Recorder {
         for (shard, answer) in join_all(reads).await {
             match answer {
                 Ok(answer) => {
-                    let last = answer.entries.last().and_then(Entry::moment);
+                    let has_news = !answer.entries.is_empty() || !answer.bad.is_empty();
                     self.answered(&shard, answer, begun);
-                    read.push((shard, last));
+                    read.push((shard, has_news));
                 }
                 Err(refusal) => self.refused(&shard, &refusal),
             }
@@ -320,9 +280,9 @@ impl Recorder {
             return Vec::new();
         }
         let (entries, ended) = self.merge.release();
-        if let Some(shard) = ended {
-            self.ended.push(shard);
-            // What follows the shard is found by a survey.
+        if !ended.is_empty() {
+            self.ended.extend(ended);
+            // What follows them is found by a survey.
             self.is_unsure = true;
             self.survey = Instant::now();
         }
@@ -347,9 +307,11 @@ impl Recorder {
         reading.refused = 0;
         reading.read = begun;
         reading.next = Instant::now() + READ_EVERY;
-        let last = answer.entries.last();
-        if let Some(last) = last.and_then(|entry| entry.body.sequence.clone()) {
-            reading.from = From::After(last);
+        if let Some(last) = answer.entries.last() {
+            reading.last = last.moment().or(reading.last);
+            if let Some(sequence) = last.body.sequence.clone() {
+                reading.from = From::After(sequence);
+            }
         }
         let since = reading.since;
         reading.iterator = answer.next;

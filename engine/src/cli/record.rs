@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 use p256::elliptic_curve::Generate as _;
+use roundtrip_core::at::Timestamp;
+use roundtrip_core::iso;
 use roundtrip_testkit::recording::{Entry, Redaction, Writer};
 use tokio::time::Instant;
 
@@ -86,6 +88,8 @@ struct Tape<'a> {
     writer: Writer<Sheet>,
     redaction: Option<Redaction>,
     count: u64,
+    /// The moment of the last record.
+    latest: Option<Timestamp>,
 }
 
 impl<'a> Tape<'a> {
@@ -106,6 +110,7 @@ impl<'a> Tape<'a> {
             writer,
             redaction,
             count: 0,
+            latest: None,
         })
     }
 
@@ -122,33 +127,37 @@ impl<'a> Tape<'a> {
             None => std::future::pending().await,
         };
         let (mut told_at, mut told) = (Instant::now(), 0);
-        loop {
+        let ended = loop {
             let entries = tokio::select! {
                 biased;
-                () = signals.stop.cancelled() => break,
-                () = ended() => break,
-                entries = recorder.next() => entries?,
+                () = signals.stop.cancelled() => break Ok(()),
+                () = ended() => break Ok(()),
+                entries = recorder.next() => entries,
             };
-            self.write(entries)?;
+            match entries {
+                Ok(entries) => self.write(entries)?,
+                Err(error) => break Err(error),
+            }
             if told_at.elapsed() >= PROGRESS_EVERY && told != self.count {
                 (told_at, told) = (Instant::now(), self.count);
                 say(&format!("{} records", self.count));
             }
-        }
-        let last = tokio::select! {
-            biased;
-            () = signals.at_once.cancelled() => Err("it was stopped at once"),
-            last = tokio::time::timeout(LAST_READS_WAIT, recorder.finish()) => {
-                last.map_err(|_| "the stream does not answer")
-            }
         };
-        match last {
-            Ok(last) => self.write(last),
-            Err(why) => {
-                say(&format!("the last records are missing: {why}"));
-                Ok(())
-            }
+        let mut last = Vec::new();
+        let is_all = tokio::select! {
+            biased;
+            () = signals.at_once.cancelled() => false,
+            is_all = recorder.finish(LAST_READS_WAIT, &mut last) => is_all,
+        };
+        let latest = last.last().and_then(Entry::moment).or(self.latest);
+        self.write(last)?;
+        if !is_all {
+            let until = latest.map_or_else(String::new, |latest| {
+                format!(": the recording goes until {}", iso::write(latest))
+            });
+            say(&format!("the stream has more, which was not read{until}"));
         }
+        ended
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -165,6 +174,7 @@ impl<'a> Tape<'a> {
                 };
                 self.writer.entry(&entry)?;
                 self.count += 1;
+                self.latest = entry.moment().or(self.latest);
             }
             self.writer.flush()
         };

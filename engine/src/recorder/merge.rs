@@ -74,27 +74,31 @@ impl Merge {
         self.shards.get(shard).is_some_and(|held| held.entries.is_empty())
     }
 
-    /// What no other shard can have anything older than, in order. It stops where an ended shard has given its last
-    /// record, and gives its name: shards that follow it may begin there.
-    pub(super) fn release(&mut self) -> (Vec<Entry<'static>>, Option<String>) {
+    /// What no other shard can have anything older than, in order. It stops where ended shards have given their last
+    /// records, and gives their names: shards that follow them may begin there.
+    pub(super) fn release(&mut self) -> (Vec<Entry<'static>>, Vec<String>) {
         let mut released = Vec::new();
         loop {
-            let spent = |(_, held): &(&String, &Held)| held.ended && held.entries.is_empty();
-            if let Some(shard) = self.shards.iter().find(spent).map(|(shard, _)| shard.clone()) {
-                self.shards.remove(&shard);
-                return (released, Some(shard));
-            }
-            if self.shards.values().any(Held::is_awaited) {
-                return (released, None);
+            let spent = self
+                .shards
+                .extract_if(.., |_, held| held.ended && held.entries.is_empty());
+            let spent: Vec<String> = spent.map(|(shard, _)| shard).collect();
+            if !spent.is_empty() || self.shards.values().any(Held::is_awaited) {
+                return (released, spent);
             }
             let oldest = self.shards.values_mut().filter(|held| !held.entries.is_empty());
             let oldest =
                 oldest.min_by_key(|held| held.entries.front().map(|entry| (entry.moment(), entry.place())));
             match oldest.and_then(|held| held.entries.pop_front()) {
                 Some(entry) => released.push(entry),
-                None => return (released, None),
+                None => return (released, Vec::new()),
             }
         }
+    }
+
+    /// Whether the last reads of a shard brought nothing, for so long that nobody waits for it.
+    pub(super) fn is_quiet(&self, shard: &str) -> bool {
+        self.shards.get(shard).is_none_or(|held| held.empty >= EMPTY_MAX)
     }
 
     /// How many records wait here.
@@ -168,7 +172,7 @@ mod tests {
         take(&mut merge, "b", &[7]);
         merge.end("a");
         let (entries, spent) = merge.release();
-        assert_eq!((entries.len(), spent.as_deref()), (1, Some("a")));
+        assert_eq!((entries.len(), spent), (1, vec!["a".to_owned()]));
         merge.begin("c", false);
         assert_eq!(released(&mut merge), [0; 0]);
         take(&mut merge, "c", &[2, 8]);

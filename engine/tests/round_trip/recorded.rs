@@ -44,7 +44,7 @@ impl Tape {
             while ended.try_recv().is_err() {
                 entries.extend(recorder.next().await.unwrap());
             }
-            entries.extend(recorder.finish().await);
+            assert!(recorder.finish(Duration::from_secs(30), &mut entries).await);
             entries
         });
         Self { over, entries }
