@@ -151,7 +151,7 @@ impl Worker {
             Write::Claim => self.claim_answered(at, &key, outcome),
             Write::Heartbeat => self.beat_answered(at, &key, &outcome),
             Write::Complete | Write::Fail | Write::Release => self.commit_answered(at, &key, &outcome),
-            Write::Downloaded if matches!(outcome, Outcome::Lost(_)) => self.lost(&key),
+            Write::Downloaded if matches!(outcome, Outcome::Lost(_)) => self.news_lost(&key),
             Write::Downloaded
             | Write::Refuse
             | Write::Create

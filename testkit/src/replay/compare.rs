@@ -12,8 +12,8 @@ use super::line::{Line, Outcome};
 use super::run::Replay;
 use crate::report::Timeline;
 
-use summary::Differing;
 pub use summary::Effect;
+use summary::{Differing, Folded};
 
 /// Which role a line that differs is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -192,7 +192,7 @@ fn subject(line: &Line) -> String {
 /// Takes out pairs of decisions that are the same but for a small move.
 fn fold(lines: Vec<(Side, Line)>, moves_min: Duration) -> Differing {
     let bound = i64::try_from(moves_min.as_millis()).unwrap_or(i64::MAX);
-    let mut folded: BTreeMap<String, usize> = BTreeMap::new();
+    let mut folded: BTreeMap<String, Folded> = BTreeMap::new();
     // Those that are kept, and from where on a line may still be the twin of a later one.
     let (mut kept, mut near): (Vec<Option<(Side, Line)>>, usize) = (Vec::new(), 0);
     for (side, line) in lines {
@@ -209,8 +209,11 @@ fn fold(lines: Vec<(Side, Line)>, moves_min: Duration) -> Differing {
         let twin = kept.iter().skip(near).position(is_twin);
         match twin.and_then(|twin| kept.get_mut(near + twin)) {
             Some(twin) => {
-                *twin = None;
-                *folded.entry(line.action).or_default() += 1;
+                // Lines come in the order of their moments: the twin is the earlier one.
+                let was_first = twin.take().map(|(of, _)| of);
+                let folded = folded.entry(line.action).or_default();
+                folded.times += 1;
+                folded.earlier |= was_first == Some(Side::New);
             }
             None => kept.push(Some((side, line))),
         }

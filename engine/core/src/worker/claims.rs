@@ -189,6 +189,14 @@ impl Worker {
         }
     }
 
+    /// The write that told of the download found the claim to be another's. Where this one has told of none, it was an
+    /// earlier claim's, and comes late.
+    pub(super) fn news_lost(&mut self, key: &JobKey) {
+        if self.held.get(key).is_some_and(|held| held.arrived.is_some()) {
+            self.lost(key);
+        }
+    }
+
     /// A write beside the work found the claim to be another's. Where the last write is under way, its own answer
     /// tells: that write may be what ended the claim.
     pub(super) fn lost(&mut self, key: &JobKey) {

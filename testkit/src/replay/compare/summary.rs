@@ -106,7 +106,7 @@ impl Kind {
         };
         count(&mut self.more, new.len().saturating_sub(old.len()));
         count(&mut self.fewer, old.len().saturating_sub(new.len()));
-        count(&mut self.barely, *folded);
+        count(&mut self.barely, folded.times);
         self.moved += old.len().min(new.len());
     }
 
@@ -164,7 +164,15 @@ pub(super) struct Differing {
     /// The lines that are told one by one.
     pub(super) lines: Vec<(Side, Line)>,
     /// Decisions that have moved by less than that, by action.
-    pub(super) folded: BTreeMap<String, usize>,
+    pub(super) folded: BTreeMap<String, Folded>,
+}
+
+/// Decisions of one kind that have moved by little.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Folded {
+    pub(super) times: usize,
+    /// Whether any of them comes earlier.
+    pub(super) earlier: bool,
 }
 
 /// What differs about one subject and action.
@@ -172,7 +180,15 @@ pub(super) struct Differing {
 struct Sides<'a> {
     old: Vec<&'a Line>,
     new: Vec<&'a Line>,
-    folded: usize,
+    folded: Folded,
+}
+
+impl Sides<'_> {
+    /// Whether any decision comes earlier under the new role.
+    fn has_earlier(&self) -> bool {
+        let mut pairs = std::iter::zip(&self.old, &self.new);
+        self.folded.earlier || pairs.any(|(old, new)| new.at < old.at)
+    }
 }
 
 /// What differs, action by action; `deletes`: whether either role deletes chunks at all.
@@ -182,13 +198,13 @@ pub(super) fn effects<'a>(
     deletes: bool,
 ) -> Vec<Effect> {
     let mut kinds: BTreeMap<&str, Kind> = BTreeMap::new();
+    let mut deletes_earlier = false;
     for differing in subjects {
         for (action, sides) in by_action(differing) {
+            deletes_earlier |= action == DELETION && sides.has_earlier();
             kinds.entry(action).or_default().take(&sides);
         }
     }
-    let deletions = kinds.get(DELETION);
-    let deletes_earlier = deletions.is_some_and(|kind| !kind.earlier.is_empty());
     let told = kinds
         .into_iter()
         .filter_map(|(action, kind)| Some(kind.told(Words::of(action)?, moves_min)));
@@ -214,7 +230,7 @@ fn by_action(differing: &Differing) -> BTreeMap<&str, Sides<'_>> {
         }
     }
     for (action, folded) in &differing.folded {
-        actions.entry(action).or_default().folded += folded;
+        actions.entry(action).or_default().folded = *folded;
     }
     actions
 }

@@ -125,6 +125,14 @@ fn a_claim_that_another_has_is_stopped_and_nothing_is_committed() {
     }
 }
 
+/// The fetcher gave the job back and took it again, and only then hears that its first claim was over.
+#[test]
+fn late_news_of_an_earlier_claim_say_nothing_of_this_one() {
+    let mut worker = one();
+    worker.handle(at(50_000), written(1, Write::Downloaded, lost()));
+    assert_eq!(short(&mut worker), NOTHING);
+}
+
 /// The commit ends the claim, so that a heartbeat behind it is lost: that tells nothing.
 #[test]
 fn a_heartbeat_that_is_lost_behind_the_commit_says_nothing() {

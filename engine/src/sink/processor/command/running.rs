@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, copy, sink};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
+use tracing::warn;
 
 use super::super::Alive;
 
 /// How long a child that was asked to end may take. A container that is stopped has 5 seconds left when the time to drain
 /// (`claim.drain`) is over: there must be enough of them to give the job back.
 const TERM_GRACE: Duration = Duration::from_secs(3);
+/// How long a child that was killed may take: one that waits for a device which does not answer takes for ever.
+const KILL_GRACE: Duration = Duration::from_secs(1);
 /// How often the rest of its group is looked at meanwhile.
 const TERM_LOOK: Duration = Duration::from_millis(100);
 
@@ -114,7 +117,12 @@ async fn end(mut inner: Inner) {
     })
     .await;
     inner.group.signal(Signal::Kill);
-    let _ = inner.child.wait().await;
+    if tokio::time::timeout(KILL_GRACE, inner.child.wait())
+        .await
+        .is_err()
+    {
+        warn!("a command that was killed has not ended: its place is given to the next file");
+    }
 }
 
 /// Reads what nobody asks for any more.
