@@ -6,7 +6,9 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use bytesize::ByteSize;
 use roundtrip_core::at::Timestamp;
+use roundtrip_core::record::Record;
 use roundtrip_testkit::recording::{ReadError, Reader};
 use roundtrip_testkit::replay::Happening;
 use tempfile::NamedTempFile;
@@ -19,8 +21,11 @@ mod notes;
 /// Bytes read at once: what is read is looked at while it is still in the processor's cache.
 const BUFFER: usize = 1 << 16;
 
-/// Records that are sorted, at most: they are held in memory.
-const SORTED_MAX: usize = 1_000_000;
+/// Bytes of records that are sorted, at most: they are held in memory, with about as much again.
+const SORTED_BYTES_MAX: usize = 1 << 30;
+
+/// What a record takes beside its attributes, about.
+const RECORD_BYTES: usize = 512;
 
 /// What a file begins with that Zstandard has compressed.
 const ZSTANDARD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
@@ -130,15 +135,22 @@ impl Source {
         let read = Reader::new(text).map(|entry| {
             told.borrow_mut().take(&entry);
             now = entry.moment().unwrap_or(now);
-            (now, Happening::read(&entry))
+            let images = [entry.body.before.as_ref(), entry.body.after.as_ref()];
+            let bytes: usize = images.into_iter().flatten().map(Record::size_bytes).sum();
+            (RECORD_BYTES + bytes, (now, Happening::read(&entry)))
         });
-        let mut happenings = Vec::new();
+        let (mut happenings, mut held) = (Vec::new(), 0);
         for happening in read {
-            happenings.push(happening.map_err(|error| unreadable(&self.path, error))?);
-            if happenings.len() > SORTED_MAX {
-                let what = format!("more than {SORTED_MAX} records cannot be sorted");
+            let (bytes, happening) = happening.map_err(|error| unreadable(&self.path, error))?;
+            held += bytes;
+            if held > SORTED_BYTES_MAX {
+                let what = format!(
+                    "more than {} of records cannot be sorted",
+                    ByteSize(SORTED_BYTES_MAX as u64)
+                );
                 return Err(Error::usage(what).hint("replay a part of the recording"));
             }
+            happenings.push(happening);
         }
         // It is stable: records of one second stay as they were.
         happenings.sort_by_key(|(moment, _)| *moment);

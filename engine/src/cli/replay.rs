@@ -27,7 +27,7 @@ pub struct Arguments {
     /// A recording: of `roundtrip record`, of `aws dynamodbstreams get-records`, or Lambda's events, also
     /// compressed (.zst); - for standard input
     recording: PathBuf,
-    /// Puts the records in order first, up to a million: for those of several shards one after the other
+    /// Puts the records in order first, up to 1 GiB of them: for those of several shards one after the other
     #[arg(long)]
     sort: bool,
     /// The role: a TOML file, or a shipped one (client, fetcher, watcher)

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::operation::get_records::GetRecordsOutput;
-use aws_sdk_dynamodbstreams::types::ShardIteratorType;
+use aws_sdk_dynamodbstreams::types::{ShardIteratorType, StreamStatus};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use roundtrip_core::stream::{BadRecord, From, Shard};
 use roundtrip_testkit::recording::Entry;
@@ -120,13 +120,16 @@ impl Streams {
             .send()
             .await;
         let output = answer.map_err(|error| {
-            // A table that was made anew has another stream: the next question asks for its name.
-            *self.arn.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            self.forget();
             refusal(&error)
         })?;
         let Some(stream) = output.stream_description() else {
             return Ok(Shards::default());
         };
+        // A stream that was switched off can still be read for a day, and says nothing of the one that came after it.
+        if let Some(StreamStatus::Disabled | StreamStatus::Disabling) = stream.stream_status() {
+            self.forget();
+        }
         let shards = stream.shards().iter().filter_map(|shard| {
             Some(Shard {
                 id: shard.shard_id()?.to_owned(),
@@ -205,6 +208,11 @@ impl Streams {
             }
             Err(error) => Err(refusal(&error)),
         }
+    }
+
+    /// A table that was made anew, or whose stream was, has another stream: the next question asks for its name.
+    fn forget(&self) {
+        *self.arn.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     async fn arn(&self) -> Result<String, Refusal> {
