@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::world::{BUCKET, Item, Running, World, text, until};
 
 mod embedded;
+mod recorded;
 mod script;
 
 use script::{Script, Server};
