@@ -35,6 +35,7 @@ pub(crate) fn pipeline(spec: &PipelineSpec, role: &RoleSpec) -> Result<Pipeline>
                 pace: policy::jobs_pace(source),
                 batch_max: usize::try_from(source.batch_max).unwrap_or(usize::MAX),
                 timeout: sink.timeout,
+                bounds: policy::bounds(&middle)?,
             }))
         }
         (SourceSpec::Jobs(source), SinkSpec::Delete(sink)) => care(source, policy::clean(sink)),

@@ -28,16 +28,26 @@ pub fn role(spec: &RoleSpec) -> Result<Role> {
     })
 }
 
-/// The replay of a role on a recording, which a role that claims jobs needs to be read beforehand.
-pub fn start(spec: &RoleSpec, settings: Settings, recording: &Source) -> Result<Replay> {
+/// The replay of a role on a recording, which a role that claims jobs needs to be read beforehand. `recorded`: the role of
+/// the recording's fetchers, where that is another.
+pub fn start(
+    spec: &RoleSpec,
+    recorded: Option<&RoleSpec>,
+    settings: Settings,
+    recording: &Source,
+) -> Result<Replay> {
     let role = role(spec)?;
+    let analyses_max = match recorded {
+        Some(recorded) => self::role(recorded)?.analyses_max(),
+        None => role.analyses_max(),
+    };
     let needs_survey = role.needs_survey();
     let replay = Replay::new(role, settings, verify);
     if !needs_survey {
         return Ok(replay);
     }
     recording.keep()?;
-    let mut survey = Survey::new();
+    let mut survey = Survey::new(analyses_max);
     for happening in recording.open()? {
         survey.take(happening.map_err(|error| recordings::unreadable(recording.path(), error))?);
     }
@@ -51,7 +61,7 @@ pub fn decisions(
     recording: &Path,
 ) -> Result<(Vec<Line>, Summary, Vec<String>)> {
     let source = Source::new(recording);
-    let mut replay = start(spec, settings, &source)?;
+    let mut replay = start(spec, None, settings, &source)?;
     let mut lines = Vec::new();
     let mut happenings = source.open()?;
     for happening in &mut happenings {

@@ -7,7 +7,7 @@ use roundtrip_core::fleet::FleetPolicy;
 use roundtrip_core::job::LaneKind;
 use roundtrip_core::news::Interest;
 use roundtrip_core::pace::PacePolicy;
-use roundtrip_core::plan::Codec;
+use roundtrip_core::plan::{Bounds, Codec};
 use roundtrip_core::queue::QueuePolicy;
 use roundtrip_core::retry::Retry;
 use roundtrip_core::sweep::SweepPolicy;
@@ -66,6 +66,8 @@ pub struct AnalysePipeline {
     pub batch_max: usize,
     /// How long one analysis may take.
     pub timeout: Duration,
+    /// How large a file and its chunks may be.
+    pub bounds: Bounds,
 }
 
 /// A pipeline that looks after jobs.

@@ -104,6 +104,46 @@ pub struct Outline {
     pub name: Option<String>,
 }
 
+/// What a fetcher takes of a file, by what its client says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of a file, at most.
+    pub file_size_max: u64,
+    /// Bytes of one decoded chunk, at most.
+    pub chunk_size_max: u64,
+}
+
+impl Bounds {
+    /// Why a file is not fetched.
+    pub fn refuses(&self, outline: &Outline) -> Option<String> {
+        let (size, size_max) = (outline.size, self.file_size_max);
+        let (piece, piece_max) = (outline.piece_max(), self.chunk_size_max);
+        if size > size_max {
+            Some(format!(
+                "the file is too large: {size} bytes, and at most {size_max} are taken ({FILE_SIZE_KEY})"
+            ))
+        } else if piece > piece_max {
+            Some(format!(
+                "its chunks are too large: {piece} bytes of the file in one, and at most {piece_max} are taken \
+                 ({CHUNK_SIZE_KEY})"
+            ))
+        } else {
+            None
+        }
+    }
+
+    /// Whether an error says that the file was out of the bounds of a fetcher.
+    pub fn is_named_by(error: &str) -> bool {
+        [FILE_SIZE_KEY, CHUNK_SIZE_KEY]
+            .iter()
+            .any(|key| error.contains(key))
+    }
+}
+
+/// What bounds a file, for those who set it.
+const FILE_SIZE_KEY: &str = "transport.s3.file-size-max";
+const CHUNK_SIZE_KEY: &str = "chunker.fixed.size of the fetcher";
+
 impl Outline {
     /// The text that is signed and stored.
     pub fn text(&self) -> String {

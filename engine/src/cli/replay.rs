@@ -14,7 +14,7 @@ use super::output::{Lines, say};
 use crate::dsl::shipped::Shipped;
 use crate::dsl::spec::RoleSpec;
 use crate::dsl::{self, Layers};
-use crate::error::{Exit, Result};
+use crate::error::{Error, Exit, Result};
 use crate::recordings::{self, Recording, Source};
 use crate::replay;
 use report::Target;
@@ -106,8 +106,8 @@ impl Arguments {
         )?)
     }
 
-    fn replay(&self, spec: &RoleSpec, source: &Source) -> Result<Replay> {
-        replay::start(spec, self.settings(), source)
+    fn replay(&self, spec: &RoleSpec, recorded: Option<&RoleSpec>, source: &Source) -> Result<Replay> {
+        replay::start(spec, recorded, self.settings(), source)
     }
 }
 
@@ -135,20 +135,23 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     let target = arguments.target()?;
     let spec = arguments.load(&arguments.role, arguments.set.clone())?;
     let source = Source::new(&arguments.recording).sorted(arguments.sort);
-    let mut new = arguments.replay(&spec, &source)?;
+    let against = arguments.against.as_ref();
+    let against = against.map(|old| Ok::<_, Error>((old, arguments.load(old, Vec::new())?)));
+    let against = against.transpose()?;
+    let recorded = against.as_ref().map(|(_, old)| old);
+    let mut new = arguments.replay(&spec, recorded, &source)?;
     if arguments.report.is_some() {
         new = new.with_timeline();
     }
-    match &arguments.against {
+    match against {
         None => tell(arguments, &source, target, new),
-        Some(old) => {
-            let old_spec = arguments.load(old, Vec::new())?;
+        Some((old, old_spec)) => {
             for key in replay::unjudged(&old_spec, &spec) {
                 say(&format!(
                     "note: {key} differs; no recording tells what comes of that, and so no replay does"
                 ));
             }
-            let old_replay = arguments.replay(&old_spec, &source)?;
+            let old_replay = arguments.replay(&old_spec, None, &source)?;
             compare(arguments, &source, target, (old, old_replay), new)
         }
     }

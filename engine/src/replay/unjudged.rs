@@ -1,7 +1,7 @@
 //! What differs between two roles and no replay judges, since no recording tells what comes of it.
 
 use crate::dsl::spec::{ClaimSpec, DirectorySource, JobsSink, PipelineSpec, ProcessorSink, RoleSpec};
-use crate::dsl::spec::{SinkSpec, SourceSpec};
+use crate::dsl::spec::{SinkSpec, SourceSpec, TransportSpec};
 
 /// The TOML keys that differ and that no replay judges: a recording tells neither which files lay in the folder, nor when
 /// the pieces of a file came, nor what a processor would have done in another time.
@@ -16,7 +16,15 @@ pub fn unjudged(old: &RoleSpec, new: &RoleSpec) -> Vec<String> {
 }
 
 fn keys(old: &PipelineSpec, new: &PipelineSpec) -> Vec<(&'static str, bool)> {
-    let mut keys = vec![("transport", old.transport != new.transport)];
+    let mut keys = Vec::new();
+    if let (Some(old_transport), Some(new_transport)) = (&old.transport, &new.transport) {
+        let TransportSpec::S3 { concurrency_max, .. } = old_transport;
+        let TransportSpec::S3 {
+            concurrency_max: new_max,
+            ..
+        } = new_transport;
+        keys.push(("transport.s3.concurrency-max", concurrency_max != new_max));
+    }
     let levels = old.codec.as_ref().zip(new.codec.as_ref());
     keys.extend(levels.map(|(old, new)| ("codec.level", old.level != new.level)));
     if let (Some(old), Some(new)) = (&old.claim, &new.claim) {
@@ -37,8 +45,9 @@ fn keys(old: &PipelineSpec, new: &PipelineSpec) -> Vec<(&'static str, bool)> {
     keys
 }
 
-fn of_claim(old: &ClaimSpec, new: &ClaimSpec) -> [(&'static str, bool); 5] {
+fn of_claim(old: &ClaimSpec, new: &ClaimSpec) -> [(&'static str, bool); 6] {
     [
+        ("claim.stall", old.stall != new.stall),
         ("claim.feed", old.feed != new.feed),
         ("claim.feed-wait", old.feed_wait != new.feed_wait),
         ("claim.manifest", old.manifest != new.manifest),

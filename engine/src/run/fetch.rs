@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use roundtrip_core::job::Job;
-use roundtrip_core::plan::{Codec, Manifest, Outline};
+use roundtrip_core::plan::{Bounds, Codec, Manifest, Outline};
 use sha2::{Digest, Sha256};
 
 use crate::cloud::fault::Fault;
@@ -30,32 +30,10 @@ pub(super) struct FetchPolicy {
     pub(super) concurrency_max: usize,
     /// How long nothing may come.
     pub(super) stall: Duration,
-    /// Bytes of one decoded chunk, at most.
-    pub(super) chunk_size_max: u64,
-    /// Bytes of a file, at most.
-    pub(super) file_size_max: u64,
+    /// How large a file and its chunks may be.
+    pub(super) bounds: Bounds,
     /// Whether a job without a manifest is taken.
     pub(super) manifest: ManifestNeed,
-}
-
-impl FetchPolicy {
-    /// Why a file is not fetched, by what its client says of it.
-    pub(super) fn refuses(&self, outline: &Outline) -> Option<String> {
-        let (size, size_max) = (outline.size, self.file_size_max);
-        let (piece, piece_max) = (outline.piece_max(), self.chunk_size_max);
-        if size > size_max {
-            Some(format!(
-                "the file is too large: {size} bytes, and at most {size_max} are taken (transport.s3.file-size-max)"
-            ))
-        } else if piece > piece_max {
-            Some(format!(
-                "its chunks are too large: {piece} bytes of the file in one, and at most {piece_max} are taken \
-                 (chunker.fixed.size of the fetcher)"
-            ))
-        } else {
-            None
-        }
-    }
 }
 
 /// Why a file did not arrive.
@@ -138,8 +116,8 @@ async fn fetch_pieces(
     let mut total = 0_u64;
     while let Some(Piece { bytes, digest }) = pieces.try_next().await? {
         total += bytes.len() as u64;
-        if total > policy.file_size_max {
-            let limit = policy.file_size_max;
+        if total > policy.bounds.file_size_max {
+            let limit = policy.bounds.file_size_max;
             return Err(FetchError::Refused(format!(
                 "the file is larger than {limit} bytes (transport.s3.file-size-max)"
             )));
@@ -168,7 +146,7 @@ impl Fetcher<'_> {
     async fn piece(&self, index: u64) -> Result<Piece, FetchError> {
         let (codec, bound) = match self.outline {
             Some(outline) => (outline.codec, Bound::Exactly(outline.cut().piece(index))),
-            None => (Codec::Zstd, Bound::AtMost(self.policy.chunk_size_max)),
+            None => (Codec::Zstd, Bound::AtMost(self.policy.bounds.chunk_size_max)),
         };
         let what = format!("chunk {index}");
         let stored = self
@@ -306,12 +284,14 @@ mod tests {
         let policy = FetchPolicy {
             concurrency_max: 4,
             stall: Duration::from_secs(1),
-            chunk_size_max: 100,
-            file_size_max: 1_000,
+            bounds: Bounds {
+                file_size_max: 1_000,
+                chunk_size_max: 100,
+            },
             manifest: ManifestNeed::Optional,
         };
         let refusal = |size, chunk_size| {
-            policy.refuses(&Outline {
+            policy.bounds.refuses(&Outline {
                 format: 1,
                 client: ClientId::parse(&format!("client-04{}", "ab".repeat(64))).unwrap(),
                 file: FileId::parse("file-1a026c06-e99c-4f2f-842c-cb01c51849af").unwrap(),

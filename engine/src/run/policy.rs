@@ -10,6 +10,7 @@ use roundtrip_core::health::HealthPolicy;
 use roundtrip_core::intake::IntakePolicy;
 use roundtrip_core::news::Interest;
 use roundtrip_core::pace::PacePolicy;
+use roundtrip_core::plan::Bounds;
 use roundtrip_core::protection::ProtectionPolicy;
 use roundtrip_core::queue::QueuePolicy;
 use roundtrip_core::retry::{Jitter, Retry};
@@ -69,6 +70,15 @@ impl Middle<'_> {
     pub(crate) fn claim(&self) -> Result<&ClaimSpec> {
         self.need(self.spec.claim.as_ref(), "claim")
     }
+}
+
+/// How large a file and its chunks may be for a fetcher.
+pub(crate) fn bounds(middle: &Middle<'_>) -> Result<Bounds> {
+    let (_, file_size_max) = middle.transport()?;
+    Ok(Bounds {
+        file_size_max,
+        chunk_size_max: middle.chunk_size()?,
+    })
 }
 
 /// How files are shipped.

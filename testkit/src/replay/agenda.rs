@@ -25,6 +25,8 @@ pub(super) enum Plan {
         number: u64,
         turn: Turn,
     },
+    /// A fetcher is told to stop.
+    Leave(usize),
     /// A fetcher goes silent for good.
     Die(usize),
     /// A job is given back if its lease has ended, as a watcher would.

@@ -138,6 +138,12 @@ impl Analyse {
         self.pump(world);
     }
 
+    /// It is told to stop: it goes on with what it has, and claims nothing more.
+    pub(super) fn leave(&mut self, world: &mut World) {
+        self.machine.drain(world.at(&self.name, ""));
+        self.pump(world);
+    }
+
     /// It goes silent for good: what it holds is given to others when the leases end.
     pub(super) fn die(&mut self, world: &mut World) {
         self.dead = true;
@@ -211,7 +217,7 @@ impl Analyse {
 
     fn fetch(&mut self, world: &mut World, job: &Job) {
         let attempt = world.next_attempt(&RecordKey::from(&job.key));
-        let course = self.survey.course(job, attempt);
+        let course = self.survey.course(job, attempt, self.policy.bounds);
         self.works += 1;
         let number = self.works;
         let mut plan = |after, turn| {

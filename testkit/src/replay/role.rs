@@ -36,6 +36,19 @@ impl Role {
         self.plays().claim
     }
 
+    /// How many files its processor has at a time, at most; 1 where it has none.
+    pub fn analyses_max(&self) -> usize {
+        let of = |(_, pipeline): &(String, Pipeline)| match pipeline {
+            Pipeline::Analyse(analyse) => Some(analyse.worker.claim.analyses_max),
+            Pipeline::Upload(_)
+            | Pipeline::Collect(_)
+            | Pipeline::Care(_)
+            | Pipeline::Sweep(_)
+            | Pipeline::Queue(_) => None,
+        };
+        self.pipelines.iter().filter_map(of).max().unwrap_or(1)
+    }
+
     pub(super) fn plays(&self) -> Plays {
         let mut plays = Plays::default();
         for (_, pipeline) in &self.pipelines {

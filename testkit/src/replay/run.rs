@@ -89,7 +89,7 @@ impl Replay {
         Self {
             role,
             settings,
-            survey: Rc::default(),
+            survey: Rc::new(Survey::new(1)),
             world,
             actors: Vec::new(),
             listeners: Vec::new(),
@@ -226,6 +226,12 @@ impl Replay {
             }) => {
                 if let Some(Actor::Analyse(fetcher)) = self.actors.get_mut(actor) {
                     fetcher.turn(&mut self.world, &key, number, turn);
+                    self.set_wake(actor, self.world.now);
+                }
+            }
+            Some(Plan::Leave(actor)) => {
+                if let Some(Actor::Analyse(fetcher)) = self.actors.get_mut(actor) {
+                    fetcher.leave(&mut self.world);
                     self.set_wake(actor, self.world.now);
                 }
             }

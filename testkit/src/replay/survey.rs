@@ -9,10 +9,11 @@ use std::time::Duration;
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::job::{self, Job, TEXT_BYTES_MAX};
 use roundtrip_core::lifecycle::{RecordKey, Write};
+use roundtrip_core::plan::{Bounds, Outline};
 use roundtrip_core::worker::{Ending, UNFIT};
 
 use super::course::{Act, Recorded};
-use super::intake::Happening;
+use super::intake::{Happening, What};
 
 /// Attempts of a job that are remembered, at most: the last one stands for those that follow.
 const ATTEMPTS_MAX: usize = 20;
@@ -49,6 +50,8 @@ struct Attempt {
     by: u32,
     claimed: Timestamp,
     downloaded: Option<Timestamp>,
+    /// When the processor had room for it.
+    began: Option<Timestamp>,
     /// The last write of its fetcher.
     seen: Timestamp,
     lease_ends: Option<Timestamp>,
@@ -64,7 +67,11 @@ pub(super) struct Fetcher {
     pub(super) from: Timestamp,
     /// When it went silent for good.
     pub(super) until: Option<Timestamp>,
+    /// When it was told to stop, or had ended.
+    pub(super) left: Option<Timestamp>,
     seen: Timestamp,
+    /// Until when each place of its processor was taken.
+    places: Vec<Timestamp>,
 }
 
 impl Fetcher {
@@ -74,7 +81,9 @@ impl Fetcher {
             id: "processor-00000000-0000-0000-0000-000000000000".to_owned(),
             from,
             until: None,
+            left: None,
             seen: from,
+            places: Vec::new(),
         }
     }
 }
@@ -91,8 +100,10 @@ pub(super) struct Course {
 }
 
 /// What a recording tells of its fetchers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Survey {
+    /// How many files a fetcher of the recording gave to its processor at a time.
+    analyses_max: usize,
     fetchers: Vec<Fetcher>,
     numbers: BTreeMap<String, u32>,
     attempts: HashMap<u64, Vec<Attempt>>,
@@ -105,15 +116,28 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Nothing was seen yet.
-    pub fn new() -> Self {
-        Self::default()
+    /// Nothing was seen yet. `analyses_max`: how many files each fetcher of the recording gave to its processor at a time,
+    /// which no record tells; the others waited.
+    pub fn new(analyses_max: usize) -> Self {
+        Self {
+            analyses_max: analyses_max.max(1),
+            fetchers: Vec::new(),
+            numbers: BTreeMap::new(),
+            attempts: HashMap::new(),
+            now: None,
+            bucket: None,
+            completed: 0,
+            download: Duration::ZERO,
+            analysis: Duration::ZERO,
+        }
     }
 
     /// Takes in what was recorded.
     pub fn take(&mut self, happening: Happening) {
-        let Some(mut recorded) = happening.into_change() else {
-            return;
+        let mut recorded = match happening.0 {
+            What::Job(recorded) => *recorded,
+            What::Fetcher { row, sighting: None } => return self.row_gone(&row),
+            What::Fetcher { .. } | What::Nothing => return,
         };
         recorded.at = self.now.map_or(recorded.at, |now| now.max(recorded.at));
         self.now = Some(recorded.at);
@@ -154,15 +178,20 @@ impl Survey {
         );
         let by = *self.numbers.entry(id.clone()).or_insert(next);
         if by == next {
-            let (from, until, seen) = (at, None, at);
             self.fetchers.push(Fetcher {
                 id,
-                from,
-                until,
-                seen,
+                from: at,
+                until: None,
+                left: None,
+                seen: at,
+                places: vec![at; self.analyses_max],
             });
         }
         self.touch(by, at);
+        if let Some(fetcher) = self.fetcher(by) {
+            // It was not told to stop.
+            fetcher.left = None;
+        }
         let attempts = self.attempts.entry(hash(&recorded.key)).or_default();
         if attempts.len() >= ATTEMPTS_MAX {
             attempts.remove(0);
@@ -171,6 +200,7 @@ impl Survey {
             by,
             claimed: at,
             downloaded: None,
+            began: None,
             seen: at,
             lease_ends: after.due,
             end: End::Open,
@@ -178,11 +208,34 @@ impl Survey {
         });
     }
 
+    fn fetcher(&mut self, by: u32) -> Option<&mut Fetcher> {
+        self.fetchers.get_mut(usize::try_from(by).ok()?)
+    }
+
     fn touch(&mut self, by: u32, at: Timestamp) {
-        let fetcher = usize::try_from(by).ok().and_then(|by| self.fetchers.get_mut(by));
-        if let Some(fetcher) = fetcher {
+        if let Some(fetcher) = self.fetcher(by) {
             fetcher.seen = fetcher.seen.max(at);
         }
+    }
+
+    /// A fetcher that ends takes its row away.
+    fn row_gone(&mut self, row: &str) {
+        let id = row.split('#').next().unwrap_or(row);
+        let (by, now) = (self.numbers.get(id).copied(), self.now);
+        if let Some(fetcher) = by.and_then(|by| self.fetcher(by)) {
+            fetcher.left = fetcher.left.or(now);
+        }
+    }
+
+    /// When the processor of a fetcher took a file that it was done with at `end`: not before the one ahead was done with.
+    fn began(&mut self, by: u32, downloaded: Timestamp, end: Timestamp) -> Timestamp {
+        let first = self
+            .fetcher(by)
+            .and_then(|fetcher| fetcher.places.iter_mut().min());
+        let Some(place) = first else { return downloaded };
+        let began = downloaded.max(*place).min(end);
+        *place = end;
+        began
     }
 
     fn last(&mut self, key: &RecordKey) -> Option<&mut Attempt> {
@@ -224,10 +277,18 @@ impl Survey {
         }
         let (by, downloaded, claimed) = (attempt.by, attempt.downloaded, attempt.claimed);
         self.touch(by, at);
-        if let (End::Result, Some(downloaded)) = (end, downloaded) {
+        if let (End::Stopped, Some(fetcher)) = (end, self.fetcher(by)) {
+            fetcher.left = Some(at);
+        }
+        let Some(downloaded) = downloaded else { return };
+        let began = self.began(by, downloaded, at);
+        if let Some(attempt) = self.last(&recorded.key) {
+            attempt.began = Some(began);
+        }
+        if end == End::Result {
             self.completed += 1;
             self.download += downloaded.since(claimed);
-            self.analysis += at.since(downloaded);
+            self.analysis += at.since(began);
         }
     }
 
@@ -247,8 +308,7 @@ impl Survey {
             .map(|attempt| (attempt.by, attempt.seen))
             .collect();
         for (by, seen) in lost {
-            let fetcher = usize::try_from(by).ok().and_then(|by| self.fetchers.get_mut(by));
-            if let Some(fetcher) = fetcher.filter(|fetcher| fetcher.seen <= seen) {
+            if let Some(fetcher) = self.fetcher(by).filter(|fetcher| fetcher.seen <= seen) {
                 fetcher.until = Some(seen);
             }
         }
@@ -271,13 +331,27 @@ impl Survey {
         first.is_none_or(|first| first <= now)
     }
 
-    /// How the n-th attempt of a job goes, from 0.
-    pub(super) fn course(&self, job: &Job, attempt: usize) -> Course {
+    /// How the n-th attempt of a job goes, from 0, for a fetcher that takes files within these bounds.
+    pub(super) fn course(&self, job: &Job, attempt: usize, bounds: Bounds) -> Course {
+        let outline = job.outline.as_deref();
+        let outline =
+            outline.and_then(|text| Outline::read(text, &job.key.client, &job.key.file, job.chunks).ok());
+        if let Some(why) = outline.as_ref().and_then(|outline| bounds.refuses(outline)) {
+            return Course {
+                download: None,
+                end: Some((Duration::ZERO, Ending::Refused(why))),
+                silent: None,
+            };
+        }
         let key = RecordKey::from(&job.key);
         let known = self.attempts.get(&hash(&key)).filter(|known| !known.is_empty());
         let Some(attempt) = known.and_then(|known| known.get(attempt.min(known.len() - 1))) else {
             return self.typical();
         };
+        // What was out of the bounds of the recording's fetcher is not out of these.
+        if attempt.end == End::Refused && outline.is_some() && Bounds::is_named_by(&attempt.why) {
+            return self.typical();
+        }
         let since = |moment: Timestamp| moment.since(attempt.claimed);
         let why = attempt.why.to_string();
         let ending = match attempt.end {
@@ -304,9 +378,14 @@ impl Survey {
                 };
             }
         };
+        // Without the time in which the processor had others.
+        let took = match (attempt.downloaded, attempt.began) {
+            (Some(downloaded), Some(began)) => since(downloaded) + attempt.seen.since(began),
+            _ => since(attempt.seen),
+        };
         Course {
             download: attempt.downloaded.map(since),
-            end: Some((since(attempt.seen), ending)),
+            end: Some((took, ending)),
             silent: None,
         }
     }

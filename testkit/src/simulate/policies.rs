@@ -10,7 +10,7 @@ use roundtrip_core::intake::IntakePolicy;
 use roundtrip_core::job::LaneKind;
 use roundtrip_core::news::Interest;
 use roundtrip_core::pace::PacePolicy;
-use roundtrip_core::plan::Codec;
+use roundtrip_core::plan::{Bounds, Codec};
 use roundtrip_core::queue::QueuePolicy;
 use roundtrip_core::retry::{Jitter, Retry};
 use roundtrip_core::stream::{Start as StreamStart, StreamPolicy};
@@ -285,5 +285,9 @@ fn analyse() -> AnalysePipeline {
         pace: PacePolicy::Between(Duration::from_millis(500), seconds(5)),
         batch_max: 25,
         timeout: seconds(1_800),
+        bounds: Bounds {
+            file_size_max: 1 << 40,
+            chunk_size_max: 64 << 20,
+        },
     }
 }

@@ -58,7 +58,7 @@ async fn carry_on(load: Load, alive: Alive) -> Ending {
         Ok(outline) => outline,
         Err(error) => return Ending::Refused(format!("the outline is not what its client signed: {error}")),
     };
-    if let Some(why) = outline.as_ref().and_then(|outline| fetch.refuses(outline)) {
+    if let Some(why) = outline.as_ref().and_then(|outline| fetch.bounds.refuses(outline)) {
         return Ending::Refused(why);
     }
     let size = outline.as_ref().map(|outline| outline.size);

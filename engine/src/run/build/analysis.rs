@@ -20,14 +20,13 @@ pub(super) async fn analyse(
     parts: &Parts,
 ) -> Result<(Worker, Analyse)> {
     let claim = middle.need(middle.spec.claim.as_ref(), "claim")?;
-    let (concurrency_max, file_size_max) = middle.transport()?;
+    let (concurrency_max, _) = middle.transport()?;
     middle.codec()?;
     let policy = policy::worker(middle, &parts.processor, parts.objects.bucket())?;
     let fetch = FetchPolicy {
         concurrency_max,
         stall: claim.stall,
-        chunk_size_max: middle.chunk_size()?,
-        file_size_max,
+        bounds: policy::bounds(middle)?,
         manifest: claim.manifest,
     };
     let processor = Processor::new(sink)?;

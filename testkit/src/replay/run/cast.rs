@@ -109,6 +109,9 @@ impl Replay {
             self.actors.push(Actor::Analyse(Box::new(analyse)));
             self.wake_of.push(None);
             self.set_wake(actor, fetcher.from);
+            if let Some(left) = fetcher.left {
+                self.world.plan(left, Plan::Leave(actor));
+            }
             if let Some(until) = fetcher.until {
                 self.world
                     .plan(until + Duration::from_millis(1), Plan::Die(actor));
