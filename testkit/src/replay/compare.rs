@@ -230,4 +230,5 @@ fn is_moved(one: &Line, other: &Line) -> bool {
         && one.action == other.action
         && one.reason == other.reason
         && one.key == other.key
+        && one.again == other.again
 }

@@ -35,6 +35,7 @@ impl History {
                 .unwrap_or_default(),
             key: String::new(),
             outcome: Outcome::Done,
+            again: None,
         })
     }
 }

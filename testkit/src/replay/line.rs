@@ -1,6 +1,7 @@
 //! A decision as a line: for people, and for programs.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::iso;
@@ -36,6 +37,8 @@ pub struct Line {
     pub key: String,
     /// What came of it.
     pub outcome: Outcome,
+    /// The job may be taken again after this; none where nobody gave it back.
+    pub again: Option<Duration>,
 }
 
 /// The pipeline of lines about the recorded course.
@@ -54,6 +57,12 @@ impl Line {
         );
         if !self.key.is_empty() {
             let _ = write!(text, "  [{}]", self.key);
+        }
+        if let Some(again) = self.again.filter(|again| !again.is_zero()) {
+            let _ = match (again.as_secs(), again.subsec_millis()) {
+                (seconds, 0) => write!(text, "  (again after {seconds} s)"),
+                (seconds, ms) => write!(text, "  (again after {seconds}.{ms:03} s)"),
+            };
         }
         match self.outcome {
             Outcome::Done | Outcome::Trace => {}
@@ -83,6 +92,8 @@ impl Line {
             reason: &'a str,
             key: Option<&'a str>,
             outcome: &'static str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            again_after_ms: Option<u128>,
         }
         let object = Object {
             at: iso::write(self.at),
@@ -92,6 +103,7 @@ impl Line {
             reason: &self.reason,
             key: Some(self.key.as_str()).filter(|key| !key.is_empty()),
             outcome: self.outcome.as_str(),
+            again_after_ms: self.again.map(|again| again.as_millis()),
         };
         serde_json::to_string(&object).unwrap_or_default()
     }

@@ -109,7 +109,17 @@ impl World {
             reason: reason.rule,
             key: reason.key.to_owned(),
             outcome,
+            again: None,
         });
+    }
+
+    /// Tells of a write.
+    fn say_written(&mut self, pipeline: &str, change: &Change, reason: Reason, outcome: Outcome) {
+        self.say(pipeline, &change.key.file, change.write.as_str(), reason, outcome);
+        let gives_back = matches!(change.write, Write::Requeue | Write::Release);
+        if let (true, Some(due), Some(line)) = (gives_back, change.due(), self.lines.last_mut()) {
+            line.again = Some(due.since(line.at));
+        }
     }
 
     /// Whether a job is what its client signed; asked once for each.
@@ -140,18 +150,17 @@ impl World {
 
     /// Makes a write of the role. Whether it was made.
     pub(super) fn write(&mut self, pipeline: &str, change: &Change, reason: Reason) -> bool {
-        let (action, file) = (change.write.as_str(), change.key.file.as_str());
         if self.strict {
             self.tell(pipeline, change, reason);
             return false;
         }
         match self.table.apply(change) {
             Applied::Refused => {
-                self.say(pipeline, file, action, reason, Outcome::Lost);
+                self.say_written(pipeline, change, reason, Outcome::Lost);
                 false
             }
             Applied::Made(before) => {
-                self.say(pipeline, file, action, reason, Outcome::Done);
+                self.say_written(pipeline, change, reason, Outcome::Done);
                 self.wrote(before.map(|job| *job), &change.key);
                 true
             }
@@ -163,8 +172,7 @@ impl World {
         let state = self.table.get(&change.key).map_or(0, |row| row.sequence);
         let told = (change.write, state);
         if self.told.insert(change.key.clone(), told) != Some(told) {
-            let file = change.key.file.as_str();
-            self.say(pipeline, file, change.write.as_str(), reason, Outcome::Told);
+            self.say_written(pipeline, change, reason, Outcome::Told);
         }
     }
 

@@ -160,6 +160,15 @@ impl Change {
         Some(shorter.remove(&[a::HISTORY]))
     }
 
+    /// When the job's turn comes after this write, where the write says so.
+    pub fn due(&self) -> Option<Timestamp> {
+        let due = self.set.iter().find(|(name, _)| *name == a::DUE);
+        due.and_then(|(_, value)| match value {
+            Value::Time(due) | Value::Turn { due, .. } => Some(*due),
+            Value::Text(_) | Value::Number(_) | Value::Expiry(_) | Value::History(_) => None,
+        })
+    }
+
     pub(super) fn set(mut self, attribute: &'static str, value: Value) -> Self {
         self.set.push((attribute, value));
         self

@@ -83,6 +83,9 @@ struct Kind {
     barely: (usize, usize),
     /// At the same moment, for another reason.
     otherwise: usize,
+    /// At the same moment, to be taken again so many milliseconds earlier.
+    sooner: Vec<i64>,
+    after: Vec<i64>,
     /// Only or more often under the new role: of how many subjects, and how often in all.
     more: (usize, usize),
     /// Only or more often under the old one.
@@ -95,7 +98,11 @@ impl Kind {
     fn take(&mut self, Sides { old, new, folded }: &Sides<'_>) {
         if let (Some(old), Some(new)) = (old.first(), new.first()) {
             match new.at.0 - old.at.0 {
-                0 => self.otherwise += 1,
+                0 => match again_ms(new) - again_ms(old) {
+                    0 => self.otherwise += 1,
+                    sooner if sooner < 0 => self.sooner.push(-sooner),
+                    after => self.after.push(after),
+                },
                 earlier if earlier < 0 => self.earlier.push(-earlier),
                 later => self.later.push(later),
             }
@@ -150,12 +157,30 @@ impl Kind {
                 words.said(later, |done| moved(done, self.later, "later")),
                 words.said(self.more.0, |done| format!("be {done} more often{more}")),
                 words.said(self.fewer.0, |done| format!("be {done} less often{fewer}")),
+                words.said(self.sooner.len(), |done| {
+                    format!(
+                        "be {done} at the same time and taken again {}",
+                        spread(self.sooner, "earlier")
+                    )
+                }),
+                words.said(self.after.len(), |done| {
+                    format!(
+                        "be {done} at the same time and taken again {}",
+                        spread(self.after, "later")
+                    )
+                }),
                 words.said(self.otherwise, |done| format!("be {done} otherwise")),
                 words.said(self.barely.0, barely),
             ],
         };
         said.into_iter().flatten().collect()
     }
+}
+
+/// After how many milliseconds a job may be taken again.
+fn again_ms(line: &Line) -> i64 {
+    let again = line.again.unwrap_or_default();
+    i64::try_from(again.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// What differs about one subject.
