@@ -190,6 +190,11 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// How many records were read.
+    pub fn records(&self) -> u64 {
+        self.notes.borrow().records()
+    }
+
     /// What is to be known about what was read, in sentences: where it is not what a replay takes it for.
     pub fn notes(&self) -> Vec<String> {
         self.notes.borrow().told()
@@ -222,7 +227,7 @@ pub fn is_compressed(path: &Path) -> bool {
 /// A recording that cannot be read on, with what to do about it.
 pub fn unreadable(path: &Path, error: ReadError) -> Error {
     let hint = error.hint();
-    Error::failed(format!("the recording {} cannot be read", path.display()))
+    Error::usage(format!("the recording {} cannot be read", path.display()))
         .because(error)
         .hint(hint)
 }

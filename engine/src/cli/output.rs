@@ -23,8 +23,7 @@ pub(super) fn print(bytes: &[u8]) -> Result<Exit> {
 /// Many lines on standard output, each as it comes.
 pub(super) struct Lines {
     out: BufWriter<StdoutLock<'static>>,
-    /// Whether they are told beside something else, such as a report: that is made whatever becomes of them, and a
-    /// reader that leaves changes no outcome.
+    /// Whether they are told beside something else, such as a report: that is made whatever becomes of them.
     beside: bool,
     failed: Option<io::Error>,
 }
@@ -43,17 +42,37 @@ impl Lines {
             return Ok(());
         }
         match writeln!(self.out, "{line}") {
-            Err(error) if self.beside => self.failed = Some(error),
+            Err(error) if self.beside || error.kind() == ErrorKind::BrokenPipe => self.failed = Some(error),
             Err(error) => return Err(unwritable(error)),
             Ok(()) => {}
         }
         Ok(())
     }
 
+    /// What was told is to be seen before more is.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        if self.failed.is_none()
+            && let Err(error) = self.out.flush()
+        {
+            if !self.beside && error.kind() != ErrorKind::BrokenPipe {
+                return Err(unwritable(error));
+            }
+            self.failed = Some(error);
+        }
+        Ok(())
+    }
+
+    /// Whether nobody reads on.
+    pub(super) fn is_left(&self) -> bool {
+        let failed = self.failed.as_ref();
+        failed.is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    }
+
     /// Nothing follows. What could not be written is told here, where it was not at once.
     pub(super) fn end(mut self) -> Result<()> {
         match self.failed.take().map_or_else(|| self.out.flush(), Err) {
-            Err(error) if self.beside && error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            // Who leaves has read enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             ended => ended.map_err(unwritable),
         }
     }

@@ -76,9 +76,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
         ));
         let ending = tape.record(recorder, arguments.duration, &signals).await;
         tape.finish()?;
-        ending?;
+        let is_all = ending?;
         say(&format!("{} records in {written_to}", tape.count));
-        Ok(Exit::Done)
+        Ok(if is_all { Exit::Done } else { Exit::TryAgain })
     })
 }
 
@@ -114,12 +114,13 @@ impl<'a> Tape<'a> {
         })
     }
 
+    /// Records until it is to end; whether the recording then has all that the stream told until its end.
     async fn record(
         &mut self,
         mut recorder: Recorder,
         duration: Option<Duration>,
         signals: &process::Signals,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         // A moment that no clock tells never comes.
         let end = duration.and_then(|duration| Instant::now().checked_add(duration));
         let ended = async || match end {
@@ -155,9 +156,11 @@ impl<'a> Tape<'a> {
             let until = latest.map_or_else(String::new, |latest| {
                 format!(": the recording goes until {}", iso::write(latest))
             });
-            say(&format!("the stream has more, which was not read{until}"));
+            say(&format!(
+                "the stream has more, which was not read{until}; `--from-start` within a day reads it"
+            ));
         }
-        ended
+        ended.map(|()| is_all)
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -197,6 +200,9 @@ fn unwritable(path: &Path, error: io::Error) -> Error {
     } else {
         "what came until then is in the file, its last line may be cut off"
     };
+    if recordings::is_standard_input(path) {
+        return Error::failed("the recording cannot be written on to standard output").because(error);
+    }
     Error::failed(format!("the recording {} cannot be written on", path.display()))
         .because(error)
         .hint(hint)

@@ -106,6 +106,13 @@ impl Arguments {
         )?)
     }
 
+    fn print(&self, out: &mut Lines, lines: &[Line]) -> Result<()> {
+        lines.iter().try_for_each(|line| match self.format {
+            Format::Text => out.line(&line.text()),
+            Format::Json => out.line(&line.json()),
+        })
+    }
+
     fn replay(&self, spec: &RoleSpec, recorded: Option<&RoleSpec>, source: &Source) -> Result<Replay> {
         replay::start(spec, recorded, self.settings(), source)
     }
@@ -165,22 +172,24 @@ fn tell(
     mut replay: Replay,
 ) -> Result<Exit> {
     let mut out = Lines::new(target.is_some());
-    let mut print = |lines: Vec<Line>| {
-        lines.iter().try_for_each(|line| match arguments.format {
-            Format::Text => out.line(&line.text()),
-            Format::Json => out.line(&line.json()),
-        })
-    };
     let mut recording = source.open()?;
     for happening in &mut recording {
         let happening = happening.map_err(|error| recordings::unreadable(&arguments.recording, error))?;
         replay.happen(happening);
-        print(replay.lines())?;
+        arguments.print(&mut out, &replay.lines())?;
+        if out.is_left() && target.is_none() {
+            return Ok(Exit::Done);
+        }
     }
-    replay.finish();
-    print(replay.lines())?;
+    while replay.go_on() {
+        arguments.print(&mut out, &replay.lines())?;
+        if out.is_left() && target.is_none() {
+            return Ok(Exit::Done);
+        }
+    }
+    arguments.print(&mut out, &replay.lines())?;
     let printed = out.end();
-    note(&recording);
+    note(&recording, replay.summary().end.is_none());
     if let (Some(target), Some(timeline)) = (target, replay.timeline()) {
         target.write(&arguments.title(), timeline, None)?;
     }
@@ -246,7 +255,7 @@ fn compare(
         out.end()
     };
     print()?;
-    note(&recording);
+    note(&recording, compared.end.is_none());
     Ok(if differs { Exit::Failed } else { Exit::Done })
 }
 
@@ -262,10 +271,13 @@ fn still_open(compared: &Compared) -> Option<String> {
     })
 }
 
-/// Says what is to be known about the recording.
-fn note(recording: &Recording) {
+/// Says what is to be known about the recording; `is_empty`: nothing of it was replayed.
+fn note(recording: &Recording, is_empty: bool) {
     for note in recording.notes() {
         say(&format!("note: {note}"));
+    }
+    if is_empty && recording.records() > 0 {
+        say("note: nothing was replayed: every record comes after --until");
     }
 }
 

@@ -284,7 +284,7 @@ fn report<'a>(found: &'a Found, story: Option<&'a Story>) -> Report<'a> {
 }
 
 fn json(value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| Error::failed(error.to_string()))?;
+    let text = serde_json::to_string(value).map_err(|error| Error::failed(error.to_string()))?;
     print(format!("{text}\n").as_bytes()).map(drop)
 }
 

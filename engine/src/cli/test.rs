@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use roundtrip_testkit::replay::Settings;
 
-use super::output::{print, say};
+use super::output::{Lines, say};
 use crate::dsl::spec::RoleSpec;
 use crate::dsl::{self, Layers};
 use crate::error::{self, Error, Exit, Result};
@@ -67,20 +67,22 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     let (folder, recordings) = recordings(&arguments.path)?;
     let roles = roles(arguments, &folder)?;
     let cases = cases(&recordings, &roles)?;
-    let mut failed = 0;
+    let (mut failed, mut out) = (0, Lines::new(false));
     for case in &cases {
         let verdict = case.judge(arguments.accept);
         failed += usize::from(!matches!(verdict, Verdict::Same | Verdict::Written));
         // As they come: what follows may take long, or fail.
-        print(told(case, &verdict).as_bytes())?;
+        out.line(told(case, &verdict).trim_end())?;
+        out.flush()?;
     }
     if arguments.path.is_dir() {
         for snapshot in stale(&folder, &cases, arguments)? {
             failed += 1;
             let what = "there is no such recording and role any more: delete it";
-            print(format!("stale    {}: {what}\n", snapshot.display()).as_bytes())?;
+            out.line(&format!("stale    {}: {what}", snapshot.display()))?;
         }
     }
+    out.end()?;
     Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
 }
 
@@ -264,7 +266,11 @@ impl Case<'_> {
 
     /// The decisions, and what is to be known about them.
     fn decided(&self) -> Result<(String, Vec<String>)> {
-        let (lines, _, notes) = replay::decisions(&self.role.spec, Settings::default(), self.recording)?;
+        let (lines, summary, notes) =
+            replay::decisions(&self.role.spec, Settings::default(), self.recording)?;
+        if summary.records == 0 {
+            return Err(Error::usage("there is no record in it").hint("take it out, or record anew"));
+        }
         Ok((lines.iter().map(|line| line.text() + "\n").collect(), notes))
     }
 }

@@ -43,6 +43,10 @@ impl Notes {
         self.blind += u64::from(is_blind && !entry.key().client.starts_with(RESERVED_PREFIX));
     }
 
+    pub(super) fn records(&self) -> u64 {
+        self.records
+    }
+
     /// All that was read was put in order.
     pub(super) fn sorted(&mut self) {
         self.late = 0;

@@ -65,8 +65,11 @@ impl ReadError {
     /// What can be done about it.
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::UnexpectedEof => {
+                "it is cut off: `zstd -dc` writes out what is whole, all but its last line"
+            }
             Self::Io { .. } => "see whether the file can be read, and as text",
-            Self::Malformed { .. } | Self::TooLong { .. } => {
+            Self::Malformed { .. } | Self::TooLong { .. } | Self::CutOff { line: 1 } => {
                 "a recording is what `roundtrip record` writes, the output of `aws dynamodbstreams get-records`, or \
                  an event as Lambda gets it"
             }

@@ -101,6 +101,11 @@ impl Comparison {
     pub fn happen(&mut self, happening: Happening) {
         self.old.happen(happening.clone());
         self.new.happen(happening);
+        self.catch_up();
+    }
+
+    /// Compares what neither can add to any more.
+    fn catch_up(&mut self) {
         self.gather();
         let now = self.old.now().min(self.new.now());
         while let Some(first) = self.fresh.first_entry()
@@ -113,8 +118,10 @@ impl Comparison {
 
     /// Goes on to the end of both, and gives what differs.
     pub fn finish(&mut self) -> Compared {
-        self.old.finish();
-        self.new.finish();
+        // Both, or the one that is not at its end yet.
+        while self.old.go_on() | self.new.go_on() {
+            self.catch_up();
+        }
         self.gather();
         for ((_, subject), both) in std::mem::take(&mut self.fresh) {
             self.settle(subject, both);

@@ -25,6 +25,9 @@ mod cast;
 /// and what is done about it.
 const TAIL: Duration = Duration::from_mins(10);
 
+/// The way to the end is gone in such parts: what is decided meanwhile is handed on after each.
+const PART: Duration = Duration::from_hours(1);
+
 /// A machine that wants to be woken at once is woken after this, as production does it.
 const WAKE_MIN: Duration = Duration::from_millis(2);
 
@@ -74,6 +77,8 @@ pub struct Replay {
     wake_of: Vec<Option<Timestamp>>,
     /// The actors of each client.
     clients: BTreeMap<String, Vec<usize>>,
+    /// When it ends, once the recording has.
+    end: Option<Timestamp>,
     summary: Summary,
 }
 
@@ -96,6 +101,7 @@ impl Replay {
             wakes: BTreeSet::new(),
             wake_of: Vec::new(),
             clients: BTreeMap::new(),
+            end: None,
             summary: Summary::default(),
         }
     }
@@ -164,17 +170,28 @@ impl Replay {
 
     /// Goes on to the end: what is still planned and scheduled until then happens.
     pub fn finish(&mut self) {
+        while self.go_on() {}
+    }
+
+    /// Goes on towards the end, where nothing more comes from the recording, by a part of the way; whether there is more.
+    pub fn go_on(&mut self) -> bool {
         if self.summary.begin.is_none() {
-            return;
+            return false;
         }
-        let last = self.world.now;
-        let end = self.settings.until.unwrap_or(last + TAIL).max(last);
+        let now = self.world.now;
+        let end = self.settings.until.unwrap_or(now + TAIL).max(now);
+        let end = *self.end.get_or_insert(end);
+        if now + PART < end {
+            self.go_to(now + PART);
+            return true;
+        }
         self.go_to(end + Duration::from_millis(1));
         self.world.now = end;
         self.world.close();
         self.summary.end = Some(end);
         self.summary.jobs_left = self.world.jobs();
         self.summary.jobs_open = self.world.table.open();
+        false
     }
 
     /// The moment that was reached; all that is decided from here on is decided then or later.
