@@ -286,7 +286,7 @@ fn analyse() -> AnalysePipeline {
         batch_max: 25,
         timeout: seconds(1_800),
         bounds: Bounds {
-            file_size_max: 1 << 40,
+            file_size_max: 64 << 30,
             chunk_size_max: 64 << 20,
         },
     }
