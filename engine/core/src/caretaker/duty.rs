@@ -59,6 +59,9 @@ impl Swept {
     }
 }
 
+/// Objects that come after their job failed are looked for again after this part of the time since it began.
+const LATE_PART: u32 = 8;
+
 /// What a job needs.
 #[derive(Debug)]
 pub(super) enum Care {
@@ -178,13 +181,14 @@ fn clean(
             after,
         )
     };
-    // A completed job had everything; a failed one may have failed while its client still sends.
-    let may_come = job.status == Status::Error
-        && job
-            .began(at.now)
-            .is_some_and(|began| at.now.since(began) < upload_max);
-    // It goes to the end of its lane, to be found by the next look.
-    let late = may_come.then(|| (job.chunks, lifecycle::keep(job, at.now)));
+    // A completed job had everything; a failed one may have failed while its client still sends. The longer ago it began,
+    // the less often it is looked for.
+    let began = job.began(at.now).filter(|_| job.status == Status::Error);
+    let late = began.filter(|began| at.now.since(*began) < upload_max);
+    let late = late.map(|began| {
+        let again = at.now + at.now.since(began) / LATE_PART;
+        (job.chunks, lifecycle::keep(job, again.min(began + upload_max)))
+    });
     let deletion = Deletion {
         // One that a watcher marked which then died is gone on with.
         mark: (job.status == Status::Error && job.cleaning.is_none())

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::job::Status;
+use crate::lifecycle::Write;
 use crate::lifecycle::{Value, attribute};
 
 const NOTHING: [&str; 0] = [];
@@ -82,6 +83,26 @@ fn a_job_that_failed_during_its_upload_is_cleaned_once_nothing_more_can_come() {
     assert_eq!(after_deletion(limit, part), ["cleaned 1"]);
     assert_eq!(after_deletion(1, all), ["cleaned 1"]);
     assert_eq!(after_deletion(1, last), ["cleaned 1"], "the manifest is put last");
+}
+
+/// A day of looks every 30 seconds would be 2,880 writes and as many deletions for each such job.
+#[test]
+fn late_objects_are_looked_for_less_and_less_often() {
+    let due = |ms: i64| {
+        let mut caretaker = cleaner();
+        caretaker.tick(at(ms));
+        caretaker.handle(at(ms), page([failed(1)], false));
+        caretaker.handle(at(ms), Event::Deleted(record(1), Swept::default()));
+        let writes = actions(&mut caretaker).into_iter();
+        let due = writes.filter_map(|action| match action {
+            Action::Write(change) if change.write == Write::Keep => change.due(),
+            Action::Write(_) | Action::Look | Action::Delete(..) => None,
+        });
+        due.last().expect("a keep").0 - START.0
+    };
+    let limit = i64::try_from(UPLOAD_MAX.as_millis()).unwrap();
+    assert_eq!(due(limit / 2), limit / 2 + limit / 16);
+    assert_eq!(due(limit - 1), limit, "and once more when nothing more can come");
 }
 
 #[test]
