@@ -105,6 +105,24 @@ fn a_longer_lease() {
     insta::assert_snapshot!(seen);
 }
 
+/// What differs for the jobs themselves comes first, and is told by itself; others are only taken at other moments.
+#[test]
+fn jobs_that_go_the_same_way() {
+    let desk = desk("busy-minutes.jsonl");
+    let seen = desk.seen(&[
+        "replay",
+        "recording.jsonl",
+        "--role",
+        "fetcher",
+        "--set",
+        "analyse.claim.analyses-max=2",
+        "--against",
+        "fetcher",
+    ]);
+    let summary = seen.rsplit("\n\n").next().unwrap_or_default();
+    insta::assert_snapshot!(summary);
+}
+
 #[test]
 fn records_that_stay_for_another_time() {
     let desk = desk("lost-after-the-claim.jsonl");

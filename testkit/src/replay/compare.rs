@@ -66,7 +66,8 @@ pub struct Comparison {
 /// How two roles differ on a history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Compared {
-    /// The decisions that differ, the first difference first.
+    /// The decisions that differ, the first difference first; those of jobs that go the same way at other moments
+    /// behind the others.
     pub differences: Vec<Difference>,
     /// What that means.
     pub effects: Vec<Effect>,
@@ -134,10 +135,19 @@ impl Comparison {
         let listed = left
             .into_iter()
             .filter(|(_, differing)| !differing.lines.is_empty());
-        let mut differences: Vec<Difference> = listed
-            .map(|(subject, Differing { lines, .. })| Difference { subject, lines })
+        let mut differences: Vec<(bool, Difference)> = listed
+            .map(|(subject, differing)| {
+                let (follows, lines) = (differing.same_way().is_some(), differing.lines);
+                (follows, Difference { subject, lines })
+            })
             .collect();
-        differences.sort_by_key(|difference| difference.lines.first().map(|(_, line)| line.at));
+        differences.sort_by_key(|(follows, difference)| {
+            (*follows, difference.lines.first().map(|(_, line)| line.at))
+        });
+        let differences = differences
+            .into_iter()
+            .map(|(_, difference)| difference)
+            .collect();
         Compared {
             differences,
             effects,

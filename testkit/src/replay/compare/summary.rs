@@ -7,6 +7,17 @@ use std::time::Duration;
 use super::Side;
 use crate::replay::line::{Line, Outcome};
 
+/// What a fetcher does with a job that goes well, or whose analysis fails.
+const WAY: [&str; 7] = [
+    "claim",
+    "fetch",
+    "downloaded",
+    "engage",
+    "complete",
+    "fail",
+    "release",
+];
+
 /// What the deletion of a job's chunks is called.
 pub(super) const DELETION: &str = "delete-chunks";
 
@@ -192,6 +203,31 @@ pub(super) struct Differing {
     pub(super) folded: BTreeMap<String, Folded>,
 }
 
+impl Differing {
+    /// By how many milliseconds the job ends later, where it goes the same way at other moments: a fetcher had it later or
+    /// earlier, since it was busy with others or was not. None where anything else differs.
+    pub(super) fn same_way(&self) -> Option<i64> {
+        let of = |wanted: Side| {
+            let lines = self.lines.iter().filter(move |(side, _)| *side == wanted);
+            let lines = lines.map(|(_, line)| line);
+            lines.filter(|line| line.outcome != Outcome::Trace && line.action != "heartbeat")
+        };
+        let is_same = |(old, new): (&Line, &Line)| {
+            old.action == new.action
+                && WAY.contains(&old.action.as_str())
+                && old.outcome == new.outcome
+                && old.again == new.again
+                && (old.reason == new.reason || old.action == "engage")
+        };
+        // A watcher that takes it from a fetcher is no busy fetcher.
+        let is_lost = self.lines.iter().any(|(_, line)| line.action == "requeue");
+        let is_way = !is_lost && of(Side::Old).count() == of(Side::New).count();
+        let is_way = is_way && std::iter::zip(of(Side::Old), of(Side::New)).all(is_same);
+        let (old, new) = (of(Side::Old).next_back()?, of(Side::New).next_back()?);
+        is_way.then(|| new.at.0 - old.at.0)
+    }
+}
+
 /// Decisions of one kind that have moved by little.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Folded {
@@ -224,9 +260,20 @@ pub(super) fn effects<'a>(
 ) -> Vec<Effect> {
     let mut kinds: BTreeMap<&str, Kind> = BTreeMap::new();
     let mut deletes_earlier = false;
+    let (mut earlier, mut later) = (Vec::new(), Vec::new());
     for differing in subjects {
-        for (action, sides) in by_action(differing) {
+        let same_way = differing.same_way();
+        match same_way {
+            Some(moved) if moved < 0 => earlier.push(-moved),
+            Some(moved) => later.push(moved),
+            None => {}
+        }
+        for (action, mut sides) in by_action(differing) {
             deletes_earlier |= action == DELETION && sides.has_earlier();
+            if same_way.is_some() {
+                // They are told together.
+                (sides.old, sides.new) = (Vec::new(), Vec::new());
+            }
             kinds.entry(action).or_default().take(&sides);
         }
     }
@@ -234,6 +281,8 @@ pub(super) fn effects<'a>(
         .into_iter()
         .filter_map(|(action, kind)| Some(kind.told(Words::of(action)?, moves_min)));
     let mut effects: Vec<Effect> = told.flatten().collect();
+    effects.extend(same_way(earlier, "earlier"));
+    effects.extend(same_way(later, "later"));
     // What people fear most of a change is said even where it does not happen.
     if deletes && !effects.is_empty() && !deletes_earlier {
         effects.push(Effect {
@@ -242,6 +291,18 @@ pub(super) fn effects<'a>(
         });
     }
     effects
+}
+
+/// What is said of jobs that go the same way at other moments.
+fn same_way(moves: Vec<i64>, direction: &str) -> Option<Effect> {
+    let (count, jobs) = (moves.len(), if moves.len() == 1 { "job" } else { "jobs" });
+    (count > 0).then(|| Effect {
+        count,
+        text: format!(
+            "{count} {jobs} would go the same way and end {}",
+            spread(moves, direction)
+        ),
+    })
 }
 
 fn by_action(differing: &Differing) -> BTreeMap<&str, Sides<'_>> {
