@@ -94,11 +94,11 @@ fn late_objects_are_looked_for_less_and_less_often() {
         caretaker.handle(at(ms), page([failed(1)], false));
         caretaker.handle(at(ms), Event::Deleted(record(1), Swept::default()));
         let writes = actions(&mut caretaker).into_iter();
-        let due = writes.filter_map(|action| match action {
+        let mut due = writes.filter_map(|action| match action {
             Action::Write(change) if change.write == Write::Keep => change.due(),
             Action::Write(_) | Action::Look | Action::Delete(..) => None,
         });
-        due.last().expect("a keep").0 - START.0
+        due.next_back().expect("a keep").0 - START.0
     };
     let limit = i64::try_from(UPLOAD_MAX.as_millis()).unwrap();
     assert_eq!(due(limit / 2), limit / 2 + limit / 16);
