@@ -104,6 +104,10 @@ pub struct Outline {
     pub name: Option<String>,
 }
 
+/// The TOML keys of [`Bounds`].
+const FILE_SIZE_KEY: &str = "transport.s3.file-size-max";
+const CHUNK_SIZE_KEY: &str = "chunker.fixed.size";
+
 /// What a fetcher takes of a file, by what its client says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -125,24 +129,20 @@ impl Bounds {
         } else if piece > piece_max {
             Some(format!(
                 "its chunks are too large: {piece} bytes of the file in one, and at most {piece_max} are taken \
-                 ({CHUNK_SIZE_KEY})"
+                 ({CHUNK_SIZE_KEY} of the fetcher)"
             ))
         } else {
             None
         }
     }
 
-    /// Whether an error says that the file was out of the bounds of a fetcher.
-    pub fn is_named_by(error: &str) -> bool {
+    /// Which of a fetcher's settings an error names that says the file was out of its bounds.
+    pub fn named_by(error: &str) -> Option<&'static str> {
         [FILE_SIZE_KEY, CHUNK_SIZE_KEY]
-            .iter()
-            .any(|key| error.contains(key))
+            .into_iter()
+            .find(|key| error.contains(key))
     }
 }
-
-/// What bounds a file, for those who set it.
-const FILE_SIZE_KEY: &str = "transport.s3.file-size-max";
-const CHUNK_SIZE_KEY: &str = "chunker.fixed.size of the fetcher";
 
 impl Outline {
     /// The text that is signed and stored.

@@ -349,7 +349,7 @@ impl Survey {
             return self.typical();
         };
         // What was out of the bounds of the recording's fetcher is not out of these.
-        if attempt.end == End::Refused && outline.is_some() && Bounds::is_named_by(&attempt.why) {
+        if attempt.end == End::Refused && outline.is_some() && Bounds::named_by(&attempt.why).is_some() {
             return self.typical();
         }
         let since = |moment: Timestamp| moment.since(attempt.claimed);

@@ -10,6 +10,7 @@ use crate::fleet::Member;
 use crate::job::{Attempt, HISTORY_MAX, Job};
 use crate::lifecycle::{self, Change, Write};
 use crate::machine::Reason;
+use crate::plan::Bounds;
 
 /// What the reason of a release begins with in the history where chunks stopped coming.
 const STALLED: &str = "its upload stopped: ";
@@ -73,7 +74,10 @@ impl Held {
             ),
             Ending::Refused(why) => (
                 fail(job.failures, &why),
-                Reason::rule("what came is not what the client signed"),
+                match Bounds::named_by(&why) {
+                    Some(key) => Reason::key("the file is out of this fetcher's bounds", key),
+                    None => Reason::rule("what came is not what the client signed"),
+                },
             ),
             Ending::Failed { why, after } => {
                 let failures = job.failures.saturating_add(1);

@@ -85,6 +85,11 @@ fn every_ending_and_its_write() {
         ("away", 2, away(None)),
         ("away, told when to come back", 2, away(later)),
         ("refused", 1, Ending::Refused(why())),
+        (
+            "out of bounds",
+            1,
+            Ending::Refused("the file is too large (transport.s3.file-size-max)".to_owned()),
+        ),
         ("stalled", 1, Ending::Stalled(why())),
         ("service fault", 2, Ending::Fault(why())),
         ("cannot carry it", 2, Ending::Unfit(why())),
