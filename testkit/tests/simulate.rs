@@ -28,9 +28,10 @@ fn with_the_shipped_waits_no_promise_breaks() {
     let scenario = Scenario::default().under(Policies::shipped());
     let found = seeds(&scenario, 1, 10, |_| true);
     assert_eq!(found.failed, None);
-    let outcome = run(&scenario, 1, false);
-    assert!(outcome.statistics.span_ms > 24 * 3_600_000, "{outcome:?}");
-    assert!(outcome.statistics.events < 1_000_000, "{outcome:?}");
+    let histories = (1..=10).map(|seed| run(&scenario, seed, false).statistics);
+    let (spans, events): (Vec<_>, Vec<_>) = histories.map(|all| (all.span_ms, all.events)).unzip();
+    assert!(spans.iter().any(|ms| *ms > 24 * 3_600_000), "{spans:?} ms");
+    assert!(events.iter().all(|events| *events < 1_000_000), "{events:?}");
 }
 
 #[test]

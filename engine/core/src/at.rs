@@ -64,9 +64,36 @@ pub struct At {
     pub jitter: f64,
 }
 
+impl At {
+    /// The place that chance picks among so many; zero where there are none.
+    pub(crate) fn any_of(self, count: usize) -> usize {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a fraction of a short list's length, clamped to it"
+        )]
+        let place = (self.jitter.clamp(0.0, 1.0) * count as f64) as usize;
+        place.min(count.saturating_sub(1))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn chance_picks_every_place_and_none_beyond() {
+        let place = |jitter, count| {
+            let now = Timestamp(0);
+            At { now, jitter }.any_of(count)
+        };
+        let picked: Vec<_> = [0.0, 0.332, 0.334, 0.667, 0.999, 1.0]
+            .map(|jitter| place(jitter, 3))
+            .into();
+        assert_eq!(picked, [0, 0, 1, 2, 2, 2]);
+        assert_eq!((place(0.999, 1), place(0.5, 0)), (0, 0));
+    }
 
     #[test]
     fn a_span_is_spelled_in_its_largest_whole_unit() {

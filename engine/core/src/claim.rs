@@ -117,6 +117,12 @@ impl ClaimPolicy {
             && self.takes_version(&job.version)
     }
 
+    /// Whether a job with this signature is taken only if everything of it is there: one that is not what its client
+    /// signed is refused in any case.
+    pub fn waits_for_upload(&self, signature: &Result<(), String>) -> bool {
+        self.start == Start::Uploaded && signature.is_ok()
+    }
+
     /// How a wait for the rest of a file is judged: `here` bytes of `size` came within `elapsed`.
     pub fn engages(&self, here: u64, size: Option<u64>, elapsed: Duration) -> bool {
         let (Feed::Streaming { wait }, Some(size)) = (self.feed, size) else {

@@ -26,6 +26,7 @@ pub mod protection;
 pub mod queue;
 pub mod record;
 pub mod retry;
+pub mod search;
 pub mod shard;
 pub mod story;
 pub mod stream;

@@ -11,6 +11,27 @@ pub struct News {
     pub after: Job,
 }
 
+/// How a job stands, as far as it decides who wants to hear of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stand {
+    /// Its status.
+    pub status: Status,
+    /// The lane it is in; none where it is in none.
+    pub lane: Option<LaneKind>,
+    /// Whether its objects were deleted.
+    pub is_cleaned: bool,
+}
+
+impl From<&Job> for Stand {
+    fn from(job: &Job) -> Self {
+        Self {
+            status: job.status,
+            lane: job.lane.map(|lane| lane.kind),
+            is_cleaned: job.cleaned.is_some(),
+        }
+    }
+}
+
 /// Which jobs a pipeline wants to hear of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
@@ -21,26 +42,41 @@ pub enum Interest {
 }
 
 impl Interest {
-    /// Whether this change is news. A job that stood like this before is none: what a pipeline writes to a job it
-    /// leaves where it is would else come back to it at once, again and again.
+    /// Whether this change is news.
     pub fn hears(self, news: &News) -> bool {
-        self.tells(news.before.as_ref(), &news.after)
+        self.tells(news.before.as_ref().map(Stand::from), (&news.after).into())
     }
 
-    /// Whether a change from one to the other is news.
-    pub fn tells(self, before: Option<&Job>, after: &Job) -> bool {
-        self.is_in(after) && !before.is_some_and(|before| self.is_in(before))
+    /// Whether a change from one to the other is news. A job that stood like this before is none: what a pipeline
+    /// writes to a job it leaves where it is would else come back to it at once, again and again.
+    pub fn tells(self, before: Option<Stand>, after: Stand) -> bool {
+        self.wants(after) && !before.is_some_and(|before| self.wants(before))
     }
 
-    /// Whether a job stands like those it wants to hear of.
-    pub fn is_in(self, job: &Job) -> bool {
-        let lane = job.lane.map(|lane| lane.kind);
+    /// Whether a job that stands like this is one of those it wants to hear of.
+    pub fn wants(
+        self,
+        Stand {
+            status,
+            lane,
+            is_cleaned,
+        }: Stand,
+    ) -> bool {
         match self {
-            Self::Finished => job.status.is_finished() && lane == Some(LaneKind::Done),
+            Self::Finished => status.is_finished() && lane == Some(LaneKind::Done),
             Self::Foreign => {
-                let waits = job.status == Status::Queued;
-                job.cleaned.is_none() && (lane.is_none() || (lane == Some(LaneKind::Ready) && !waits))
+                let is_astray = lane == Some(LaneKind::Ready) && status != Status::Queued;
+                !is_cleaned && (lane.is_none() || is_astray)
             }
+        }
+    }
+
+    /// Whether it is still to be judged if those jobs are what their clients signed.
+    pub fn is_unjudged(self) -> bool {
+        match self {
+            // Whoever finished them judged them.
+            Self::Finished => false,
+            Self::Foreign => true,
         }
     }
 }

@@ -180,11 +180,7 @@ impl Machine for Worker {
 
     fn handle(&mut self, at: At, event: Event) {
         match event {
-            Event::Found {
-                offers,
-                malformed,
-                priority_seen,
-            } => self.found(at, offers, malformed, priority_seen),
+            Event::Found(findings) => self.found(at, findings),
             Event::LookFailed(_) => {
                 self.looking = Looking::No;
                 self.pace.looked(at, false);

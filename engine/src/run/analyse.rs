@@ -88,11 +88,7 @@ impl Analyse {
         );
         Work::task(async move {
             match lanes.claimable(limit, priority_max, &policy, &objects).await {
-                Ok(look) => Event::Found {
-                    offers: look.offers,
-                    malformed: look.malformed,
-                    priority_seen: look.priority_seen,
-                },
+                Ok(findings) => Event::Found(findings),
                 Err(fault) => {
                     warn!(%fault, "cannot look for jobs");
                     Event::LookFailed(fault.to_string())

@@ -57,7 +57,6 @@ impl World<Caretaker> for Care {
                             offers,
                             malformed,
                             more,
-                            priority_seen: _,
                         }) => Event::Found {
                             offers,
                             malformed,

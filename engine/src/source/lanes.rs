@@ -1,17 +1,15 @@
 //! Jobs of a lane that are due, over all its shards.
 
-use roundtrip_core::claim::{ClaimPolicy, Malformed, Offer, Start};
-use roundtrip_core::job::{Job, Lane, LaneKind, PRIORITY_MAX};
+use roundtrip_core::at::At;
+use roundtrip_core::claim::{ClaimPolicy, Malformed, Offer};
+use roundtrip_core::job::{Job, Lane, LaneKind};
+use roundtrip_core::search::{Findings, Search, Step};
 
 use crate::cloud::fault::Fault;
 use crate::cloud::jobs::{Jobs, Page, Record};
 use crate::cloud::objects::Objects;
 use crate::run::driver::now;
 use crate::wire::signed;
-
-/// Pages of one shard a look reads, at most: jobs that are not for us must not hide those behind them for ever,
-/// nor a look take for ever.
-const PAGES_MAX: usize = 10;
 
 /// What a look brought.
 #[derive(Debug, Default)]
@@ -22,16 +20,9 @@ pub struct Look {
     pub malformed: Vec<Malformed>,
     /// Whether there is more than was brought.
     pub more: bool,
-    /// The highest priority of all jobs that were read, whether they are offered or not.
-    pub priority_seen: u8,
 }
 
 impl Look {
-    /// Whether it brought this job already: what is read for those whose turn it is comes again with the rest.
-    fn offers(&self, job: &Job) -> bool {
-        self.offers.iter().any(|offer| offer.job.key == job.key)
-    }
-
     /// Takes a record in, without judging its signature.
     fn take(&mut self, record: Record) {
         match record {
@@ -67,92 +58,37 @@ impl Lanes {
         priority_max: u8,
         policy: &ClaimPolicy,
         objects: &Objects,
-    ) -> Result<Look, Fault> {
-        let mut look = Look::default();
+    ) -> Result<Findings, Fault> {
         let mut shards: Vec<u32> = (0..self.shards).collect();
         fastrand::shuffle(&mut shards);
-        for shard in shards {
-            for below in [
-                Some(priority_max),
-                (priority_max < PRIORITY_MAX).then_some(PRIORITY_MAX),
-            ] {
-                if let Some(below) = below
-                    && look.offers.len() < wanted
-                {
-                    self.claimable_of(shard, below, wanted, policy, objects, &mut look)
-                        .await?;
+        let mut search = Search::new(wanted, priority_max, shards);
+        let mut page = Page::default();
+        loop {
+            match search.step() {
+                Step::Read {
+                    lane,
+                    priority_max,
+                    from,
+                } => {
+                    let due = self
+                        .jobs
+                        .due_below(lane, priority_max, now(), self.batch_max, from);
+                    page = due.await?;
+                    let at = At {
+                        now: now(),
+                        jitter: fastrand::f64(),
+                    };
+                    let records = page.records.iter().map(Result::as_ref);
+                    search.page(at, policy, objects.bucket(), records, page.next.take());
                 }
-            }
-            if look.offers.len() >= wanted {
-                break;
-            }
-        }
-        Ok(look)
-    }
-
-    async fn claimable_of(
-        &self,
-        shard: u32,
-        mut below: u8,
-        wanted: usize,
-        policy: &ClaimPolicy,
-        objects: &Objects,
-        look: &mut Look,
-    ) -> Result<(), Fault> {
-        let lane = Lane {
-            kind: self.kind,
-            shard,
-        };
-        let mut from = None;
-        for _ in 0..PAGES_MAX {
-            let Page { records, next } = self
-                .jobs
-                .due_below(lane, below, now(), self.batch_max, from)
-                .await?;
-            // Of those with its priority, all behind one that is not due yet are not due either.
-            let mut passed = None;
-            let mut accepted = Vec::new();
-            for record in records {
-                let job = match record {
-                    Ok(job) => job,
-                    Err(malformed) => {
-                        if !look.malformed.contains(&malformed) {
-                            look.malformed.push(malformed);
-                        }
-                        continue;
+                Step::Judge(place) => {
+                    if let Some(Ok(job)) = page.records.get(place) {
+                        search.judged(judged(job.clone(), policy, objects).await?);
                     }
-                };
-                look.priority_seen = look.priority_seen.max(job.priority);
-                if passed == Some(job.priority) {
-                    continue;
                 }
-                let waits = job.priority > 0 && job.due.is_some_and(|due| due > now());
-                passed = waits.then_some(job.priority);
-                if policy.accepts(&job, objects.bucket(), now()) && !look.offers(&job) {
-                    accepted.push(job);
-                }
-            }
-            from_anywhere(&mut accepted);
-            // Judging costs: no more than are wanted.
-            for job in accepted {
-                if look.offers.len() >= wanted {
-                    break;
-                }
-                let offer = judged(job, policy, objects).await?;
-                // One that waits for its upload must not hide those behind it.
-                if offer.uploaded || offer.signature.is_err() {
-                    look.offers.push(offer);
-                }
-            }
-            if look.offers.len() >= wanted || next.is_none() {
-                break;
-            }
-            from = next;
-            if let Some(priority) = passed {
-                (below, from) = (priority.saturating_sub(1), None);
+                Step::Over(findings) => return Ok(findings),
             }
         }
-        Ok(())
     }
 
     /// Jobs that are due, of every shard.
@@ -171,21 +107,10 @@ impl Lanes {
     }
 }
 
-/// Turns the most urgent jobs, the oldest first, so that they begin with any of them: many fetchers do not chase one.
-fn from_anywhere(jobs: &mut [Job]) {
-    let Some(first) = jobs.first() else { return };
-    let priority = first.priority;
-    let urgent = jobs.partition_point(|job| job.priority == priority);
-    jobs[..urgent].rotate_left(fastrand::usize(..urgent));
-}
-
 /// A job with the facts its claim depends on.
 async fn judged(job: Job, policy: &ClaimPolicy, objects: &Objects) -> Result<Offer, Fault> {
     let signature = verified(&job);
-    let uploaded = match policy.start {
-        Start::Announced => true,
-        Start::Uploaded => signature.is_ok() && is_uploaded(&job, objects).await?,
-    };
+    let uploaded = !policy.waits_for_upload(&signature) || is_uploaded(&job, objects).await?;
     Ok(Offer {
         job,
         signature,

@@ -55,7 +55,7 @@ pub async fn offers(jobs: &Jobs, keys: &BTreeSet<JobKey>, interest: Interest) ->
             let current = records.into_iter().filter_map(Result::ok);
             offers.extend(
                 current
-                    .filter(|job| interest.is_in(job))
+                    .filter(|job| interest.wants(job.into()))
                     .map(|job| offer(job, interest)),
             );
             wanted.retain(|key| left.contains(&key.into()));
@@ -71,9 +71,10 @@ pub async fn offers(jobs: &Jobs, keys: &BTreeSet<JobKey>, interest: Interest) ->
 }
 
 fn offer(job: Job, interest: Interest) -> Offer {
-    let signature = match interest {
-        Interest::Finished => Ok(()),
-        Interest::Foreign => verified(&job),
+    let signature = if interest.is_unjudged() {
+        verified(&job)
+    } else {
+        Ok(())
     };
     Offer {
         job,

@@ -8,12 +8,13 @@ use roundtrip::cloud::item::{Item, attribute, iso};
 use roundtrip::cloud::jobs::Jobs;
 use roundtrip::cloud::objects::Objects;
 use roundtrip::run::driver::now;
-use roundtrip::source::lanes::{Lanes, Look};
+use roundtrip::source::lanes::Lanes;
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::claim::{ClaimPolicy, Feed, Start};
 use roundtrip_core::job::{Lane, LaneKind, PRIORITY_MAX};
 use roundtrip_core::lifecycle::Value;
 use roundtrip_core::names::{ClientId, FileId, JobKey};
+use roundtrip_core::search::Findings;
 use roundtrip_core::shard;
 
 use crate::world::{BUCKET, TABLE, World, text, until};
@@ -147,7 +148,7 @@ impl OneShard {
         self.world.put_record(record).await;
     }
 
-    async fn look(&self, wanted: usize, priority_max: u8) -> Look {
+    async fn look(&self, wanted: usize, priority_max: u8) -> Findings {
         let policy = policy();
         let look = self.lanes.claimable(wanted, priority_max, &policy, &self.objects);
         look.await.unwrap()

@@ -10,6 +10,7 @@ use roundtrip_core::at::Timestamp;
 use roundtrip_core::caretaker::{self, Caretaker, Duty};
 use roundtrip_core::machine::{Decision, Machine, Reason};
 use roundtrip_core::names::JobKey;
+use roundtrip_core::news::Interest;
 use roundtrip_core::queue::{self, Queue};
 use roundtrip_core::stream::{self, Reader, StreamPolicy};
 use roundtrip_core::sweep::{self, Sweep};
@@ -17,7 +18,7 @@ use roundtrip_core::sweep::{self, Sweep};
 use super::outbox::{Actor, Clock, Outbox, Task};
 use crate::model::network::{Reply, Request};
 use crate::pipelines::{CarePipeline, QueuePipeline, SweepPipeline};
-use caring::{Cursor, Deletion, Interest, Look};
+use caring::{Cursor, Deletion, Look};
 use reading::{Asked, Telling};
 
 /// How a watcher works.

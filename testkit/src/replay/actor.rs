@@ -69,7 +69,7 @@ impl Actor {
         match self {
             Self::Care(care) => care
                 .interest
-                .is_some_and(|interest| interest.tells(before, after)),
+                .is_some_and(|interest| interest.tells(before.map(Into::into), after.into())),
             Self::Analyse(_) | Self::Collect(_) | Self::Ship(_) | Self::Queue(_) => false,
         }
     }

@@ -4,21 +4,20 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use roundtrip_core::claim::{Malformed, Offer};
-use roundtrip_core::job::{Job, Lane, LaneKind, PRIORITY_MAX};
+use roundtrip_core::at::At;
+use roundtrip_core::claim::Offer;
+use roundtrip_core::job::Job;
 use roundtrip_core::lifecycle::{Change, RecordKey, Write};
 use roundtrip_core::machine::{Decision, Machine as _, Reason};
 use roundtrip_core::names::JobKey;
-use roundtrip_core::worker::{Action, Ending, Event, Outcome as Answer, Worker};
+use roundtrip_core::search::{Search, Step};
+use roundtrip_core::worker::{Action, Ending, Event, Outcome as Answer, Worker, WorkerPolicy};
 
 use super::agenda::Plan;
 use super::line::Outcome;
 use super::survey::{Fetcher, Survey};
 use super::world::World;
 use crate::pipelines::AnalysePipeline;
-
-/// Pages of one shard a look reads, at most, as in production.
-const PAGES_MAX: usize = 10;
 
 /// A fetcher.
 #[derive(Debug)]
@@ -32,7 +31,6 @@ pub(super) struct Analyse {
     shards: u32,
     /// Where its looks begin: production draws a shard.
     first_shard: u32,
-    bucket: String,
     /// What it works on.
     work: BTreeMap<JobKey, Work>,
     works: u64,
@@ -49,14 +47,6 @@ struct Work {
     /// How long the analysis takes, from the moment it begins; none where it never ends or never begins.
     analysis: Option<Duration>,
     silent: bool,
-}
-
-/// What a look brings.
-#[derive(Debug, Default)]
-struct Found {
-    offers: Vec<Offer>,
-    malformed: Vec<Malformed>,
-    priority_seen: u8,
 }
 
 /// What happens to work on a job.
@@ -81,23 +71,24 @@ impl Analyse {
         world: &World,
     ) -> Self {
         let worker = policy.worker.clone();
-        let worker = roundtrip_core::worker::WorkerPolicy {
+        let worker = WorkerPolicy {
             processor: fetcher.id.clone(),
             // Where jobs lie is no policy: the recording's bucket counts, whatever it is called here.
             bucket: survey.bucket().unwrap_or_default().to_owned(),
             ..worker
         };
-        let bucket = worker.bucket.clone();
-        let machine = Worker::new(worker, policy.pace.since(world.now)).in_fleet(policy.fleet);
+        let machine = Worker::new(worker.clone(), policy.pace.since(world.now)).in_fleet(policy.fleet);
         Self {
             name: name.to_owned(),
             machine,
-            policy: policy.clone(),
+            policy: AnalysePipeline {
+                worker,
+                ..policy.clone()
+            },
             survey: Rc::clone(survey),
             actor,
             shards: shards.max(1),
             first_shard: u32::try_from(actor).unwrap_or(0) % shards.max(1),
-            bucket,
             work: BTreeMap::new(),
             works: 0,
             others: false,
@@ -276,62 +267,47 @@ impl Analyse {
         }
     }
 
-    /// Jobs that may be claimed, as production looks for them: those whose turn it is first.
+    /// Searches the ready lanes. Production begins with a shard and a job that chance picks; this one always with the
+    /// same shard and with the oldest job, so that two policies are compared under the same chance.
     fn look(&self, world: &mut World, wanted: usize, priority_max: u8) -> Event {
-        let mut found = Found::default();
-        for n in 0..self.shards {
-            let lane = Lane {
-                kind: LaneKind::Ready,
-                shard: (self.first_shard + n) % self.shards,
-            };
-            let urgent = (priority_max < PRIORITY_MAX).then_some(PRIORITY_MAX);
-            for below in [Some(priority_max), urgent].into_iter().flatten() {
-                if found.offers.len() < wanted {
-                    self.look_into(world, lane, below, wanted, &mut found);
+        let at = At {
+            now: world.now,
+            jitter: 0.0,
+        };
+        let WorkerPolicy { claim, bucket, .. } = &self.policy.worker;
+        let shards = (0..self.shards).map(|n| (self.first_shard + n) % self.shards);
+        let mut search = Search::new(wanted, priority_max, shards);
+        let mut page = Vec::new();
+        loop {
+            match search.step() {
+                Step::Read {
+                    lane,
+                    priority_max,
+                    from,
+                } => {
+                    let limit = self.policy.batch_max;
+                    let (rows, next) = world.table.due(lane, at.now, limit, priority_max, from.as_ref());
+                    let records = rows.iter().map(|(_, row)| row.job.as_ref());
+                    search.page(at, claim, bucket, records, next);
+                    page = rows.into_iter().map(|(key, _)| Rc::clone(key)).collect();
                 }
+                Step::Judge(place) => {
+                    if let Some(offer) = page.get(place).and_then(|key| self.judge(world, key)) {
+                        search.judged(offer);
+                    }
+                }
+                Step::Over(findings) => return Event::Found(findings),
             }
-            if found.offers.len() >= wanted {
-                break;
-            }
-        }
-        Event::Found {
-            offers: found.offers,
-            malformed: found.malformed,
-            priority_seen: found.priority_seen,
         }
     }
 
-    fn look_into(&self, world: &mut World, lane: Lane, below: u8, wanted: usize, found: &mut Found) {
-        let claim = &self.policy.worker.claim;
-        let limit = self.policy.batch_max.saturating_mul(PAGES_MAX);
-        let (rows, _) = world.table.due(lane, world.now, limit, below);
-        let mut keys = Vec::new();
-        let known = |offers: &[Offer], job: &Job| offers.iter().any(|offer| offer.job.key == job.key);
-        for row in rows {
-            if found.offers.len() + keys.len() >= wanted {
-                break;
-            }
-            if let Ok(job) = &row.job {
-                found.priority_seen = found.priority_seen.max(job.priority);
-            }
-            match &row.job {
-                Ok(job) if claim.accepts(job, &self.bucket, world.now) && !known(&found.offers, job) => {
-                    keys.push(RecordKey::from(&job.key));
-                }
-                Ok(_) => {}
-                Err(bad) if found.malformed.contains(bad) => {}
-                Err(bad) => found.malformed.push(bad.clone()),
-            }
-        }
-        for key in keys {
-            let signature = world.signature(&key);
-            let uploaded = self.survey.is_uploaded(&key, world.now);
-            let job = world.table.get(&key).and_then(|row| row.job().cloned());
-            found.offers.extend(job.map(|job| Offer {
-                job,
-                signature,
-                uploaded,
-            }));
-        }
+    fn judge(&self, world: &mut World, key: &RecordKey) -> Option<Offer> {
+        let signature = world.signature(key);
+        let asks = self.policy.worker.claim.waits_for_upload(&signature);
+        Some(Offer {
+            job: world.table.get(key)?.job()?.clone(),
+            uploaded: !asks || self.survey.is_uploaded(key, world.now),
+            signature,
+        })
     }
 }

@@ -1,5 +1,7 @@
 //! A pipeline that looks after jobs, on a replayed table.
 
+use std::rc::Rc;
+
 use roundtrip_core::caretaker::{Action, Caretaker, Event};
 use roundtrip_core::claim::Offer;
 use roundtrip_core::job::{Lane, LaneKind, PRIORITY_MAX};
@@ -8,7 +10,7 @@ use roundtrip_core::machine::{Decision, Machine as _};
 use roundtrip_core::news::Interest;
 
 use super::line::Outcome;
-use super::table::Row;
+use super::table::{Key, Row};
 use super::world::World;
 use crate::pipelines::CarePipeline;
 
@@ -26,7 +28,7 @@ pub(super) struct Care {
 /// What a look brought.
 #[derive(Default)]
 struct Look {
-    keys: Vec<RecordKey>,
+    keys: Vec<Key>,
     more: bool,
 }
 
@@ -53,7 +55,8 @@ impl Care {
     /// It hears of a job, which is read as it is now.
     pub(super) fn tell(&mut self, world: &mut World, key: &RecordKey) {
         let current = world.table.get(key).and_then(Row::job);
-        let is_for_us = current.is_some_and(|job| self.interest.is_some_and(|interest| interest.is_in(job)));
+        let is_for_us =
+            current.is_some_and(|job| self.interest.is_some_and(|interest| interest.wants(job.into())));
         if is_for_us && let Some(offer) = self.offer(world, key) {
             let at = world.at(&self.name, &key.file);
             self.machine.handle(at, Event::Offered(vec![offer]));
@@ -91,7 +94,7 @@ impl Care {
         let look = match self.lane {
             Some(kind) => self.due(world, kind),
             None => Look {
-                keys: world.table.foreign().map(|key| RecordKey::clone(key)).collect(),
+                keys: world.table.foreign().map(Rc::clone).collect(),
                 more: false,
             },
         };
@@ -112,14 +115,12 @@ impl Care {
     fn due(&self, world: &World, kind: LaneKind) -> Look {
         let mut look = Look::default();
         for shard in 0..self.shards {
-            let (rows, more) = world
+            let lane = Lane { kind, shard };
+            let (rows, next) = world
                 .table
-                .due(Lane { kind, shard }, world.now, self.batch_max, PRIORITY_MAX);
-            look.more |= more;
-            look.keys.extend(rows.into_iter().map(|row| match &row.job {
-                Ok(job) => RecordKey::from(&job.key),
-                Err(malformed) => malformed.key.clone(),
-            }));
+                .due(lane, world.now, self.batch_max, PRIORITY_MAX, None);
+            look.more |= next.is_some();
+            look.keys.extend(rows.into_iter().map(|(key, _)| Rc::clone(key)));
         }
         look
     }

@@ -24,6 +24,9 @@ pub(super) struct Turn {
     due: Timestamp,
 }
 
+/// Where a row lies in its lane.
+pub(super) type Place = (Turn, Key);
+
 /// A record of the table.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
@@ -85,7 +88,7 @@ pub(super) enum Applied {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: HashMap<Key, Row>,
-    lanes: BTreeMap<Lane, BTreeSet<(Turn, Key)>>,
+    lanes: BTreeMap<Lane, BTreeSet<Place>>,
     foreign: BTreeSet<Key>,
 }
 
@@ -174,24 +177,38 @@ impl Table {
         }
     }
 
-    /// Rows of a lane that are due at `now`, those of `priority_max` and below, the most urgent and then the longest
-    /// due first, and whether there are more than `limit`.
+    /// Up to `limit` rows of a lane that are due at `now`, those of `priority_max` and below, the most urgent and then
+    /// the longest due first, and where the next ones begin; none where there are no more.
     pub(super) fn due(
         &self,
         lane: Lane,
         now: Timestamp,
         limit: usize,
         priority_max: u8,
-    ) -> (Vec<&Row>, bool) {
+        from: Option<&Place>,
+    ) -> (Vec<(&Key, &Row)>, Option<Place>) {
         let Some(entries) = self.lanes.get(&lane) else {
-            return (Vec::new(), false);
+            return (Vec::new(), None);
         };
-        let first = RANK_MAX.saturating_sub(priority_max);
-        let entries = entries.iter().filter(|(turn, _)| turn.rank >= first);
-        let mut due = entries.filter(|(turn, _)| turn.due <= now);
+        let first = match from {
+            Some((turn, _)) => turn.rank,
+            None => RANK_MAX.saturating_sub(priority_max),
+        };
+        let least = Key::default();
+        let ends = Timestamp(now.0.saturating_add(1));
+        let of_rank = |rank| {
+            let at = |due| (Turn { rank, due }, Rc::clone(&least));
+            let begin = match from {
+                Some(from) if from.0.rank == rank => from.clone(),
+                Some(_) | None => at(Timestamp(i64::MIN)),
+            };
+            let end = at(ends).max(begin.clone());
+            entries.range(begin..end)
+        };
+        let mut due = (first..=RANK_MAX).flat_map(of_rank);
         let page = due.by_ref().take(limit);
-        let page = page.filter_map(|(_, key)| self.rows.get(key)).collect();
-        (page, due.next().is_some())
+        let page = page.filter_map(|(_, key)| Some((key, self.rows.get(key)?)));
+        (page.collect(), due.next().cloned())
     }
 
     /// Keys of rows whose writer knows no lanes.

@@ -1,25 +1,18 @@
 //! What a worker is told, and what it asks for.
 
 use super::Ending;
-use crate::claim::{Malformed, Offer};
 use crate::fleet::Report;
 use crate::job::Job;
 use crate::lifecycle::{Change, RecordKey, Write};
 use crate::names::JobKey;
 use crate::protection::Protect;
+use crate::search::Findings;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A look into the ready lanes ended: jobs that may be claimed, oldest first.
-    Found {
-        /// Jobs that are due.
-        offers: Vec<Offer>,
-        /// Records that are no jobs.
-        malformed: Vec<Malformed>,
-        /// The highest priority of all jobs that were read, whether they are offered or not.
-        priority_seen: u8,
-    },
+    /// A look into the ready lanes ended.
+    Found(Findings),
     /// A look failed.
     LookFailed(String),
     /// More of the file is here.

@@ -5,11 +5,12 @@ use std::cmp::Reverse;
 use super::held::Held;
 use super::{Action, REFUSING_MAX, Worker, WorkerPolicy};
 use crate::at::{At, Timestamp};
-use crate::claim::{Malformed, Offer, Start};
+use crate::claim::{Offer, Start};
 use crate::fleet::Member;
 use crate::job::{Job, PRIORITY_MAX};
 use crate::lifecycle::{self, RecordKey};
 use crate::machine::Reason;
+use crate::search::Findings;
 
 /// The part of looks in which jobs of lower priority come before those of the highest, while there are such: nobody
 /// waits for ever behind another's urgent jobs.
@@ -60,13 +61,12 @@ impl Worker {
         first.min(self.priority_seen - 1)
     }
 
-    pub(super) fn found(
-        &mut self,
-        at: At,
-        offers: Vec<Offer>,
-        mut malformed: Vec<Malformed>,
-        priority_seen: u8,
-    ) {
+    pub(super) fn found(&mut self, at: At, findings: Findings) {
+        let Findings {
+            offers,
+            mut malformed,
+            priority_seen,
+        } = findings;
         // What the table does not let be ended must not be tried at every look.
         malformed.retain(|malformed| !self.unending.contains(&malformed.key));
         let looked = std::mem::replace(&mut self.looking, Looking::No);
@@ -134,19 +134,10 @@ impl Worker {
     /// Takes as many as there is room for: those of the priorities whose turn it is, the highest first, and among
     /// equals from a random one of the oldest on.
     fn claim_some(&mut self, at: At, mut jobs: Vec<Job>) {
-        if !jobs.is_empty() {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                clippy::cast_precision_loss,
-                reason = "a fraction of a short list's length, clamped to it"
-            )]
-            let first = (at.jitter.clamp(0.0, 1.0) * jobs.len() as f64) as usize;
-            let middle = first.min(jobs.len() - 1);
-            jobs.rotate_left(middle);
-            let later = |job: &Job| job.priority > self.priority_max;
-            jobs.sort_by_key(|job| (later(job), Reverse(job.priority)));
-        }
+        let first = at.any_of(jobs.len());
+        jobs.rotate_left(first);
+        let later = |job: &Job| job.priority > self.priority_max;
+        jobs.sort_by_key(|job| (later(job), Reverse(job.priority)));
         for job in jobs {
             if self.free() == 0 {
                 return;

@@ -16,6 +16,7 @@ use crate::fixture::{PROCESSOR, START, actions, at, claimed, job, key, retry, se
 use crate::job::Job;
 use crate::lifecycle::{self, Change, Value};
 use crate::protection::Protect;
+use crate::search::Findings;
 
 const LEASE: Duration = Duration::from_secs(300);
 const HEARTBEAT: Duration = Duration::from_secs(60);
@@ -158,11 +159,11 @@ fn sets(worker: &mut Worker, write: Write, name: &str) -> Option<Value> {
 
 fn offers(offers: impl IntoIterator<Item = Offer>) -> Event {
     let offers: Vec<_> = offers.into_iter().collect();
-    Event::Found {
+    Event::Found(Findings {
         priority_seen: offers.iter().map(|offer| offer.job.priority).max().unwrap_or(0),
         offers,
-        malformed: Vec::new(),
-    }
+        ..Findings::default()
+    })
 }
 
 fn forged(file: u32) -> Offer {

@@ -8,6 +8,7 @@ use roundtrip_core::claim::{Malformed, Offer};
 use roundtrip_core::job::{Job, Lane, LaneKind, PRIORITY_MAX, Status};
 use roundtrip_core::lifecycle::{RecordKey, attribute as a};
 use roundtrip_core::names::JobKey;
+use roundtrip_core::news::{Interest, Stand};
 use roundtrip_core::sweep::{self, Standing};
 
 use super::{Settings, Which};
@@ -21,45 +22,25 @@ use crate::model::table::Key;
 /// Where a scan goes on.
 pub(super) type Cursor = Option<Key>;
 
-/// Which jobs a pipeline wants to hear of: as the engine's `source/news` has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Interest {
-    /// Finished jobs whose objects still lie in the bucket.
-    Finished,
-    /// Jobs that are not in the lane they belong to.
-    Foreign,
+/// How a record stands; none where it is no job.
+pub(super) fn stand(record: &Record) -> Option<Stand> {
+    Some(Stand {
+        status: record.status()?,
+        lane: record.lane().map(|lane| lane.kind),
+        is_cleaned: record.get(a::CLEANED).is_some(),
+    })
 }
 
-impl Interest {
-    pub(super) fn hears(self, before: Option<&Rc<Record>>, after: &Record) -> bool {
-        self.is_in(after) && !before.is_some_and(|before| self.is_in(before))
-    }
-
-    pub(super) fn is_in(self, record: &Record) -> bool {
-        let lane = record.lane().map(|lane| lane.kind);
-        let Some(status) = record.status() else {
-            return false;
-        };
-        match self {
-            Self::Finished => status.is_finished() && lane == Some(LaneKind::Done),
-            Self::Foreign => {
-                let waits = status == Status::Queued;
-                record.get(a::CLEANED).is_none()
-                    && (lane.is_none() || (lane == Some(LaneKind::Ready) && !waits))
-            }
-        }
-    }
-
-    pub(super) fn offer(self, job: Job) -> Offer {
-        let signature = match self {
-            Self::Finished => Ok(()),
-            Self::Foreign => names::verify(&job),
-        };
-        Offer {
-            job,
-            signature,
-            uploaded: true,
-        }
+pub(super) fn offer(interest: Interest, job: Job) -> Offer {
+    let signature = if interest.is_unjudged() {
+        names::verify(&job)
+    } else {
+        Ok(())
+    };
+    Offer {
+        job,
+        signature,
+        uploaded: true,
     }
 }
 
@@ -131,7 +112,7 @@ impl Look {
                     if !uploaded || job.lane.is_none() {
                         self.offers.push(Offer {
                             uploaded,
-                            ..Interest::Foreign.offer(job)
+                            ..offer(Interest::Foreign, job)
                         });
                     }
                 }
@@ -203,7 +184,7 @@ impl Look {
                     } else {
                         Interest::Finished
                     };
-                    self.offers.push(interest.offer(job));
+                    self.offers.push(offer(interest, job));
                 }
                 Err(malformed) => self.malformed.push(malformed),
             }

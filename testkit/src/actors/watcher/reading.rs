@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use roundtrip_core::claim::Offer;
 use roundtrip_core::names::{ClientId, FileId, JobKey, RESERVED_PREFIX};
+use roundtrip_core::news::Interest;
 use roundtrip_core::stream::{Action, Batch, Event};
 
-use super::caring::Interest;
+use super::caring::{offer, stand};
 use crate::actors::outbox::{Outbox, Task};
 use crate::model::network::{Reply, Request};
 use crate::model::stream::{Missing, Read};
@@ -117,8 +118,10 @@ impl Telling {
                 continue;
             }
             batch.news += 1;
+            let Some(after) = stand(after) else { continue };
+            let before = news.before.as_deref().and_then(stand);
             for (interest, keys) in &mut heard {
-                if wanted(*interest) && interest.hears(news.before.as_ref(), after) {
+                if wanted(*interest) && interest.tells(before, after) {
                     keys.extend(job_key(&news.key));
                 }
             }
@@ -143,10 +146,12 @@ impl Telling {
                 let why = "jobs could not be read".to_owned();
                 return Some(Event::Failed(std::mem::take(&mut self.shard), why));
             };
-            let current = records.iter().filter(|record| interest.is_in(record));
+            let current = records
+                .iter()
+                .filter(|record| stand(record).is_some_and(|stand| interest.wants(stand)));
             let offers = current
                 .filter_map(|record| record.job().ok())
-                .map(|job| interest.offer(job));
+                .map(|job| offer(interest, job));
             self.offers.push((interest, offers.collect()));
         }
         match self.unread.pop() {

@@ -176,10 +176,11 @@ fn a_claim_the_table_refuses_makes_looks_rarer() {
 #[test]
 fn a_record_that_cannot_be_ended_is_not_tried_at_every_look() {
     let mut worker = worker();
-    let no_job = || Event::Found {
-        offers: Vec::new(),
-        malformed: vec![malformed(3)],
-        priority_seen: 0,
+    let no_job = || {
+        Event::Found(Findings {
+            malformed: vec![malformed(3)],
+            ..Findings::default()
+        })
     };
     worker.tick(at(0));
     worker.handle(at(0), no_job());

@@ -190,11 +190,11 @@ fn a_stop_releases_what_is_held_and_takes_nothing_new() {
     assert_eq!(short(&mut worker), ["look for 1"]);
     worker.stop(at(3_000));
     assert_eq!(short(&mut worker), ["stop 1"]);
-    let event = Event::Found {
+    let event = Event::Found(Findings {
         offers: vec![forged(2), offer(job(4))],
         malformed: vec![malformed(3)],
-        priority_seen: 0,
-    };
+        ..Findings::default()
+    });
     worker.handle(at(3_000), event);
     assert_eq!(short(&mut worker), NOTHING);
     assert!(!worker.is_idle());

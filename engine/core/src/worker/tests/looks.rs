@@ -208,11 +208,10 @@ fn a_job_from_the_future_is_refused_also_where_it_is_not_complete() {
             },
             ..offer(job(file))
         };
-        let found = Event::Found {
+        let found = Event::Found(Findings {
             offers: vec![ahead(1, 1), ahead(2, 0)],
-            malformed: Vec::new(),
-            priority_seen: 0,
-        };
+            ..Findings::default()
+        });
         worker.handle(at(0), found);
         let done = short(&mut worker);
         assert_eq!(done[..2], ["look for 2", "refuse 1"], "{start:?}");
@@ -223,10 +222,12 @@ fn a_job_from_the_future_is_refused_also_where_it_is_not_complete() {
 #[test]
 fn a_forged_job_and_a_record_that_is_no_job_are_refused_once() {
     let mut worker = worker();
-    let both = || Event::Found {
-        offers: vec![forged(1)],
-        malformed: vec![malformed(2)],
-        priority_seen: 0,
+    let both = || {
+        Event::Found(Findings {
+            offers: vec![forged(1)],
+            malformed: vec![malformed(2)],
+            ..Findings::default()
+        })
     };
     worker.finish(at(0));
     worker.handle(at(0), both());
@@ -250,11 +251,10 @@ fn refusals_under_way_are_bounded() {
     let malformed = (0..500).map(malformed).collect();
     worker.handle(
         at(0),
-        Event::Found {
-            offers: Vec::new(),
+        Event::Found(Findings {
             malformed,
-            priority_seen: 0,
-        },
+            ..Findings::default()
+        }),
     );
     assert_eq!(short(&mut worker).len(), 1 + REFUSING_MAX);
 }

@@ -77,11 +77,10 @@ fn urgent_jobs_that_are_not_for_us_hide_nobody() {
     ] {
         let mut worker = worker();
         worker.tick(at(0));
-        let hidden = Event::Found {
-            offers: Vec::new(),
-            malformed: Vec::new(),
+        let hidden = Event::Found(Findings {
             priority_seen: 9,
-        };
+            ..Findings::default()
+        });
         worker.handle(at(0), hidden);
         short(&mut worker);
         let next = worker.wake_at().unwrap().since(START);

@@ -39,11 +39,11 @@ fn events() -> Vec<Event> {
             job(1),
         ]),
         offers([forged(4), offer(job(2))]),
-        Event::Found {
-            offers: Vec::new(),
+        Event::Found(Findings {
             malformed: vec![malformed(5)],
             priority_seen: 7,
-        },
+            ..Findings::default()
+        }),
         Event::LookFailed("away".to_owned()),
     ];
     for file in 1..=3 {
