@@ -187,12 +187,13 @@ impl Table {
         priority_max: u8,
         from: Option<&Place>,
     ) -> (Vec<(&Key, &Row)>, Option<Place>) {
-        let Some(entries) = self.lanes.get(&lane) else {
+        let entries = self.lanes.get(&lane);
+        let Some((entries, (most_urgent, _))) = entries.and_then(|all| Some((all, all.first()?))) else {
             return (Vec::new(), None);
         };
         let first = match from {
             Some((turn, _)) => turn.rank,
-            None => RANK_MAX.saturating_sub(priority_max),
+            None => most_urgent.rank.max(RANK_MAX.saturating_sub(priority_max)),
         };
         let least = Key::default();
         let ends = Timestamp(now.0.saturating_add(1));
