@@ -65,6 +65,16 @@ pub struct At {
 }
 
 impl At {
+    /// The same moment, with a chance of its own for one of several subjects that are decided about at once: what is
+    /// spread by chance would else come together again.
+    #[must_use]
+    pub fn of(self, subject: &str) -> Self {
+        Self {
+            jitter: chance(self.jitter.to_bits(), [subject]),
+            ..self
+        }
+    }
+
     /// The place that chance picks among so many; zero where there are none.
     pub(crate) fn any_of(self, count: usize) -> usize {
         #[expect(
@@ -78,9 +88,42 @@ impl At {
     }
 }
 
+/// A number from 0 inclusive to 1 exclusive that only these names and the seed tell: FNV-1a over the names with a zero
+/// byte between them, then the last step of splitmix64, since FNV's upper bits differ little between similar names.
+pub fn chance<'a>(seed: u64, names: impl IntoIterator<Item = &'a str>) -> f64 {
+    let names = names.into_iter().enumerate();
+    let hash = names
+        .flat_map(|(place, name)| (place > 0).then_some(0).into_iter().chain(name.bytes()))
+        .fold(0xcbf2_9ce4_8422_2325_u64 ^ seed, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let hash = hash ^ (hash >> 31);
+    #[expect(clippy::cast_precision_loss, reason = "53 bits are what a double holds")]
+    let fraction = (hash >> 11) as f64 / (1_u64 << 53) as f64;
+    fraction
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn subjects_of_one_moment_have_chances_of_their_own() {
+        let now = Timestamp(0);
+        let at = At { now, jitter: 0.5 };
+        let same = (at.of("file-1").jitter - at.of("file-1").jitter).abs();
+        assert!(same < f64::EPSILON);
+        let all: Vec<f64> = (0..1_000)
+            .map(|file| at.of(&format!("file-{file}")).jitter)
+            .collect();
+        assert!(all.iter().all(|jitter| (0.0..1.0).contains(jitter)));
+        let below = all.iter().filter(|jitter| **jitter < 0.25).count();
+        assert!((200..300).contains(&below), "{below}");
+        let again = At { now, jitter: 0.6 }.of("file-1");
+        assert!((again.jitter - at.of("file-1").jitter).abs() > f64::EPSILON);
+    }
 
     #[test]
     fn chance_picks_every_place_and_none_beyond() {

@@ -24,7 +24,6 @@ pub(super) enum Actor {
 impl Actor {
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
         match self {
-            Self::Analyse(fetcher) if fetcher.dead => None,
             Self::Collect(collect) => collect.machine.wake_at(),
             Self::Ship(ship) => ship.machine.wake_at(),
             Self::Analyse(fetcher) => fetcher.machine.wake_at(),

@@ -27,10 +27,8 @@ pub(super) enum Plan {
     },
     /// A fetcher is told to stop.
     Leave(usize),
-    /// A fetcher goes silent for good.
-    Die(usize),
-    /// A job is given back if its lease has ended, as a watcher would.
-    Rescue(RecordKey),
+    /// A job is given back, or given up, if its lease has ended, as a watcher would.
+    Rescue { key: RecordKey, gives_up: bool },
 }
 
 /// The plans; those of one moment in the order in which they were made.

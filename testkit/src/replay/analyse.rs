@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use roundtrip_core::at::At;
+use roundtrip_core::at::{At, Timestamp};
 use roundtrip_core::claim::Offer;
 use roundtrip_core::job::Job;
 use roundtrip_core::lifecycle::{Change, RecordKey, Write};
@@ -26,8 +26,9 @@ pub(super) struct Analyse {
     pub(super) machine: Worker,
     policy: AnalysePipeline,
     survey: Rc<Survey>,
-    /// Which of the replay's actors it is.
-    actor: usize,
+    seat: Seat,
+    /// When it was last heard of: from then on it takes only what it took when it was recorded.
+    until: Option<Timestamp>,
     shards: u32,
     /// Where its looks begin: production draws a shard.
     first_shard: u32,
@@ -36,8 +37,15 @@ pub(super) struct Analyse {
     works: u64,
     /// Whether another fetcher is there.
     pub(super) others: bool,
-    /// It went silent for good.
-    pub(super) dead: bool,
+}
+
+/// Where a fetcher stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seat {
+    /// Among the replay's actors.
+    pub(super) actor: usize,
+    /// Among the recording's fetchers.
+    pub(super) place: usize,
 }
 
 #[derive(Debug)]
@@ -47,6 +55,8 @@ struct Work {
     /// How long the analysis takes, from the moment it begins; none where it never ends or never begins.
     analysis: Option<Duration>,
     silent: bool,
+    /// Whether the job is given up when this attempt is lost.
+    gives_up: bool,
 }
 
 /// What happens to work on a job.
@@ -66,7 +76,7 @@ impl Analyse {
         policy: &AnalysePipeline,
         fetcher: &Fetcher,
         survey: &Rc<Survey>,
-        actor: usize,
+        seat: Seat,
         shards: u32,
         world: &World,
     ) -> Self {
@@ -86,13 +96,13 @@ impl Analyse {
                 ..policy.clone()
             },
             survey: Rc::clone(survey),
-            actor,
+            seat,
+            until: fetcher.until,
             shards: shards.max(1),
-            first_shard: u32::try_from(actor).unwrap_or(0) % shards.max(1),
+            first_shard: u32::try_from(seat.actor).unwrap_or(0) % shards.max(1),
             work: BTreeMap::new(),
             works: 0,
             others: false,
-            dead: false,
         }
     }
 
@@ -120,7 +130,7 @@ impl Analyse {
             }
             Turn::Silent => {
                 work.silent = true;
-                world.plan_rescue(&RecordKey::from(key));
+                world.plan_rescue(&RecordKey::from(key), work.gives_up);
                 return;
             }
         };
@@ -133,14 +143,6 @@ impl Analyse {
     pub(super) fn leave(&mut self, world: &mut World) {
         self.machine.drain(world.at(&self.name, ""));
         self.pump(world);
-    }
-
-    /// It goes silent for good: what it holds is given to others when the leases end.
-    pub(super) fn die(&mut self, world: &mut World) {
-        self.dead = true;
-        for key in std::mem::take(&mut self.work).into_keys() {
-            world.plan_rescue(&RecordKey::from(&key));
-        }
     }
 
     fn perform(&mut self, world: &mut World, decision: Decision<Action>) -> (String, Option<Event>) {
@@ -165,11 +167,15 @@ impl Analyse {
                 (String::new(), None)
             }
             Action::Stop(key) => {
-                world.say(&self.name, key.file.as_str(), "stop", reason, Outcome::Done);
                 let file = key.file.to_string();
+                let work = self.work.remove(&key);
+                // One that was never heard of again decided nothing more.
+                let is_gone = self.until.is_some() && work.as_ref().is_some_and(|work| work.silent);
+                if !is_gone {
+                    world.say(&self.name, &file, "stop", reason, Outcome::Done);
+                }
                 // Work that had ended tells of itself.
-                let stopped = self.work.remove(&key).is_some();
-                (file, stopped.then_some(Event::Ended(key, Ending::Stopped)))
+                (file, work.map(|_| Event::Ended(key, Ending::Stopped)))
             }
             Action::Report(_) => {
                 if reason.key != "claim.report" {
@@ -212,7 +218,7 @@ impl Analyse {
         self.works += 1;
         let number = self.works;
         let mut plan = |after, turn| {
-            let (actor, key) = (self.actor, job.key.clone());
+            let (actor, key) = (self.seat.actor, job.key.clone());
             let at = world.now + after;
             world.plan(
                 at,
@@ -236,14 +242,15 @@ impl Analyse {
             }
             (None, _) => None,
         };
-        if let Some(silent) = course.silent {
-            plan(silent, Turn::Silent);
+        if let Some(loss) = course.loss {
+            plan(loss.after, Turn::Silent);
         }
         let work = Work {
             number,
             ending: course.end.map(|(_, ending)| ending),
             analysis,
             silent: false,
+            gives_up: course.loss.is_some_and(|loss| loss.gives_up),
         };
         self.work.insert(job.key.clone(), work);
     }
@@ -253,7 +260,7 @@ impl Analyse {
         if let Some(work) = self.work.get(key)
             && let Some(analysis) = work.analysis
         {
-            let (actor, key, number, turn) = (self.actor, key.clone(), work.number, Turn::Ended);
+            let (actor, key, number, turn) = (self.seat.actor, key.clone(), work.number, Turn::Ended);
             let at = world.now + analysis;
             world.plan(
                 at,
@@ -292,13 +299,21 @@ impl Analyse {
                     page = rows.into_iter().map(|(key, _)| Rc::clone(key)).collect();
                 }
                 Step::Judge(place) => {
-                    if let Some(offer) = page.get(place).and_then(|key| self.judge(world, key)) {
+                    let key = page.get(place).filter(|key| self.is_there_for(world, key));
+                    if let Some(offer) = key.and_then(|key| self.judge(world, key)) {
                         search.judged(offer);
                     }
                 }
                 Step::Over(findings) => return Event::Found(findings),
             }
         }
+    }
+
+    /// Whether it takes a job: any while it was heard of, and later what it took when it was recorded.
+    fn is_there_for(&self, world: &World, key: &RecordKey) -> bool {
+        let (survey, attempt) = (&self.survey, world.attempts(key));
+        let was_there = self.until.is_none_or(|until| world.now <= until);
+        was_there || survey.is_attempt_of(self.seat.place, key, attempt)
     }
 
     fn judge(&self, world: &mut World, key: &RecordKey) -> Option<Offer> {

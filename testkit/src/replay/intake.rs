@@ -24,7 +24,11 @@ pub(super) enum What {
     /// A job changed.
     Job(Box<Recorded>),
     /// A fetcher reported itself; none where its row is gone.
-    Fetcher { row: String, sighting: Option<Sighting> },
+    Fetcher {
+        row: String,
+        at: Timestamp,
+        sighting: Option<Sighting>,
+    },
     /// A row that is no job, and of no meaning here.
     Nothing,
 }
@@ -39,9 +43,11 @@ impl Happening {
         if key.client != fleet::PARTITION {
             return Self(What::Nothing);
         }
+        let sighting = entry.body.after.as_ref().and_then(sighting);
         Self(What::Fetcher {
             row: key.file,
-            sighting: entry.body.after.as_ref().and_then(sighting),
+            at: moment(entry, sighting.map(|sighting| sighting.seen)),
+            sighting,
         })
     }
 
@@ -66,7 +72,6 @@ fn sighting(row: &Record<'_>) -> Option<Sighting> {
 fn recorded(entry: &Entry<'_>, key: RecordKey) -> Recorded {
     let verdict = entry.verdict().cloned();
     let sequence = entry.place().unwrap_or_default();
-    let told = entry.moment();
     let before = entry.body.before.as_ref().and_then(|image| Job::read(image).ok());
     let after = entry.body.after.as_ref().map(Job::read);
     let image = entry.body.after.as_ref();
@@ -83,11 +88,7 @@ fn recorded(entry: &Entry<'_>, key: RecordKey) -> Recorded {
         Some(Ok(after)) => written_at(before.as_ref(), after),
         Some(Err(_)) | None => None,
     };
-    let is_near = |exact: &Timestamp| {
-        told.is_none_or(|told| exact.0.saturating_sub(told.0).saturating_abs() <= CLOCKS_APART_MS)
-    };
-    // Without any moment it happens when it comes.
-    let at = exact.filter(is_near).or(told).unwrap_or(Timestamp(i64::MIN));
+    let at = moment(entry, exact);
     Recorded {
         at,
         key,
@@ -98,6 +99,16 @@ fn recorded(entry: &Entry<'_>, key: RecordKey) -> Recorded {
         verdict,
         sequence,
     }
+}
+
+/// When an entry was written: as exactly as its writer says, unless its clock is wrong. Without any moment it happens when
+/// it comes.
+fn moment(entry: &Entry<'_>, exact: Option<Timestamp>) -> Timestamp {
+    let told = entry.moment();
+    let is_near = |exact: &Timestamp| {
+        told.is_none_or(|told| exact.0.saturating_sub(told.0).saturating_abs() <= CLOCKS_APART_MS)
+    };
+    exact.filter(is_near).or(told).unwrap_or(Timestamp(i64::MIN))
 }
 
 /// When a write was made, as far as it says so itself: to the millisecond.

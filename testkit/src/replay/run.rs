@@ -135,7 +135,7 @@ impl Replay {
         self.summary.records += 1;
         let mut recorded = match happening.0 {
             What::Job(recorded) => *recorded,
-            What::Fetcher { row, sighting } => {
+            What::Fetcher { row, sighting, .. } => {
                 match sighting {
                     Some(sighting) => self.world.fleet.insert(row, sighting),
                     None => self.world.fleet.remove(&row),
@@ -252,13 +252,7 @@ impl Replay {
                     self.set_wake(actor, self.world.now);
                 }
             }
-            Some(Plan::Die(actor)) => {
-                if let Some(Actor::Analyse(fetcher)) = self.actors.get_mut(actor) {
-                    fetcher.die(&mut self.world);
-                    self.set_wake(actor, self.world.now);
-                }
-            }
-            Some(Plan::Rescue(key)) => self.world.rescue(&key),
+            Some(Plan::Rescue { key, gives_up }) => self.world.rescue(&key, gives_up),
             Some(Plan::Play(recorded)) => self.world.play(*recorded),
             Some(Plan::Resume(key)) => self.world.resume(&key),
             None => {}

@@ -2,18 +2,23 @@
 //!
 //! It is taken in a reading of its own before the replay, since how long an attempt takes is known only at its end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
-use roundtrip_core::job::{self, Job, TEXT_BYTES_MAX};
+use roundtrip_core::job::{self, Job, Status, TEXT_BYTES_MAX};
 use roundtrip_core::lifecycle::{RecordKey, Write};
 use roundtrip_core::plan::{Bounds, Outline};
 use roundtrip_core::worker::{Ending, UNFIT};
 
 use super::course::{Act, Recorded};
 use super::intake::{Happening, What};
+
+mod fleet;
+
+pub(super) use fleet::Fetcher;
+use fleet::Fleet;
 
 /// Attempts of a job that are remembered, at most: the last one stands for those that follow.
 const ATTEMPTS_MAX: usize = 20;
@@ -24,6 +29,9 @@ const WHY_BYTES_MAX: usize = if TEXT_BYTES_MAX < 200 { TEXT_BYTES_MAX } else { 2
 /// What an attempt takes where the recording has none that came to an end.
 const DOWNLOAD: Duration = Duration::from_secs(1);
 const ANALYSIS: Duration = Duration::from_secs(10);
+
+/// The part of its lease after which a fetcher whose heartbeats are not known is taken to be silent.
+const SILENT_PART: u32 = 10;
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +46,10 @@ enum End {
     Unfit,
     Away,
     Stopped,
-    /// Its fetcher went silent.
+    /// Its fetcher went silent, and the job was taken from it.
     Lost,
+    /// Its fetcher went silent, and the job was given up.
+    GivenUp,
     /// An operator took the job away, or the recording ended.
     Open,
 }
@@ -54,37 +64,20 @@ struct Attempt {
     began: Option<Timestamp>,
     /// The last write of its fetcher.
     seen: Timestamp,
+    /// The last heartbeat, or the claim, and how long after the one before it came.
+    beat: (Timestamp, Option<Duration>),
     lease_ends: Option<Timestamp>,
     end: End,
     why: Box<str>,
 }
 
-/// A fetcher of the recording.
-#[derive(Clone, Debug)]
-pub(super) struct Fetcher {
-    pub(super) id: String,
-    /// When it claimed first.
-    pub(super) from: Timestamp,
-    /// When it went silent for good.
-    pub(super) until: Option<Timestamp>,
-    /// When it was told to stop, or had ended.
-    pub(super) left: Option<Timestamp>,
-    seen: Timestamp,
-    /// Until when each place of its processor was taken.
-    places: Vec<Timestamp>,
-}
-
-impl Fetcher {
-    /// The fetcher of a recording in which nobody claimed.
-    pub(super) fn unrecorded(from: Timestamp) -> Self {
-        Self {
-            id: "processor-00000000-0000-0000-0000-000000000000".to_owned(),
-            from,
-            until: None,
-            left: None,
-            seen: from,
-            places: Vec::new(),
-        }
+impl Attempt {
+    /// How long after its last sign its fetcher is taken to be silent: somewhere before the next sign would have come. All
+    /// that was recorded gets through, also where the replay is some milliseconds late.
+    fn silence(&self) -> Duration {
+        let lease = self.lease_ends.map(|ends| ends.since(self.seen) / SILENT_PART);
+        let beat = self.beat.1.map(|gap| gap / 2);
+        lease.into_iter().chain(beat).min().unwrap_or_default()
     }
 }
 
@@ -95,17 +88,23 @@ pub(super) struct Course {
     pub(super) download: Option<Duration>,
     /// After this the work ends; never, where it went on to the end.
     pub(super) end: Option<(Duration, Ending)>,
-    /// After this nothing of its fetcher gets through any more.
-    pub(super) silent: Option<Duration>,
+    /// When nothing of its fetcher gets through any more.
+    pub(super) loss: Option<Loss>,
+}
+
+/// How an attempt is lost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Loss {
+    /// After so long.
+    pub(super) after: Duration,
+    /// Whether it was the last one: the job was given up.
+    pub(super) gives_up: bool,
 }
 
 /// What a recording tells of its fetchers.
 #[derive(Debug)]
 pub struct Survey {
-    /// How many files a fetcher of the recording gave to its processor at a time.
-    analyses_max: usize,
-    fetchers: Vec<Fetcher>,
-    numbers: BTreeMap<String, u32>,
+    fleet: Fleet,
     attempts: HashMap<u64, Vec<Attempt>>,
     now: Option<Timestamp>,
     /// The bucket its jobs lie in.
@@ -120,9 +119,7 @@ impl Survey {
     /// which no record tells; the others waited.
     pub fn new(analyses_max: usize) -> Self {
         Self {
-            analyses_max: analyses_max.max(1),
-            fetchers: Vec::new(),
-            numbers: BTreeMap::new(),
+            fleet: Fleet::new(analyses_max),
             attempts: HashMap::new(),
             now: None,
             bucket: None,
@@ -136,16 +133,23 @@ impl Survey {
     pub fn take(&mut self, happening: Happening) {
         let mut recorded = match happening.0 {
             What::Job(recorded) => *recorded,
-            What::Fetcher { row, sighting: None } => return self.row_gone(&row),
-            What::Fetcher { .. } | What::Nothing => return,
+            What::Fetcher { row, at, sighting } => {
+                let at = self.pass(at);
+                return self.fleet.reported(&row, at, sighting);
+            }
+            What::Nothing => return,
         };
-        recorded.at = self.now.map_or(recorded.at, |now| now.max(recorded.at));
-        self.now = Some(recorded.at);
+        recorded.at = self.pass(recorded.at);
         if let (Act::Write(write), Some(Ok(after))) = (recorded.act, &recorded.after) {
             self.take_write(&recorded, write, after);
         } else if recorded.act == Act::OperatorRequeue {
             self.end(&recorded, End::Open);
         }
+    }
+
+    /// Goes on to a moment: what comes later in the recording was not earlier.
+    fn pass(&mut self, at: Timestamp) -> Timestamp {
+        *self.now.insert(self.now.map_or(at, |now| now.max(at)))
     }
 
     fn take_write(&mut self, recorded: &Recorded, write: Write, after: &Job) {
@@ -158,9 +162,12 @@ impl Survey {
             Write::Complete => self.end(recorded, End::Result),
             Write::Fail => self.end(recorded, fault(recorded, after)),
             Write::Release => self.end(recorded, release(recorded, after)),
-            Write::Requeue | Write::GiveUp => self.end(recorded, End::Lost),
+            Write::Requeue => self.end(recorded, End::Lost),
+            // One that waited was closed for what its client did.
+            Write::GiveUp if was(recorded, Status::Processing) => self.end(recorded, End::GivenUp),
             Write::Cancel => self.end(recorded, End::Open),
             Write::Create
+            | Write::GiveUp
             | Write::Cleaning
             | Write::Cleaned
             | Write::Keep
@@ -171,27 +178,10 @@ impl Survey {
     }
 
     fn claimed(&mut self, recorded: &Recorded, after: &Job) {
-        let id = after.processor.clone().unwrap_or_default();
-        let (at, next) = (
-            recorded.at,
-            u32::try_from(self.fetchers.len()).unwrap_or(u32::MAX),
-        );
-        let by = *self.numbers.entry(id.clone()).or_insert(next);
-        if by == next {
-            self.fetchers.push(Fetcher {
-                id,
-                from: at,
-                until: None,
-                left: None,
-                seen: at,
-                places: vec![at; self.analyses_max],
-            });
-        }
-        self.touch(by, at);
-        if let Some(fetcher) = self.fetcher(by) {
-            // It was not told to stop.
-            fetcher.left = None;
-        }
+        let at = recorded.at;
+        let by = self
+            .fleet
+            .claimed(after.processor.as_deref().unwrap_or_default(), at);
         let attempts = self.attempts.entry(hash(&recorded.key)).or_default();
         if attempts.len() >= ATTEMPTS_MAX {
             attempts.remove(0);
@@ -202,40 +192,11 @@ impl Survey {
             downloaded: None,
             began: None,
             seen: at,
+            beat: (at, None),
             lease_ends: after.due,
             end: End::Open,
             why: "".into(),
         });
-    }
-
-    fn fetcher(&mut self, by: u32) -> Option<&mut Fetcher> {
-        self.fetchers.get_mut(usize::try_from(by).ok()?)
-    }
-
-    fn touch(&mut self, by: u32, at: Timestamp) {
-        if let Some(fetcher) = self.fetcher(by) {
-            fetcher.seen = fetcher.seen.max(at);
-        }
-    }
-
-    /// A fetcher that ends takes its row away.
-    fn row_gone(&mut self, row: &str) {
-        let id = row.split('#').next().unwrap_or(row);
-        let (by, now) = (self.numbers.get(id).copied(), self.now);
-        if let Some(fetcher) = by.and_then(|by| self.fetcher(by)) {
-            fetcher.left = fetcher.left.or(now);
-        }
-    }
-
-    /// When the processor of a fetcher took a file that it was done with at `end`: not before the one ahead was done with.
-    fn began(&mut self, by: u32, downloaded: Timestamp, end: Timestamp) -> Timestamp {
-        let first = self
-            .fetcher(by)
-            .and_then(|fetcher| fetcher.places.iter_mut().min());
-        let Some(place) = first else { return downloaded };
-        let began = downloaded.max(*place).min(end);
-        *place = end;
-        began
     }
 
     fn last(&mut self, key: &RecordKey) -> Option<&mut Attempt> {
@@ -248,8 +209,11 @@ impl Survey {
             attempt.seen = at;
             attempt.lease_ends = after.due;
             attempt.downloaded = attempt.downloaded.or(after.downloaded.map(|_| at));
+            if recorded.act == Act::Write(Write::Heartbeat) {
+                attempt.beat = (at, Some(at.since(attempt.beat.0)));
+            }
             let by = attempt.by;
-            self.touch(by, at);
+            self.fleet.wrote(by, at);
         }
     }
 
@@ -265,7 +229,7 @@ impl Survey {
         attempt.end = end;
         let why = why.unwrap_or_default();
         attempt.why = why[..why.floor_char_boundary(WHY_BYTES_MAX)].into();
-        if matches!(end, End::Lost | End::Open) {
+        if matches!(end, End::Lost | End::GivenUp | End::Open) {
             return;
         }
         attempt.seen = at;
@@ -276,12 +240,12 @@ impl Survey {
                 .map(|moment| moment.min(at));
         }
         let (by, downloaded, claimed) = (attempt.by, attempt.downloaded, attempt.claimed);
-        self.touch(by, at);
-        if let (End::Stopped, Some(fetcher)) = (end, self.fetcher(by)) {
-            fetcher.left = Some(at);
+        self.fleet.wrote(by, at);
+        if end == End::Stopped {
+            self.fleet.stopped(by, at);
         }
         let Some(downloaded) = downloaded else { return };
-        let began = self.began(by, downloaded, at);
+        let began = self.fleet.began(by, downloaded, at);
         if let Some(attempt) = self.last(&recorded.key) {
             attempt.began = Some(began);
         }
@@ -300,18 +264,10 @@ impl Survey {
                 attempt.end = End::Lost;
             }
         }
-        let lost: Vec<(u32, Timestamp)> = self
-            .attempts
-            .values()
-            .flatten()
-            .filter(|attempt| attempt.end == End::Lost)
-            .map(|attempt| (attempt.by, attempt.seen))
-            .collect();
-        for (by, seen) in lost {
-            if let Some(fetcher) = self.fetcher(by).filter(|fetcher| fetcher.seen <= seen) {
-                fetcher.until = Some(seen);
-            }
-        }
+        let lost = self.attempts.values().flatten();
+        let lost = lost.filter(|attempt| matches!(attempt.end, End::Lost | End::GivenUp));
+        self.fleet
+            .close(end, lost.map(|attempt| (attempt.by, attempt.lease_ends)));
     }
 
     pub(super) fn bucket(&self) -> Option<&str> {
@@ -319,7 +275,19 @@ impl Survey {
     }
 
     pub(super) fn fetchers(&self) -> &[Fetcher] {
-        &self.fetchers
+        &self.fleet.fetchers
+    }
+
+    /// Whether the n-th attempt of a job, from 0, was this fetcher's: its place among [`Survey::fetchers`].
+    pub(super) fn is_attempt_of(&self, fetcher: usize, key: &RecordKey, attempt: usize) -> bool {
+        self.attempt(key, attempt)
+            .is_some_and(|attempt| usize::try_from(attempt.by) == Ok(fetcher))
+    }
+
+    /// The n-th attempt of a job, from 0; the last one stands for those that follow.
+    fn attempt(&self, key: &RecordKey, attempt: usize) -> Option<&Attempt> {
+        let known = self.attempts.get(&hash(key))?;
+        known.get(attempt.min(known.len().checked_sub(1)?))
     }
 
     /// Whether everything of a job was in the bucket at a moment, as far as the recording tells.
@@ -340,12 +308,10 @@ impl Survey {
             return Course {
                 download: None,
                 end: Some((Duration::ZERO, Ending::Refused(why))),
-                silent: None,
+                loss: None,
             };
         }
-        let key = RecordKey::from(&job.key);
-        let known = self.attempts.get(&hash(&key)).filter(|known| !known.is_empty());
-        let Some(attempt) = known.and_then(|known| known.get(attempt.min(known.len() - 1))) else {
+        let Some(attempt) = self.attempt(&RecordKey::from(&job.key), attempt) else {
             return self.typical();
         };
         // What was out of the bounds of the recording's fetcher is not out of these.
@@ -363,18 +329,15 @@ impl Survey {
             End::Away => Ending::Away { why, after: None },
             End::Unfit => Ending::Unfit(why),
             End::Stopped => Ending::Stopped,
-            End::Lost => {
+            End::Lost | End::GivenUp | End::Open => {
+                let loss = (attempt.end != End::Open).then(|| Loss {
+                    after: since(attempt.seen) + attempt.silence(),
+                    gives_up: attempt.end == End::GivenUp,
+                });
                 return Course {
                     download: attempt.downloaded.map(since),
                     end: None,
-                    silent: Some(since(attempt.seen) + Duration::from_millis(1)),
-                };
-            }
-            End::Open => {
-                return Course {
-                    download: attempt.downloaded.map(since),
-                    end: None,
-                    silent: None,
+                    loss,
                 };
             }
         };
@@ -386,7 +349,7 @@ impl Survey {
         Course {
             download: attempt.downloaded.map(since),
             end: Some((took, ending)),
-            silent: None,
+            loss: None,
         }
     }
 
@@ -399,7 +362,7 @@ impl Survey {
         Course {
             download: Some(download),
             end: Some((download + analysis, result())),
-            silent: None,
+            loss: None,
         }
     }
 }
@@ -447,6 +410,10 @@ fn release(recorded: &Recorded, after: &Job) -> End {
         (false, false, true) => End::Away,
         (false, false, false) => End::Stalled,
     }
+}
+
+fn was(recorded: &Recorded, status: Status) -> bool {
+    recorded.before.as_ref().is_some_and(|job| job.status == status)
 }
 
 fn hash(key: &RecordKey) -> u64 {

@@ -241,16 +241,22 @@ impl World {
         *next - 1
     }
 
-    /// Has a job given back when its lease has ended, unless the role does so.
-    pub(super) fn plan_rescue(&mut self, key: &RecordKey) {
+    /// How often a job was claimed.
+    pub(super) fn attempts(&self, key: &RecordKey) -> usize {
+        self.attempts.get(key).copied().unwrap_or_default()
+    }
+
+    /// Has a job given back or given up when its lease has ended, unless the role does so.
+    pub(super) fn plan_rescue(&mut self, key: &RecordKey, gives_up: bool) {
         let due = self.table.get(key).and_then(|row| row.job()?.due);
         if let (false, Some(due)) = (self.plays.requeue, due) {
-            self.plan(due + RESCUE_AFTER, Plan::Rescue(key.clone()));
+            let key = key.clone();
+            self.plan(due + RESCUE_AFTER, Plan::Rescue { key, gives_up });
         }
     }
 
-    /// Gives a job back whose lease has ended.
-    pub(super) fn rescue(&mut self, key: &RecordKey) {
+    /// Gives a job back whose lease has ended, or gives it up where it was the last attempt that was recorded.
+    pub(super) fn rescue(&mut self, key: &RecordKey, gives_up: bool) {
         let Some(job) = self.table.get(key).and_then(Row::job) else {
             return;
         };
@@ -258,12 +264,21 @@ impl World {
             return;
         }
         if job.due.is_none_or(|due| due >= self.now) {
-            return self.plan_rescue(key);
+            return self.plan_rescue(key, gives_up);
         }
-        let change = lifecycle::requeue(job, self.now, self.now, "its lease ended");
+        let (change, why) = if gives_up {
+            let change = lifecycle::give_up(job, self.now, "its lease ended");
+            (
+                change,
+                "its lease ended: a watcher gives it up, as it was recorded",
+            )
+        } else {
+            let change = lifecycle::requeue(job, self.now, self.now, "its lease ended");
+            (change, "its lease ended: a watcher gives it back")
+        };
+        let action = change.write.as_str();
         if let Applied::Made(before) = self.table.apply(&change) {
-            let reason = Reason::rule("its lease ended: a watcher gives it back");
-            self.say(RECORDING, &key.file, "requeue", reason, Outcome::Trace);
+            self.say(RECORDING, &key.file, action, Reason::rule(why), Outcome::Trace);
             self.wrote(before.map(|job| *job), key);
         }
     }

@@ -225,7 +225,7 @@ fn requeue(at: At, job: &Job, retry: &Retry) -> (Change, Reason) {
     let who = job.processor.as_deref().unwrap_or("a fetcher");
     let (change, why) = if retry.allows_after(lost) {
         let why = format!("{who} sent no heartbeat before its lease ended");
-        let due = at.now + retry.delay_after(lost, at.jitter);
+        let due = at.now + retry.delay_after(lost, at.of(job.key.file.as_str()).jitter);
         (lifecycle::requeue(job, at.now, due, &why), why)
     } else {
         let lost = match lost {

@@ -2,7 +2,6 @@
 //! tells of them.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::job::Job;
@@ -12,7 +11,7 @@ use super::Replay;
 use crate::pipelines::{AnalysePipeline, Pipeline};
 use crate::replay::actor::Actor;
 use crate::replay::agenda::Plan;
-use crate::replay::analyse::Analyse;
+use crate::replay::analyse::{Analyse, Seat};
 use crate::replay::care::Care;
 use crate::replay::client::{self, Collect, Ship};
 use crate::replay::queue::Queue;
@@ -93,7 +92,7 @@ impl Replay {
         (first..self.actors.len()).collect()
     }
 
-    /// Every fetcher of the recording takes part from its first claim on, until it went silent.
+    /// Every fetcher of the recording takes part from when it was first heard of.
     fn begin_fetchers(&mut self, pipeline: &str, policy: &AnalysePipeline) {
         let survey = Rc::clone(&self.survey);
         let nobody = [Fetcher::unrecorded(self.world.now)];
@@ -102,19 +101,16 @@ impl Replay {
         } else {
             survey.fetchers()
         };
-        for fetcher in fetchers {
+        for (place, fetcher) in fetchers.iter().enumerate() {
             let (actor, shards) = (self.actors.len(), self.role.shards);
-            let mut analyse = Analyse::new(pipeline, policy, fetcher, &survey, actor, shards, &self.world);
+            let seat = Seat { actor, place };
+            let mut analyse = Analyse::new(pipeline, policy, fetcher, &survey, seat, shards, &self.world);
             analyse.others = fetchers.len() > 1;
             self.actors.push(Actor::Analyse(Box::new(analyse)));
             self.wake_of.push(None);
             self.set_wake(actor, fetcher.from);
-            if let Some(left) = fetcher.left {
-                self.world.plan(left, Plan::Leave(actor));
-            }
-            if let Some(until) = fetcher.until {
-                self.world
-                    .plan(until + Duration::from_millis(1), Plan::Die(actor));
+            if let Some(leaves) = fetcher.leaves() {
+                self.world.plan(leaves, Plan::Leave(actor));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What each duty does about a job.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::*;
@@ -332,4 +333,21 @@ fn closing_an_upload_names_the_key_and_hands_the_job_to_cleanup() {
         change.set.contains(&(attribute::ERROR, Value::Text(error))),
         "{change:?}"
     );
+}
+
+/// Jobs of one lost fetcher are found by one look: full jitter spreads each by itself.
+#[test]
+fn jobs_that_were_lost_together_are_not_taken_again_together() {
+    let mut caretaker = requeuer();
+    caretaker.tick(at(300_001));
+    actions(&mut caretaker);
+    let jobs = (1..=20).map(|file| claimed(file, PROCESSOR, LEASE));
+    caretaker.handle(at(300_001), page(jobs, false));
+    let mut moments = BTreeSet::new();
+    for action in actions(&mut caretaker) {
+        if let Action::Write(change) = action {
+            moments.extend(change.due());
+        }
+    }
+    assert!(moments.len() > 15, "{moments:?}");
 }
