@@ -5,6 +5,7 @@
 //! Folders named in a TOML file or by `--set` are relative to the current working directory; `use` paths are
 //! relative to the role file.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 mod assemble;
@@ -23,6 +24,9 @@ mod words;
 
 pub use fault::{Fault, Faults};
 use spec::RoleSpec;
+
+/// The values of a role by their keys.
+pub type Values = BTreeMap<String, figment::value::Value>;
 
 /// What lies over the files of a role, weakest first: a profile, the environment, `--set`.
 #[derive(Clone, Debug, Default)]
@@ -79,6 +83,12 @@ pub fn load_role(name_or_path: &str, layers: &Layers) -> Result<RoleSpec, Faults
 /// Such a folder is empty, such a processor the built-in one.
 pub fn load_dry(name_or_path: &str, layers: &Layers) -> Result<RoleSpec, Faults> {
     load_dry_beside(name_or_path, layers, &[])
+}
+
+/// The values of a role under its layers, by their keys: `upload.chunker.fixed.size`, `store.bucket`. Of what is wrong with
+/// the role only that it cannot be found is a fault here.
+pub fn values(name_or_path: &str, layers: &Layers) -> Result<Values, Faults> {
+    Ok(assemble::role(find(name_or_path)?, layers, &[]).by_key())
 }
 
 /// `together`: the pipelines of all roles that are loaded with it, its own among them.

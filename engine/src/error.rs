@@ -12,6 +12,8 @@ pub enum Exit {
     Failed,
     /// The command line was wrong.
     Usage,
+    /// What it tells could not be written: a full disk, a file that may not be.
+    Unwritable,
     /// A service is away: the same command may work later.
     TryAgain,
     /// The configuration is wrong: the same command will fail again.
@@ -25,6 +27,7 @@ impl Exit {
             Self::Done => 0,
             Self::Failed => 1,
             Self::Usage => 64,
+            Self::Unwritable => 74,
             Self::TryAgain => 75,
             Self::Config => 78,
         }
@@ -70,6 +73,11 @@ impl Error {
     /// Wrong usage.
     pub fn usage(what: impl Into<String>) -> Self {
         Self::new(Exit::Usage, what)
+    }
+
+    /// Output that could not be written.
+    pub fn unwritable(what: impl Into<String>) -> Self {
+        Self::new(Exit::Unwritable, what)
     }
 
     /// A job or a check that failed.

@@ -79,7 +79,7 @@ impl Lines {
 }
 
 fn unwritable(error: io::Error) -> Error {
-    Error::failed("could not write to standard output").because(error)
+    Error::unwritable("could not write to standard output").because(error)
 }
 
 /// Writes a line to standard output that is told beside the work: nobody may be reading any more.

@@ -201,9 +201,9 @@ fn unwritable(path: &Path, error: io::Error) -> Error {
         "what came until then is in the file, its last line may be cut off"
     };
     if recordings::is_standard_input(path) {
-        return Error::failed("the recording cannot be written on to standard output").because(error);
+        return Error::unwritable("the recording cannot be written on to standard output").because(error);
     }
-    Error::failed(format!("the recording {} cannot be written on", path.display()))
+    Error::unwritable(format!("the recording {} cannot be written on", path.display()))
         .because(error)
         .hint(hint)
 }

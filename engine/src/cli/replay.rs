@@ -13,7 +13,7 @@ use super::Format;
 use super::output::{Lines, say};
 use crate::dsl::shipped::Shipped;
 use crate::dsl::spec::RoleSpec;
-use crate::dsl::{self, Layers};
+use crate::dsl::{self, Layers, Values};
 use crate::error::{Error, Exit, Result};
 use crate::recordings::{self, Recording, Source};
 use crate::replay;
@@ -99,11 +99,9 @@ impl Arguments {
     }
 
     /// A role; `set` lies over the one that is asked about, not over the one it is compared with.
-    fn load(&self, role: &str, set: Vec<String>) -> Result<RoleSpec> {
-        Ok(dsl::load_dry(
-            role,
-            &Layers::of_process(self.profile.clone(), set),
-        )?)
+    fn load(&self, role: &str, set: Vec<String>) -> Result<(RoleSpec, Values)> {
+        let layers = Layers::of_process(self.profile.clone(), set);
+        Ok((dsl::load_dry(role, &layers)?, dsl::values(role, &layers)?))
     }
 
     fn print(&self, out: &mut Lines, lines: &[Line]) -> Result<()> {
@@ -140,20 +138,20 @@ fn shown(set: &str) -> String {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     let target = arguments.target()?;
-    let spec = arguments.load(&arguments.role, arguments.set.clone())?;
+    let (spec, values) = arguments.load(&arguments.role, arguments.set.clone())?;
     let source = Source::new(&arguments.recording).sorted(arguments.sort);
     let against = arguments.against.as_ref();
     let against = against.map(|old| Ok::<_, Error>((old, arguments.load(old, Vec::new())?)));
     let against = against.transpose()?;
-    let recorded = against.as_ref().map(|(_, old)| old);
+    let recorded = against.as_ref().map(|(_, (old, _))| old);
     let mut new = arguments.replay(&spec, recorded, &source)?;
     if arguments.report.is_some() {
         new = new.with_timeline();
     }
     match against {
         None => tell(arguments, &source, target, new),
-        Some((old, old_spec)) => {
-            for key in replay::unjudged(&old_spec, &spec) {
+        Some((old, (old_spec, old_values))) => {
+            for key in replay::unjudged((&old_spec, &old_values), (&spec, &values)) {
                 say(&format!(
                     "note: {key} differs; no recording tells what comes of that, and so no replay does"
                 ));
@@ -212,6 +210,10 @@ fn compare(
         comparison.happen(happening.map_err(|error| recordings::unreadable(&arguments.recording, error))?);
     }
     let compared = comparison.finish();
+    if compared.records == 0 {
+        note(&recording, false);
+        return Err(nothing_compared(arguments, &recording));
+    }
     let (differences, effects, differs) = (&compared.differences, &compared.effects, compared.differs());
     let mut out = Lines::new(target.is_some());
     if let (Some(target), Some(timeline)) = (target, comparison.timeline()) {
@@ -234,7 +236,7 @@ fn compare(
                 for effect in effects {
                     out.line(&effect.text)?;
                 }
-                if let Some(open) = still_open(&compared) {
+                for open in still_open(&compared) {
                     out.line(&open)?;
                 }
             }
@@ -247,28 +249,47 @@ fn compare(
                     .iter()
                     .map(|effect| json!({"count": effect.count, "text": effect.text}))
                     .collect();
-                let (old, new) = compared.open;
-                let open = json!({"old": old, "new": new});
-                out.line(&json!({"differs": differs, "effects": effects, "open": open}).to_string())?;
+                let both = |(old, new): (usize, usize)| json!({"old": old, "new": new});
+                let (open, uncleaned) = (both(compared.open), both(compared.uncleaned));
+                let told =
+                    json!({"differs": differs, "effects": effects, "open": open, "uncleaned": uncleaned});
+                out.line(&told.to_string())?;
             }
         }
         out.end()
     };
     print()?;
-    note(&recording, compared.end.is_none());
+    note(&recording, false);
     Ok(if differs { Exit::Failed } else { Exit::Done })
 }
 
+/// A change that no recorded job was held against is not shown to be harmless.
+fn nothing_compared(arguments: &Arguments, recording: &Recording) -> Error {
+    let file = arguments.recording.display();
+    let (what, hint) = match (recording.records(), arguments.until) {
+        (0, _) => ("is empty", "record a running table: roundtrip record --out FILE"),
+        (_, Some(_)) => (
+            "tells of no job before --until",
+            "name a later moment with --until",
+        ),
+        (_, None) => ("tells of no job", "name a recording of a jobs table"),
+    };
+    Error::usage(format!("nothing was compared: {file} {what}")).hint(hint)
+}
+
 /// What a comparison says of jobs whose end it does not see.
-fn still_open(compared: &Compared) -> Option<String> {
-    let (old, new) = compared.open;
-    let jobs = if new == 1 { "job is" } else { "jobs are" };
-    (old + new > 0).then(|| {
-        let end = compared.end.map(iso::write).unwrap_or_default();
-        format!(
-            "{new} {jobs} still open when the replay ends, {end} ({old} under the old role): --until goes on"
-        )
-    })
+fn still_open(compared: &Compared) -> Vec<String> {
+    let end = compared.end.map(iso::write).unwrap_or_default();
+    let tell = |(old, new): (usize, usize), one: &str, many: &str| {
+        let jobs = if new == 1 { one } else { many };
+        format!("{new} {jobs} when the replay ends, {end} ({old} under the old role): --until goes on")
+    };
+    let (open, uncleaned) = (compared.open, compared.uncleaned);
+    let open = (open != (0, 0)).then(|| tell(open, "job is still open", "jobs are still open"));
+    let one = "finished job is not cleaned yet";
+    let uncleaned =
+        (uncleaned.0 != uncleaned.1).then(|| tell(uncleaned, one, "finished jobs are not cleaned yet"));
+    open.into_iter().chain(uncleaned).collect()
 }
 
 /// Says what is to be known about the recording; `is_empty`: nothing of it was replayed.

@@ -70,7 +70,7 @@ pub struct Arguments {
     #[arg(long, requires = "jobs", conflicts_with = "seeds", value_parser = clap::value_parser!(u32).range(1..=1000))]
     shards: Option<u32>,
     /// With --jobs: how long an analysis takes, at most; half of it on average
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "60s", requires = "jobs", value_parser = humantime::parse_duration)]
     analysis_max: Duration,
     /// Where the recording of the history goes, or of the one in which a promise broke: a file that is not there yet
     #[arg(long, value_name = "FILE")]
@@ -165,6 +165,10 @@ impl Arguments {
 
     fn many(&self, scenario: &Scenario) -> Result<Exit> {
         let count = self.seeds.unwrap_or(SEEDS_DEFAULT);
+        if self.first.checked_add(count).is_none() {
+            let what = format!("there are no {count} seeds from {} on", self.first);
+            return Err(Error::usage(what).hint("begin with a smaller one with --first"));
+        }
         let mut counting = Counting::begin("seeds", count);
         let found = seeds(scenario, self.first, count, |run| {
             counting.at(run);
@@ -261,7 +265,8 @@ impl Arguments {
         let mut text = outcome.recording.join("\n");
         text.push('\n');
         let write = || File::create_new(file)?.write_all(text.as_bytes());
-        write().map_err(|error| Error::failed(format!("could not write {}", file.display())).because(error))
+        write()
+            .map_err(|error| Error::unwritable(format!("could not write {}", file.display())).because(error))
     }
 }
 

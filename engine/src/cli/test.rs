@@ -78,7 +78,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     if arguments.path.is_dir() {
         for snapshot in stale(&folder, &cases, arguments)? {
             failed += 1;
-            let what = "there is no such recording and role any more: delete it";
+            let what =
+                "no recording here and role of this call go with it: delete it, or name its role with --role";
             out.line(&format!("stale    {}: {what}", snapshot.display()))?;
         }
     }
@@ -254,8 +255,9 @@ impl Case<'_> {
             // Version control may have changed the ends of the lines, which no person would see.
             Ok(expected) if expected.lines().eq(decided.lines()) => Ok(Verdict::Same),
             Ok(_) | Err(_) if accept => {
-                fs::write(&self.snapshot, &decided)
-                    .map_err(|error| Error::failed(format!("{snapshot} cannot be written")).because(error))?;
+                fs::write(&self.snapshot, &decided).map_err(|error| {
+                    Error::unwritable(format!("{snapshot} cannot be written")).because(error)
+                })?;
                 Ok(Verdict::Written)
             }
             Ok(expected) => Ok(Verdict::Differs(differing(&expected, &decided))),

@@ -91,8 +91,8 @@ impl Fault {
         let what = format!("{doing}: {}", self.text());
         match self {
             Self::Transient(_) => Error::away(what).hint(
-                "check that the service is up and reachable, then try again; AWS_ENDPOINT_URL_S3 and \
-                 AWS_ENDPOINT_URL_DYNAMODB, where set, say where it is",
+                "check that the service is up and reachable, then try again; AWS_ENDPOINT_URL_S3, \
+                 AWS_ENDPOINT_URL_DYNAMODB and AWS_ENDPOINT_URL_DYNAMODB_STREAMS, where set, say where it is",
             ),
             Self::Permanent(_) | Self::Unacceptable(_) => Error::config(what),
             Self::Absent(_) => Error::failed(what),

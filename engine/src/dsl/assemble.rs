@@ -5,7 +5,6 @@ use std::sync::{Arc, LazyLock};
 
 use figment::value::{Dict, Value};
 
-use super::Layers;
 use super::chain::RETRYING_SINKS;
 use super::document::{Document, Part};
 use super::fault::{Fault, Origin};
@@ -13,6 +12,7 @@ use super::layers::{Layer, Stack};
 use super::read::{STAGES, nearest};
 use super::shipped::{ROLES, Shipped};
 use super::tree::{KeyPath, find, names, table};
+use super::{Layers, Values};
 
 mod files;
 mod given;
@@ -33,6 +33,32 @@ impl Assembly {
     /// The names of its pipelines.
     pub(super) fn pipelines(&self) -> Vec<String> {
         names(&self.values, &["pipelines".into()])
+    }
+
+    /// Its values by their keys, as `--set` names them.
+    pub(super) fn by_key(&self) -> Values {
+        let mut values = Values::new();
+        for (name, value) in &self.values {
+            match value.as_dict().filter(|_| name == "pipelines") {
+                Some(pipelines) => by_key("", pipelines, &mut values),
+                None => by_key("", &Dict::from([(name.clone(), value.clone())]), &mut values),
+            }
+        }
+        values
+    }
+}
+
+fn by_key(before: &str, values: &Dict, found: &mut Values) {
+    for (name, value) in values {
+        let key = if before.is_empty() {
+            name.clone()
+        } else {
+            format!("{before}.{name}")
+        };
+        match value.as_dict().filter(|inner| !inner.is_empty()) {
+            Some(inner) => by_key(&key, inner, found),
+            None => drop(found.insert(key, value.clone())),
+        }
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Notes {
     late_by: Duration,
     /// Changes of jobs that do not tell the job as it was or as it is.
     blind: u64,
+    /// Records whose keys are not those of a jobs table.
+    foreign: u64,
 }
 
 impl Notes {
@@ -33,6 +35,10 @@ impl Notes {
                 self.late_by = self.late_by.max(late_by);
             }
             self.latest = Some(latest);
+        }
+        if !entry.is_of_jobs_table() {
+            self.foreign += 1;
+            return;
         }
         let (before, after) = (&entry.body.before, &entry.body.after);
         let is_blind = match entry.kind {
@@ -56,6 +62,13 @@ impl Notes {
         let mut told = Vec::new();
         if self.records == 0 {
             told.push("0 records: there is nothing to replay".to_owned());
+        }
+        if self.foreign > 0 {
+            told.push(format!(
+                "{} of {} records are not of a jobs table, since their keys are not `client` and `file`: they were \
+                 left out",
+                self.foreign, self.records
+            ));
         }
         if self.late > 0 {
             told.push(format!(
@@ -109,6 +122,13 @@ mod tests {
             ("MODIFY", 100, both),
         ];
         insta::assert_snapshot!(told(&back).join("\n"), @"2 of 3 records come after later ones, by up to 1h 21m 40s: each was replayed when it came, and so the replay is wrong unless they are only told again. Records of several shards one after the other are put in order with --sort");
+        let text =
+            r#"{"eventName":"INSERT","dynamodb":{"Keys":{"id":{"S":"7"}},"NewImage":{"id":{"S":"7"}}}}"#;
+        let mut notes = Notes::default();
+        for entry in Reader::new(text.as_bytes()).entries() {
+            notes.take(&entry.unwrap());
+        }
+        insta::assert_snapshot!(notes.told().join("\n"), @"");
         let blind = [("INSERT", 100, ""), ("MODIFY", 100, new), ("MODIFY", 100, both)];
         insta::assert_snapshot!(told(&blind).join("\n"), @"2 of 3 records do not tell the job before and after the change: what they changed cannot be followed. The table's stream needs the view NEW_AND_OLD_IMAGES");
     }

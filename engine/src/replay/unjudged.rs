@@ -1,82 +1,163 @@
 //! What differs between two roles and no replay judges, since no recording tells what comes of it.
 
-use crate::dsl::spec::{ClaimSpec, DirectorySource, JobsSink, PipelineSpec, ProcessorSink, RoleSpec};
-use crate::dsl::spec::{SinkSpec, SourceSpec, TransportSpec};
+use crate::dsl::Values;
+use crate::dsl::spec::{PipelineSpec, RoleSpec, SinkSpec, SourceSpec};
 
-/// The TOML keys that differ and that no replay judges: a recording tells neither which files lay in the folder, nor when
-/// the pieces of a file came, nor what a processor would have done in another time.
-pub fn unjudged(old: &RoleSpec, new: &RoleSpec) -> Vec<String> {
-    let both = new.pipelines.iter();
-    let both = both.filter_map(|(name, new)| Some((name, old.pipelines.get(name)?, new)));
-    both.flat_map(|(name, old, new)| {
-        let differing = keys(old, new).into_iter().filter(|(_, differs)| *differs);
-        differing.map(move |(key, _)| format!("{name}.{key}"))
-    })
-    .collect()
-}
+/// The keys that a replay judges, as they are called within a pipeline; a dot at the end stands for all below.
+const JUDGED: [&str; 38] = [
+    "source.directory.settle",
+    "source.directory.waiting-max",
+    "source.directory.rescan",
+    "source.jobs.",
+    "source.results.interval",
+    "source.results.interval-max",
+    "source.foreign.every",
+    "source.foreign.cron",
+    "source.foreign.timezone",
+    "source.foreign.stream",
+    "source.lanes.every",
+    "source.lanes.cron",
+    "source.lanes.timezone",
+    "claim.versions",
+    "claim.start",
+    "claim.in-flight-max",
+    "claim.downloads-max",
+    "claim.analyses-max",
+    "claim.lease",
+    "claim.heartbeat",
+    "claim.upload-max",
+    "claim.report",
+    "claim.failing-max",
+    "claim.failing-rest",
+    "retry.attempts-max",
+    "retry.interval",
+    "retry.backoff-rate",
+    "retry.interval-max",
+    "retry.jitter",
+    "chunker.fixed.size",
+    "codec.zstd",
+    "codec.none",
+    "transport.s3.file-size-max",
+    "sink.jobs.announce",
+    "sink.processor.timeout",
+    "sink.delete.results-keep",
+    "sink.delete.retention",
+    "sink.admit.lease",
+];
 
-fn keys(old: &PipelineSpec, new: &PipelineSpec) -> Vec<(&'static str, bool)> {
-    let mut keys = Vec::new();
-    if let (Some(old_transport), Some(new_transport)) = (&old.transport, &new.transport) {
-        let TransportSpec::S3 { concurrency_max, .. } = old_transport;
-        let TransportSpec::S3 {
-            concurrency_max: new_max,
-            ..
-        } = new_transport;
-        keys.push(("transport.s3.concurrency-max", concurrency_max != new_max));
-    }
-    let levels = old.codec.as_ref().zip(new.codec.as_ref());
-    keys.extend(levels.map(|(old, new)| ("codec.level", old.level != new.level)));
-    if let (Some(old), Some(new)) = (&old.claim, &new.claim) {
-        keys.extend(of_claim(old, new));
-    }
-    match (&old.source, &new.source) {
-        (SourceSpec::Directory(old), SourceSpec::Directory(new)) => keys.extend(of_directory(old, new)),
-        (SourceSpec::Results(old), SourceSpec::Results(new)) => {
-            keys.push(("source.results.of", old.of != new.of));
-        }
-        _ => {}
-    }
-    match (&old.sink, &new.sink) {
-        (SinkSpec::Processor(old), SinkSpec::Processor(new)) => keys.extend(of_processor(old, new)),
-        (SinkSpec::Jobs(old), SinkSpec::Jobs(new)) => keys.extend(of_jobs(old, new)),
-        _ => {}
-    }
+/// Of what all pipelines of a role share. Its name decides nothing.
+const JUDGED_OF_ALL: [&str; 3] = ["store.shards", "stream.interval", "name"];
+
+/// The TOML keys that differ and that no replay judges: a recording tells neither which files lay in the folder or which
+/// objects in the bucket, nor when the pieces of a file came, nor what a processor would have done in more time. Pipelines
+/// that only one of them has are no such keys: all that they decide differs.
+pub fn unjudged(
+    (old, old_values): (&RoleSpec, &Values),
+    (new, new_values): (&RoleSpec, &Values),
+) -> Vec<String> {
+    let mut keys: Vec<String> = old_values
+        .keys()
+        .chain(new_values.keys())
+        .filter(|key| old_values.get(*key) != new_values.get(*key))
+        // Without zstd there is no level; that there is none is judged.
+        .filter(|key| {
+            let is_in_both = old_values.contains_key(*key) && new_values.contains_key(*key);
+            is_in_both || !key.ends_with(".codec.zstd.level")
+        })
+        .filter(|key| match split(key, new) {
+            Some((name, key)) => {
+                let pipelines = (old.pipelines.get(name), new.pipelines.get(name));
+                pipelines
+                    .0
+                    .zip(pipelines.1)
+                    .is_some_and(|(old, new)| !is_judged(key, old, new))
+            }
+            None => !JUDGED_OF_ALL.contains(&key.as_str()),
+        })
+        .cloned()
+        .collect();
+    keys.sort();
+    keys.dedup();
     keys
 }
 
-fn of_claim(old: &ClaimSpec, new: &ClaimSpec) -> [(&'static str, bool); 6] {
-    [
-        ("claim.stall", old.stall != new.stall),
-        ("claim.feed", old.feed != new.feed),
-        ("claim.feed-wait", old.feed_wait != new.feed_wait),
-        ("claim.manifest", old.manifest != new.manifest),
-        ("claim.drain", old.drain != new.drain),
-        ("claim.protection", old.protection != new.protection),
-    ]
+/// The name of the pipeline that a key is of, and the key within it; none where all pipelines share it.
+fn split<'a>(key: &'a str, role: &RoleSpec) -> Option<(&'a str, &'a str)> {
+    let (name, key) = key.split_once('.')?;
+    role.pipelines.contains_key(name).then_some((name, key))
 }
 
-fn of_directory(old: &DirectorySource, new: &DirectorySource) -> [(&'static str, bool); 5] {
-    [
-        ("source.directory.include", old.include != new.include),
-        ("source.directory.exclude", old.exclude != new.exclude),
-        ("source.directory.hidden", old.hidden != new.hidden),
-        ("source.directory.rescan", old.rescan != new.rescan),
-        ("source.directory.watch", old.watch != new.watch),
-    ]
+fn is_judged(key: &str, old: &PipelineSpec, new: &PipelineSpec) -> bool {
+    // What lies in the bucket no recording tells.
+    if matches!(new.source, SourceSpec::Objects(_)) {
+        return false;
+    }
+    // Chunks that could not be sent are in no record.
+    if key.starts_with("retry.") && matches!(new.sink, SinkSpec::Jobs(_)) {
+        return false;
+    }
+    if let ("sink.processor.timeout", SinkSpec::Processor(old), SinkSpec::Processor(new)) =
+        (key, &old.sink, &new.sink)
+    {
+        return new.timeout <= old.timeout;
+    }
+    key.starts_with("notify.")
+        || JUDGED
+            .iter()
+            .any(|judged| *judged == key || (judged.ends_with('.') && key.starts_with(judged)))
 }
 
-fn of_processor(old: &ProcessorSink, new: &ProcessorSink) -> [(&'static str, bool); 3] {
-    [
-        ("sink.processor.timeout", old.timeout != new.timeout),
-        ("sink.processor.result-max", old.result_max != new.result_max),
-        ("sink.processor.ready", old.ready != new.ready),
-    ]
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dsl::{self, Layers};
 
-fn of_jobs(old: &JobsSink, new: &JobsSink) -> [(&'static str, bool); 2] {
-    [
-        ("sink.jobs.priority", old.priority != new.priority),
-        ("sink.jobs.version", old.version != new.version),
-    ]
+    /// What of a change to a shipped role is not judged.
+    fn of(role: &str, set: &[&str]) -> Vec<String> {
+        let load = |set: &[&str]| {
+            let set = set.iter().map(|set| (*set).to_owned()).collect();
+            let layers = Layers {
+                set,
+                ..Layers::default()
+            };
+            let values = dsl::values(role, &layers).unwrap();
+            (dsl::load_dry(role, &layers).unwrap(), values)
+        };
+        let ((old, old_values), (new, new_values)) = (load(&[]), load(set));
+        unjudged((&old, &old_values), (&new, &new_values))
+    }
+
+    /// Every key of the defaults that somebody may set is either judged or named.
+    #[test]
+    fn what_differs_is_judged_or_named() {
+        for (role, set) in [
+            ("watcher", "admit.sink.admit.upload-max=1m"),
+            ("watcher", "cleanup.sink.delete.upload-max=1h"),
+            ("watcher", "sweep.source.objects.every=1h"),
+            ("watcher", "sweep.retry.attempts-max=9"),
+            ("watcher", "stream.lease=1m"),
+            ("watcher", "store.bucket=another"),
+            ("client", "upload.retry.attempts-max=9"),
+            ("client", "upload.source.directory.files-max=9"),
+            ("client", "upload.sink.jobs.send-name=true"),
+            ("client", "upload.codec.zstd.level=9"),
+            ("client", "identity.key=another.pem"),
+            ("fetcher", "analyse.claim.stall=9m"),
+            ("fetcher", "analyse.sink.processor.timeout=31m"),
+            ("fetcher", "analyse.sink.processor.content-type=image/tiff"),
+        ] {
+            let key = set.split('=').next().unwrap_or_default();
+            assert_eq!(of(role, &[set]), [key], "{role} {set}");
+        }
+        for (role, set) in [
+            ("watcher", "restart-stalled.retry.attempts-max=9"),
+            ("watcher", "store.shards=9"),
+            ("watcher", "cleanup.source.jobs.every=9m"),
+            ("client", "upload.chunker.fixed.size=1MiB"),
+            ("fetcher", "analyse.sink.processor.timeout=29m"),
+            ("fetcher", "analyse.retry.interval=9s"),
+        ] {
+            assert_eq!(of(role, &[set]), [""; 0], "{role} {set}");
+        }
+    }
 }

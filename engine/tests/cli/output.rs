@@ -34,7 +34,7 @@ fn a_reader_that_leaves_changes_no_outcome() {
         Some(78)
     );
     let json = ["check", "mine", "--format", "json"];
-    assert_eq!(with_closed_pipes(&mut desk.command(&json)), Some(1));
+    assert_eq!(with_closed_pipes(&mut desk.command(&json)), Some(74));
 }
 
 #[test]

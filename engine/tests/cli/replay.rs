@@ -139,6 +139,56 @@ fn records_that_stay_for_another_time() {
 }
 
 #[test]
+fn results_that_are_looked_for_less_often() {
+    let desk = desk("one-job.jsonl");
+    let set = [
+        "receive.source.results.interval=20s",
+        "receive.source.results.interval-max=20s",
+    ];
+    insta::assert_snapshot!(against(&desk, "client", &set));
+}
+
+#[test]
+fn less_time_for_an_analysis() {
+    let desk = desk("one-job.jsonl");
+    insta::assert_snapshot!(against(&desk, "fetcher", &["analyse.sink.processor.timeout=1s"]));
+}
+
+/// What has no place waits for a later scan of the folder; it is not lost.
+#[test]
+fn fewer_files_that_wait() {
+    let desk = desk("busy-minutes.jsonl");
+    let seen = against(&desk, "client", &["upload.source.directory.waiting-max=1"]);
+    let (_, summary) = seen.split_once("\n\n").unwrap();
+    insta::assert_snapshot!(summary);
+}
+
+/// What comes only after the end of the replay is no difference for ever.
+#[test]
+fn what_would_still_come_is_said() {
+    let desk = desk("foreign-fetcher.jsonl");
+    let set = ["admit.source.foreign.every=1h"];
+    let seen = against(&desk, "watcher", &set);
+    let (_, summary) = seen.split_once("\n\n").unwrap();
+    insta::assert_snapshot!(summary);
+}
+
+#[test]
+fn where_nothing_is_compared_nothing_is_shown_to_be_the_same() {
+    let desk = desk("one-job.jsonl");
+    desk.write("empty.jsonl", "");
+    let other = r#"{"eventName":"INSERT","dynamodb":{"Keys":{"id":{"S":"7"}},"NewImage":{"id":{"S":"7"}}}}"#;
+    desk.write("other.jsonl", other);
+    let compare = |recording: &str, more: &[&str]| {
+        let compare = ["replay", recording, "--role", "watcher", "--against", "watcher"];
+        desk.seen(&[&compare[..], more].concat())
+    };
+    insta::assert_snapshot!(compare("empty.jsonl", &[]));
+    insta::assert_snapshot!(compare("other.jsonl", &[]));
+    insta::assert_snapshot!(compare("recording.jsonl", &["--until", "2020-01-01T00:00:00Z"]));
+}
+
+#[test]
 fn the_recorded_course_is_kept() {
     let desk = desk("lost-after-the-claim.jsonl");
     let set = "queue-length.source.lanes.every=1h";
@@ -330,10 +380,11 @@ fn a_report_is_one_page_with_the_jobs_and_the_difference() {
     ]
     .concat();
     let output = desk.run(&nowhere);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(64));
+    assert!(output.stdout.is_empty(), "nothing is replayed in vain");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
-        said.contains("cannot write the report nowhere/page.html"),
+        said.contains("the report nowhere/page.html cannot be written: there is no folder nowhere"),
         "{said}"
     );
 }

@@ -2,8 +2,8 @@
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::iso;
-use roundtrip_core::lifecycle::RecordKey;
-use roundtrip_core::record::Record;
+use roundtrip_core::lifecycle::{RecordKey, attribute as a};
+use roundtrip_core::record::{Attribute, Record};
 use serde::{Deserialize, Serialize};
 
 use super::moment;
@@ -161,6 +161,12 @@ impl Entry<'_> {
     /// The key of the record that changed, whatever it is worth.
     pub fn key(&self) -> RecordKey {
         RecordKey::of(&self.body.keys)
+    }
+
+    /// Whether it has the keys of a jobs table.
+    pub fn is_of_jobs_table(&self) -> bool {
+        let is_text = |name| self.body.keys.get(name).and_then(Attribute::as_text).is_some();
+        is_text(a::CLIENT) && is_text(a::FILE)
     }
 
     /// Whether the table deleted it because its time to live had passed.

@@ -25,7 +25,7 @@ impl Actor {
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
         match self {
             Self::Collect(collect) => collect.machine.wake_at(),
-            Self::Ship(ship) => ship.machine.wake_at(),
+            Self::Ship(ship) => ship.wake_at(),
             Self::Analyse(fetcher) => fetcher.machine.wake_at(),
             Self::Care(care) => care.machine.wake_at(),
             Self::Queue(queue) => queue.machine.wake_at(),
@@ -38,10 +38,7 @@ impl Actor {
                 collect.machine.tick(world.at(&collect.name, ""));
                 collect.pump(world);
             }
-            Self::Ship(ship) => {
-                ship.machine.tick(world.at(&ship.name, ""));
-                ship.pump(world);
-            }
+            Self::Ship(ship) => ship.tick(world),
             Self::Analyse(fetcher) => {
                 fetcher.machine.tick(world.at(&fetcher.name, ""));
                 fetcher.pump(world);

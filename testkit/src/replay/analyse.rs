@@ -215,6 +215,7 @@ impl Analyse {
     fn fetch(&mut self, world: &mut World, job: &Job) {
         let attempt = world.next_attempt(&RecordKey::from(&job.key));
         let course = self.survey.course(job, attempt, self.policy.bounds);
+        let course = course.within(self.policy.timeout);
         self.works += 1;
         let number = self.works;
         let mut plan = |after, turn| {

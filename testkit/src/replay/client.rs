@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::collect::{self, Collect as Collector, Standing};
@@ -27,6 +28,11 @@ pub(super) struct Ship {
     codec: Codec,
     /// Sizes of the files that are not shipped yet.
     files: BTreeMap<PathBuf, Stamp>,
+    /// How many files wait, at most, and how often the others are looked for.
+    waiting_max: usize,
+    rescan: Duration,
+    /// When they are looked for next; none while all have found a place.
+    next_scan: Option<Timestamp>,
 }
 
 impl Ship {
@@ -37,6 +43,31 @@ impl Ship {
             chunk_size: policy.chunk_size.max(1),
             codec: policy.codec,
             files: BTreeMap::new(),
+            waiting_max: policy.policy.intake.waiting_max,
+            rescan: policy.rescan,
+            next_scan: None,
+        }
+    }
+
+    pub(super) fn wake_at(&self) -> Option<Timestamp> {
+        self.machine.wake_at().into_iter().chain(self.next_scan).min()
+    }
+
+    /// Time passed: what found no place may find one now.
+    pub(super) fn tick(&mut self, world: &mut World) {
+        if self.next_scan.is_some_and(|next| next <= world.now) {
+            self.next_scan = None;
+            let files: Vec<PathBuf> = self.files.keys().cloned().collect();
+            files.iter().for_each(|file| self.see(world, file));
+            self.plan_scan(world);
+        }
+        self.machine.tick(world.at(&self.name, ""));
+        self.pump(world);
+    }
+
+    fn plan_scan(&mut self, world: &World) {
+        if self.files.len() > self.waiting_max && self.next_scan.is_none() {
+            self.next_scan = Some(world.now + self.rescan);
         }
     }
 
@@ -51,6 +82,7 @@ impl Ship {
         self.files.insert(PathBuf::from(file), stamp);
         self.see(world, Path::new(file));
         self.pump(world);
+        self.plan_scan(world);
     }
 
     fn see(&mut self, world: &World, path: &Path) {
@@ -79,8 +111,11 @@ impl Ship {
                     path, step, stamp, ..
                 } => {
                     let file = path.to_string_lossy().into_owned();
-                    let reason = self.told(&step, stamp.size, reason);
+                    let (reason, chunks) = self.told(&step, stamp.size, reason);
                     world.say(&self.name, &file, step_name(&step), reason, Outcome::Done);
+                    if let Some(line) = world.lines.last_mut() {
+                        line.chunks = chunks;
+                    }
                     let at = world.at(&self.name, &file);
                     self.machine.handle(at, upload::Event::Done(path, step));
                 }
@@ -99,8 +134,8 @@ impl Ship {
         }
     }
 
-    /// Why a step is done, with what it takes.
-    fn told(&self, step: &Step, size: u64, reason: Reason) -> Reason {
+    /// Why a step is done, with what it takes: also how many chunks.
+    fn told(&self, step: &Step, size: u64, reason: Reason) -> (Reason, Option<u64>) {
         match step {
             Step::Send => {
                 let chunk_size = self.chunk_size;
@@ -117,10 +152,10 @@ impl Ship {
                     "{}: {size} bytes in {chunks} {pieces} of up to {chunk_size} with codec {codec}, {chunks} {requests}",
                     reason.rule
                 );
-                Reason::key(rule, "chunker.fixed.size")
+                (Reason::key(rule, "chunker.fixed.size"), Some(chunks))
             }
             Step::Begin | Step::Create | Step::Commit | Step::Remember | Step::Abandon(_) | Step::Forget => {
-                reason
+                (reason, None)
             }
         }
     }

@@ -73,6 +73,10 @@ pub struct Compared {
     pub effects: Vec<Effect>,
     /// Jobs that are not finished at the end, under the old role and under the new one: what becomes of them is not told.
     pub open: (usize, usize),
+    /// Finished jobs that are still in the table then: neither moved to where they belong nor cleaned.
+    pub uncleaned: (usize, usize),
+    /// How many changes of jobs were compared.
+    pub records: u64,
     /// When the replay ended.
     pub end: Option<Timestamp>,
 }
@@ -148,11 +152,14 @@ impl Comparison {
             .into_iter()
             .map(|(_, difference)| difference)
             .collect();
+        let (old, new) = (self.old.summary(), self.new.summary());
         Compared {
             differences,
             effects,
-            open: (self.old.summary().jobs_open, self.new.summary().jobs_open),
-            end: self.new.summary().end,
+            open: (old.jobs_open, new.jobs_open),
+            uncleaned: (old.jobs_left - old.jobs_open, new.jobs_left - new.jobs_open),
+            records: new.changes,
+            end: new.end,
         }
     }
 

@@ -36,6 +36,7 @@ impl History {
             key: String::new(),
             outcome: Outcome::Done,
             again: None,
+            chunks: None,
         })
     }
 }

@@ -36,6 +36,9 @@ pub(super) enum What {
 impl Happening {
     /// Reads an entry.
     pub fn read(entry: &Entry<'_>) -> Self {
+        if !entry.is_of_jobs_table() {
+            return Self(What::Nothing);
+        }
         let key = entry.key();
         if !key.client.starts_with(RESERVED_PREFIX) {
             return Self(What::Job(Box::new(recorded(entry, key))));

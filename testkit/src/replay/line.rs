@@ -39,6 +39,8 @@ pub struct Line {
     pub outcome: Outcome,
     /// The job may be taken again after this; none where nobody gave it back.
     pub again: Option<Duration>,
+    /// Chunks that are sent; none where none are.
+    pub chunks: Option<u64>,
 }
 
 /// The pipeline of lines about the recorded course.
@@ -94,6 +96,8 @@ impl Line {
             outcome: &'static str,
             #[serde(skip_serializing_if = "Option::is_none")]
             again_after_ms: Option<u128>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            chunks: Option<u64>,
         }
         let object = Object {
             at: iso::write(self.at),
@@ -104,6 +108,7 @@ impl Line {
             key: Some(self.key.as_str()).filter(|key| !key.is_empty()),
             outcome: self.outcome.as_str(),
             again_after_ms: self.again.map(|again| again.as_millis()),
+            chunks: self.chunks,
         };
         serde_json::to_string(&object).unwrap_or_default()
     }

@@ -47,6 +47,8 @@ pub struct Settings {
 pub struct Summary {
     /// Records of the recording.
     pub records: u64,
+    /// Changes of jobs among them, up to the end of the replay.
+    pub changes: u64,
     /// What happened in all: records, news, and ticks of the clock.
     pub events: u64,
     /// The first moment.
@@ -147,6 +149,7 @@ impl Replay {
         if self.settings.until.is_some_and(|until| recorded.at > until) {
             return;
         }
+        self.summary.changes += 1;
         recorded.at = recorded.at.max(self.world.now);
         self.go_to(recorded.at);
         self.summary.events += 1;

@@ -92,6 +92,28 @@ pub(super) struct Course {
     pub(super) loss: Option<Loss>,
 }
 
+impl Course {
+    /// The same for a fetcher whose analyses take no longer than this.
+    pub(super) fn within(self, timeout: Duration) -> Self {
+        let (
+            Some(download),
+            Some((end, Ending::Result { .. } | Ending::JobFault(_) | Ending::Failed { .. })),
+        ) = (self.download, &self.end)
+        else {
+            return self;
+        };
+        if end.saturating_sub(download) <= timeout {
+            return self;
+        }
+        let why = "the analysis took longer than the policy allows (sink.processor.timeout)".to_owned();
+        let failed = Ending::Failed { why, after: None };
+        Self {
+            end: Some((download + timeout, failed)),
+            ..self
+        }
+    }
+}
+
 /// How an attempt is lost.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Loss {

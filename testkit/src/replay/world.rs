@@ -110,6 +110,7 @@ impl World {
             key: reason.key.to_owned(),
             outcome,
             again: None,
+            chunks: None,
         });
     }
 
@@ -278,7 +279,7 @@ impl World {
         };
         let action = change.write.as_str();
         if let Applied::Made(before) = self.table.apply(&change) {
-            self.say(RECORDING, &key.file, action, Reason::rule(why), Outcome::Trace);
+            self.say(RECORDING, &key.file, action, Reason::rule(why), Outcome::Done);
             self.wrote(before.map(|job| *job), key);
         }
     }

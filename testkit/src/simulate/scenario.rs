@@ -27,13 +27,25 @@ pub struct Scenario {
     pub vary: bool,
     /// How long files come and things go wrong.
     pub load: Duration,
-    /// How long after that everything may take to come to its end.
+    /// How long after that everything may take to come to its end, beside the analyses themselves.
     pub settle_max: Duration,
     /// Whether stretches in which nothing happens but looks are passed over after that: long waits cost little.
     pub leaps: bool,
 }
 
+/// How often a file may be analysed, as far as waiting for its end goes.
+const ANALYSES_MAX: u32 = 5;
+
 impl Scenario {
+    /// How long after the load everything may take to come to its end: [`Scenario::settle_max`], and what one fetcher
+    /// alone would need for all the files.
+    pub fn patience(&self) -> Duration {
+        let files = self.clients.saturating_mul(self.files);
+        let files = u32::try_from(files).unwrap_or(u32::MAX);
+        let each = self.analysis_max.saturating_mul(ANALYSES_MAX);
+        self.settle_max.saturating_add(each.saturating_mul(files))
+    }
+
     /// The same under other policies, whose waits are long.
     #[must_use]
     pub fn under(self, policies: Policies) -> Self {

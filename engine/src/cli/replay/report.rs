@@ -33,6 +33,19 @@ pub(super) struct Target<'a> {
 impl<'a> Target<'a> {
     /// A file that may be written, or replaced by the page. Asked before the replay, which may take its time.
     pub(super) fn new(named: &'a Path, recording: &'a Path) -> Result<Self> {
+        if named == Path::new("-") {
+            let what = "the report is a file, and not for standard output, where the decisions go";
+            return Err(Error::usage(what).hint("name a file with --report"));
+        }
+        let folder = named.parent().filter(|folder| *folder != Path::new(""));
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            let what = format!(
+                "the report {} cannot be written: there is no folder {}",
+                named.display(),
+                folder.display()
+            );
+            return Err(Error::usage(what).hint("make the folder, or name another file with --report"));
+        }
         let target = Self { named, recording };
         target.may_be_written()?;
         Ok(target)
@@ -53,8 +66,9 @@ impl<'a> Target<'a> {
         // Somebody may have put another file there meanwhile.
         self.may_be_written()?;
         self.replace(&report.page()).map_err(|error| {
-            Error::failed(format!("cannot write the report {}", self.named.display()))
-                .because(error)
+            // The error itself names a file that lived for a moment only.
+            Error::unwritable(format!("cannot write the report {}", self.named.display()))
+                .because(io::Error::from(error.kind()))
                 .hint("name a file in a folder that exists and has room")
         })
     }

@@ -56,6 +56,9 @@ impl Words {
             "fail" => Self::Once("job", "jobs", "ended as an error"),
             "send" => Self::Once("file", "files", "sent"),
             "create" => Self::Once("job", "jobs", "created"),
+            "deliver-result" => Self::Once("result", "results", "delivered"),
+            "deliver-error" => Self::Once("error", "errors", "delivered"),
+            "report" => Self::Each("report", "reports", "made"),
             "requeue" => Self::Often("job", "jobs", "restarted"),
             "claim" => Self::Often("job", "jobs", "claimed"),
             "release" => Self::Often("job", "jobs", "given back"),
@@ -66,7 +69,7 @@ impl Words {
             "cleaned" => Self::Follows("job's record", "jobs' records", "kept"),
             // They follow from others that are told.
             "cleaning" | "fetch" | "engage" | "downloaded" | "begin" | "commit" | "remember"
-            | "release-file" | "deliver-result" | "deliver-error" => return None,
+            | "release-file" => return None,
             _ => Self::Each("decision", "decisions", "taken"),
         })
     }
@@ -94,6 +97,10 @@ struct Kind {
     barely: (usize, usize),
     /// At the same moment, for another reason.
     otherwise: usize,
+    /// That reason, where it is the same for all of them.
+    reason: Option<Option<String>>,
+    /// Chunks that are sent, under the old role and under the new one.
+    chunks: (u64, u64),
     /// At the same moment, to be taken again so many milliseconds earlier.
     sooner: Vec<i64>,
     after: Vec<i64>,
@@ -110,7 +117,12 @@ impl Kind {
         if let (Some(old), Some(new)) = (old.first(), new.first()) {
             match new.at.0 - old.at.0 {
                 0 => match again_ms(new) - again_ms(old) {
-                    0 => self.otherwise += 1,
+                    0 => {
+                        self.otherwise += 1;
+                        let reason = Some(new.reason.clone());
+                        let is_same = self.reason.as_ref().is_none_or(|known| *known == reason);
+                        self.reason = Some(reason.filter(|_| is_same));
+                    }
                     sooner if sooner < 0 => self.sooner.push(-sooner),
                     after => self.after.push(after),
                 },
@@ -122,6 +134,9 @@ impl Kind {
             *subjects += usize::from(more > 0);
             *times += more;
         };
+        let sent = |lines: &[&Line]| lines.iter().filter_map(|line| line.chunks).sum::<u64>();
+        self.chunks.0 += sent(old);
+        self.chunks.1 += sent(new);
         count(&mut self.more, new.len().saturating_sub(old.len()));
         count(&mut self.fewer, old.len().saturating_sub(new.len()));
         count(&mut self.barely, folded.times);
@@ -129,14 +144,22 @@ impl Kind {
     }
 
     fn told(self, words: Words, moves_min: Duration) -> Vec<Effect> {
-        let often = |(subjects, times): (usize, usize)| {
+        let often = |(subjects, times): (usize, usize), direction: &str| {
             if times > subjects {
-                format!(" ({times} times in all)")
+                format!(" ({times} times {direction} in all)")
             } else {
                 String::new()
             }
         };
-        let (more, fewer) = (often(self.more), often(self.fewer));
+        let (more, fewer) = (often(self.more, "more"), often(self.fewer, "fewer"));
+        let mut how = match self.reason.flatten() {
+            Some(reason) => format!(": {reason}"),
+            None => String::new(),
+        };
+        if self.chunks.0 != self.chunks.1 {
+            let (old, new) = self.chunks;
+            how = format!(", in {new} chunks in place of {old}");
+        }
         let least = span(i64::try_from(moves_min.as_millis()).unwrap_or(i64::MAX));
         let barely = |done: &str| format!("be {done} less than {least} earlier or later (not listed)");
         let (earlier, later) = (self.earlier.len(), self.later.len());
@@ -151,7 +174,7 @@ impl Kind {
                 words.said(self.barely.1, barely),
             ],
             Words::Follows(..) => {
-                vec![words.said(self.otherwise, |done| format!("be {done} for another time"))]
+                vec![words.said(self.otherwise, |done| format!("be {done} for another time{how}"))]
             }
             Words::Once(..) => vec![
                 words.said(earlier, |done| moved(done, self.earlier, "earlier")),
@@ -160,7 +183,7 @@ impl Kind {
                     format!("be {done} that would not be otherwise{more}")
                 }),
                 words.said(self.fewer.0, |done| format!("not be {done}{fewer}")),
-                words.said(self.otherwise, |done| format!("be {done} otherwise")),
+                words.said(self.otherwise, |done| format!("be {done} otherwise{how}")),
                 words.said(self.barely.0, barely),
             ],
             Words::Often(..) => vec![
@@ -180,7 +203,7 @@ impl Kind {
                         spread(self.after, "later")
                     )
                 }),
-                words.said(self.otherwise, |done| format!("be {done} otherwise")),
+                words.said(self.otherwise, |done| format!("be {done} otherwise{how}")),
                 words.said(self.barely.0, barely),
             ],
         };
