@@ -53,7 +53,10 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Look for jobs that are due.
-    Look,
+    Look {
+        /// Behind what the last look brought; else from the beginning of each lane. A scan goes on by itself.
+        on: bool,
+    },
     /// Delete objects of a job.
     Delete(Box<Job>, Extent),
     /// Write, and report the answer.
@@ -83,6 +86,8 @@ pub struct Caretaker {
     /// Jobs offered shortly before they are due, by that moment.
     waiting: BTreeMap<(Timestamp, RecordKey), Offer>,
     page: Page,
+    /// Whether the next look goes on behind this page: nothing came of it, and it would come again.
+    on: bool,
     round: Round,
     draining: bool,
     actions: VecDeque<Decision<Action>>,
@@ -100,6 +105,7 @@ impl Caretaker {
             offered: BTreeSet::new(),
             waiting: BTreeMap::new(),
             page: Page::default(),
+            on: false,
             round: Round::Endless,
             draining: false,
             actions: VecDeque::new(),
@@ -205,9 +211,10 @@ impl Caretaker {
 
     /// The page is dealt with: the next follows at once, if it will be another.
     fn turn_page(&mut self) {
-        // A lane is read from its beginning: where nothing came of a page, it would come again, and so it waits for
-        // its time. A scan for foreign jobs goes on where it stopped.
-        let is_another = self.page.progressed || (self.duty.scans() && self.round != Round::Endless);
+        // What nothing came of stays at the beginning of its lane, and must not hide what is behind it for ever: the next
+        // look goes on there, when its time has come.
+        self.on = self.page.more && !self.page.progressed && !self.duty.scans();
+        let is_another = self.page.progressed || self.round != Round::Endless;
         if self.page.more && is_another || self.round == Round::ToBegin {
             self.pace.hurry();
         } else if self.round == Round::Running {
@@ -235,7 +242,7 @@ impl Machine for Caretaker {
             Event::LookFailed(_) => {
                 self.looking = false;
                 // A scan begins anew as well.
-                self.page = Page::default();
+                (self.page, self.on) = (Page::default(), false);
                 self.pace.looked(at, false);
             }
             Event::Offered(offers) => self.offer(at, offers),
@@ -256,10 +263,15 @@ impl Machine for Caretaker {
         }
         self.looking = true;
         // A scan that is half-way is first brought to its end.
-        if self.round == Round::ToBegin && !(self.duty.scans() && self.page.more) {
+        let is_half_way = self.on || (self.duty.scans() && self.page.more);
+        if self.round == Round::ToBegin && !is_half_way {
             self.round = Round::Running;
         }
-        self.decide(Action::Look, Reason::key("a look is due", "source.jobs.every"));
+        let on = self.on;
+        self.decide(
+            Action::Look { on },
+            Reason::key("a look is due", "source.jobs.every"),
+        );
     }
 
     fn finish(&mut self, at: At) {

@@ -42,8 +42,9 @@ impl From<&Value> for Attribute<'static> {
 }
 
 impl Job {
-    /// Reads a record. It is no job where a name does not hold or a signed attribute is missing or of another type;
-    /// what is ours and unreadable is taken as absent.
+    /// Reads a record. It is no job where a name does not hold, where a signed attribute is missing or of another type,
+    /// or where it is open and what conditions are made of is not as Roundtrip writes it: nobody could ever end it. What
+    /// else is ours and unreadable is taken as absent.
     pub fn read(record: &Record<'_>) -> Result<Self, Malformed> {
         let malformed = |why: &str| Malformed {
             key: RecordKey::of(record),
@@ -72,6 +73,10 @@ impl Job {
         let chunks = chunks.ok_or_else(|| malformed("`chunks` is missing or no whole number"))?;
         let created = signed(a::CREATED)?;
         let created_at = iso::read(created).ok_or_else(|| malformed("`created` is no ISO 8601 time"))?;
+        // A write to an open job holds only where the record says exactly what was seen.
+        if let (false, Some(name)) = (status.is_finished(), unspelled(record)) {
+            return Err(malformed(&format!("`{name}` is not as Roundtrip writes it")));
+        }
         let lane = text(record, a::LANE).and_then(Lane::parse);
         let (turn, due) = text(record, a::DUE).map_or((0, None), place);
         let stated = record.get(a::PRIORITY).and_then(Attribute::as_number);
@@ -111,6 +116,37 @@ impl Job {
             priority,
         })
     }
+}
+
+/// The first attribute that conditions are made of and that does not read back as it is spelled.
+fn unspelled(record: &Record<'_>) -> Option<&'static str> {
+    let is_text = |attribute: &Attribute<'_>| attribute.as_text().is_some();
+    let is_count = |attribute: &Attribute<'_>| {
+        let count = attribute.as_number();
+        count.is_some_and(|count| u32::try_from(count).is_ok())
+    };
+    let lane = text(record, a::LANE).and_then(Lane::parse);
+    let is_lane = |attribute: &Attribute<'_>| {
+        let spelled = lane.map(|lane| lane.to_string());
+        spelled.is_some() && attribute.as_text() == spelled.as_deref()
+    };
+    let is_due = |attribute: &Attribute<'_>| {
+        attribute.as_text().is_some_and(|said| {
+            let (priority, due) = place(said);
+            let waits = lane.is_some_and(|lane| lane.kind == LaneKind::Ready);
+            let priority = if waits { priority } else { 0 };
+            due.is_some_and(|due| Attribute::from(&Value::Turn { priority, due }) == *attribute)
+        })
+    };
+    let holds = |name: &'static str, holds: &dyn Fn(&Attribute<'_>) -> bool| {
+        let held = record.get(name).is_none_or(holds);
+        (!held).then_some(name)
+    };
+    holds(a::PROCESSOR, &is_text)
+        .or_else(|| holds(a::RETRIES, &is_count))
+        .or_else(|| holds(a::FAILURES, &is_count))
+        .or_else(|| holds(a::LANE, &is_lane))
+        .or_else(|| holds(a::DUE, &is_due))
 }
 
 /// Why the record of an open job is too large to be worked on, if it is.

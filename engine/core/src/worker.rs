@@ -140,7 +140,10 @@ impl Worker {
     fn written(&mut self, at: At, record: &RecordKey, write: Write, outcome: Outcome) {
         if write == Write::Refuse {
             self.refusing.remove(record);
-            if matches!(outcome, Outcome::Refused(_)) && self.unending.len() < REFUSING_MAX {
+            // A record that is no job and cannot be ended is not tried at every look, whether the table does not take the
+            // write or its condition does not hold.
+            let is_unending = matches!(outcome, Outcome::Refused(_) | Outcome::Lost(_));
+            if is_unending && self.unending.len() < REFUSING_MAX {
                 self.unending.insert(record.clone());
             }
         }

@@ -128,10 +128,5 @@ fn owned<T: Clone>(part: Option<&T>, what: &str) -> Result<T> {
 }
 
 fn lanes(source: &JobsSource, parts: &Parts) -> Lanes {
-    Lanes {
-        jobs: parts.jobs.clone(),
-        kind: source.lane,
-        shards: parts.shards,
-        batch_max: source.batch_max,
-    }
+    Lanes::new(parts.jobs.clone(), source.lane, parts.shards, source.batch_max)
 }

@@ -23,9 +23,9 @@ pub(super) enum Source {
 }
 
 impl Source {
-    async fn look(&self) -> Result<Look, Fault> {
+    async fn look(&self, on: bool) -> Result<Look, Fault> {
         match self {
-            Self::Lanes(lanes) => lanes.due().await,
+            Self::Lanes(lanes) => lanes.due(on).await,
             Self::Foreign(foreign) => foreign.look().await,
         }
     }
@@ -49,10 +49,10 @@ impl World<Caretaker> for Care {
 
     fn perform(&mut self, Decision { action, reason }: Decision<Action>) -> Work<Event> {
         match action {
-            Action::Look => {
+            Action::Look { on } => {
                 let source = self.source.clone();
                 Work::task(async move {
-                    match source.look().await {
+                    match source.look(on).await {
                         Ok(Look {
                             offers,
                             malformed,

@@ -1,11 +1,15 @@
 //! Jobs of a lane that are due, over all its shards.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use roundtrip_core::at::At;
 use roundtrip_core::claim::{ClaimPolicy, Malformed, Offer};
 use roundtrip_core::job::{Job, Lane, LaneKind};
 use roundtrip_core::search::{Findings, Search, Step};
 
 use crate::cloud::fault::Fault;
+use crate::cloud::item::Item;
 use crate::cloud::jobs::{Jobs, Page, Record};
 use crate::cloud::objects::Objects;
 use crate::run::driver::now;
@@ -47,9 +51,22 @@ pub struct Lanes {
     pub shards: u32,
     /// Records one request brings, at most.
     pub batch_max: u32,
+    /// Where the next pages begin, by shard.
+    pages: Arc<Mutex<BTreeMap<u32, Item>>>,
 }
 
 impl Lanes {
+    /// This lane of a table, read so many records at a time.
+    pub fn new(jobs: Jobs, kind: LaneKind, shards: u32, batch_max: u32) -> Self {
+        Self {
+            jobs,
+            kind,
+            shards,
+            batch_max,
+            pages: Arc::default(),
+        }
+    }
+
     /// Up to `wanted` jobs a fetcher may claim, with their signatures judged, from shards in random order; of each
     /// shard those up to `priority_max` first, and the rest only where they do not suffice.
     pub async fn claimable(
@@ -91,19 +108,33 @@ impl Lanes {
         }
     }
 
-    /// Jobs that are due, of every shard.
-    pub async fn due(&self) -> Result<Look, Fault> {
+    /// Jobs that are due, a page of every shard: from its beginning, or behind the page of the last look.
+    pub async fn due(&self, on: bool) -> Result<Look, Fault> {
+        let mut before = std::mem::take(&mut *self.remembered());
+        if !on {
+            before.clear();
+        }
         let mut look = Look::default();
         for shard in 0..self.shards {
             let lane = Lane {
                 kind: self.kind,
                 shard,
             };
-            let page = self.jobs.due(lane, now(), self.batch_max, None).await?;
-            look.more |= page.next.is_some();
+            let page = self
+                .jobs
+                .due(lane, now(), self.batch_max, before.remove(&shard))
+                .await?;
+            if let Some(next) = page.next {
+                look.more = true;
+                self.remembered().insert(shard, next);
+            }
             page.records.into_iter().for_each(|record| look.take(record));
         }
         Ok(look)
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, BTreeMap<u32, Item>> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -124,12 +124,12 @@ impl OneShard {
         let world = World::new().await;
         world.write("inbox/a", "a");
         send(&world, 0, 1).await;
-        let lanes = Lanes {
-            jobs: Jobs::new(world.clients.dynamodb.clone(), TABLE),
-            kind: LaneKind::Ready,
-            shards: 1,
-            batch_max: 2,
-        };
+        let lanes = Lanes::new(
+            Jobs::new(world.clients.dynamodb.clone(), TABLE),
+            LaneKind::Ready,
+            1,
+            2,
+        );
         Self {
             genuine: world.record().await,
             objects: Objects::new(world.clients.s3.clone(), BUCKET),
@@ -239,4 +239,33 @@ async fn a_job_is_offered_once_in_a_look() {
         assert_eq!((look.offers.len(), files.len()), (4, 4), "{priority_max}");
         assert_eq!(look.priority_seen, 9);
     }
+}
+
+/// What stays at the beginning of a lane must not hide what is behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn looks_at_what_is_due_go_on_where_they_are_told_to() {
+    let shard = OneShard::new().await;
+    for (number, age) in (1..=4).zip([400, 300, 200, 100]) {
+        shard
+            .put(number, 0, Timestamp(now().0 - age * 1_000), BUCKET)
+            .await;
+    }
+    let files = async |on| {
+        let look = shard.lanes.due(on).await.unwrap();
+        let files = look.offers.iter().map(|offer| offer.job.key.file.to_string());
+        let numbers = files.filter_map(|file| file.rsplit('-').next()?.parse::<u32>().ok());
+        (
+            numbers.filter(|number| *number < 10).collect::<Vec<_>>(),
+            look.more,
+        )
+    };
+    assert_eq!(files(false).await, (vec![1, 2], true));
+    assert_eq!(files(false).await, (vec![1, 2], true), "from the beginning");
+    assert_eq!(files(true).await, (vec![3, 4], true));
+    assert!(!files(true).await.1);
+    assert_eq!(
+        files(true).await,
+        (vec![1, 2], true),
+        "behind the end it begins anew"
+    );
 }

@@ -18,7 +18,7 @@ use roundtrip_core::sweep::{self, Sweep};
 use super::outbox::{Actor, Clock, Outbox, Task};
 use crate::model::network::{Reply, Request};
 use crate::pipelines::{CarePipeline, QueuePipeline, SweepPipeline};
-use caring::{Cursor, Deletion, Look};
+use caring::{Cursor, Deletion, Look, Pages};
 use reading::{Asked, Telling};
 
 /// How a watcher works.
@@ -105,6 +105,8 @@ pub(crate) struct Watcher {
     sweep: Sweep,
     /// Where the next scan for foreign jobs goes on.
     cursor: Cursor,
+    /// Where the next pages of their lanes begin, caretaker by caretaker.
+    pages: [Pages; 3],
     events: VecDeque<Event>,
     work: BTreeMap<Task, Work>,
     tasks: Task,
@@ -125,6 +127,7 @@ impl Watcher {
             sweep: Sweep::new(sweep.policy.clone(), sweep.pace.since(now)),
             queue: Queue::new(queue.policy.clone(), queue.pace.since(now)),
             cursor: None,
+            pages: Default::default(),
             settings,
             events: VecDeque::new(),
             work: BTreeMap::new(),
@@ -173,8 +176,13 @@ impl Watcher {
     fn care(&mut self, clock: &Clock, out: &mut Outbox, which: Which, decision: Decision<caretaker::Action>) {
         let Decision { action, reason } = decision;
         match action {
-            caretaker::Action::Look => {
-                let look = Look::new(which, self.cursor.take());
+            caretaker::Action::Look { on } => {
+                let cursor = match which {
+                    Which::Admit => self.cursor.take(),
+                    Which::Clean | Which::Requeue => None,
+                };
+                let pages = std::mem::take(&mut self.pages[which as usize]);
+                let look = Look::new(which, cursor, if on { pages } else { Pages::new() });
                 let task = self.begin(Work::Look(which, Box::new(look)));
                 self.go_on(clock, out, task, None);
             }
@@ -258,10 +266,11 @@ impl Watcher {
         };
         match work {
             Work::Look(which, mut look) => match look.go(&self.settings, clock, out, task, reply) {
-                Some((event, cursor)) => {
+                Some((event, cursor, pages)) => {
                     if which == Which::Admit {
                         self.cursor = cursor;
                     }
+                    self.pages[which as usize] = pages;
                     self.events.push_back(Event::Care(which, event));
                 }
                 None => drop(self.work.insert(task, Work::Look(which, look))),

@@ -1,5 +1,6 @@
 //! A pipeline that looks after jobs, on a replayed table.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use roundtrip_core::caretaker::{Action, Caretaker, Event};
@@ -10,7 +11,7 @@ use roundtrip_core::machine::{Decision, Machine as _};
 use roundtrip_core::news::Interest;
 
 use super::line::Outcome;
-use super::table::{Key, Row};
+use super::table::{Key, Place, Row};
 use super::world::World;
 use crate::pipelines::CarePipeline;
 
@@ -23,6 +24,8 @@ pub(super) struct Care {
     lane: Option<LaneKind>,
     shards: u32,
     batch_max: usize,
+    /// Where the next pages begin, by shard.
+    pages: BTreeMap<u32, Place>,
 }
 
 /// What a look brought.
@@ -41,6 +44,7 @@ impl Care {
             lane: policy.lane,
             shards,
             batch_max: policy.batch_max,
+            pages: BTreeMap::new(),
         }
     }
 
@@ -64,9 +68,13 @@ impl Care {
         }
     }
 
-    fn perform(&self, world: &mut World, Decision { action, reason }: Decision<Action>) -> (String, Event) {
+    fn perform(
+        &mut self,
+        world: &mut World,
+        Decision { action, reason }: Decision<Action>,
+    ) -> (String, Event) {
         match action {
-            Action::Look => (String::new(), self.look(world)),
+            Action::Look { on } => (String::new(), self.look(world, on)),
             Action::Delete(job, _) => {
                 let key = RecordKey::from(&job.key);
                 let outcome = if world.strict {
@@ -90,9 +98,9 @@ impl Care {
         }
     }
 
-    fn look(&self, world: &mut World) -> Event {
+    fn look(&mut self, world: &mut World, on: bool) -> Event {
         let look = match self.lane {
-            Some(kind) => self.due(world, kind),
+            Some(kind) => self.due(world, kind, on),
             None => Look {
                 keys: world.table.foreign().map(Rc::clone).collect(),
                 more: false,
@@ -112,14 +120,20 @@ impl Care {
         }
     }
 
-    fn due(&self, world: &World, kind: LaneKind) -> Look {
+    fn due(&mut self, world: &World, kind: LaneKind, on: bool) -> Look {
+        let mut before = std::mem::take(&mut self.pages);
+        if !on {
+            before.clear();
+        }
         let mut look = Look::default();
         for shard in 0..self.shards {
             let lane = Lane { kind, shard };
-            let (rows, next) = world
-                .table
-                .due(lane, world.now, self.batch_max, PRIORITY_MAX, None);
+            let (rows, next) =
+                world
+                    .table
+                    .due(lane, world.now, self.batch_max, PRIORITY_MAX, before.get(&shard));
             look.more |= next.is_some();
+            self.pages.extend(next.map(|next| (shard, next)));
             look.keys.extend(rows.into_iter().map(|(key, _)| Rc::clone(key)));
         }
         look

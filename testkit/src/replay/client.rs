@@ -58,7 +58,9 @@ impl Ship {
         if self.next_scan.is_some_and(|next| next <= world.now) {
             self.next_scan = None;
             let files: Vec<PathBuf> = self.files.keys().cloned().collect();
-            files.iter().for_each(|file| self.see(world, file));
+            for file in &files {
+                self.see(world, file);
+            }
             self.plan_scan(world);
         }
         self.machine.tick(world.at(&self.name, ""));

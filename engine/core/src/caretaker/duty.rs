@@ -137,9 +137,17 @@ fn clean(
     retention: Duration,
     upload_max: Duration,
 ) -> Option<(Care, Reason)> {
-    let is_due = job.due.is_some_and(|due| due <= at.now);
-    if !job.status.is_finished() || !is_due {
+    if job.due.is_some_and(|due| due > at.now) {
         return None;
+    }
+    if !job.status.is_finished() {
+        job.lane.filter(|lane| lane.kind == LaneKind::Done)?;
+        let kind = match job.status {
+            Status::Processing => LaneKind::Leased,
+            Status::Queued | Status::Completed | Status::Error => LaneKind::Ready,
+        };
+        let change = lifecycle::adopt(job, lane_of(job, kind), at.now);
+        return Some((Care::Write(change), Reason::rule("somebody opened it again")));
     }
     let keep_until = job
         .ended(at.now)

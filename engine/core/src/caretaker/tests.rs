@@ -67,7 +67,8 @@ fn short(caretaker: &mut Caretaker) -> Vec<String> {
             .to_owned()
     };
     let short = |action: Action| match action {
-        Action::Look => "look".to_owned(),
+        Action::Look { on: false } => "look".to_owned(),
+        Action::Look { on: true } => "look on".to_owned(),
         Action::Delete(job, Extent::All) => format!("delete all of {}", number(job.key.file.as_str())),
         Action::Delete(job, Extent::AllButResults) => {
             format!("delete all but the result of {}", number(job.key.file.as_str()))

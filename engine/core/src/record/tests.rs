@@ -142,8 +142,52 @@ fn a_priority_is_bounded_whatever_a_client_writes() {
         "!0#",
     ] {
         record.insert("due", Attribute::text(place));
+        assert!(Job::read(&record).is_err(), "{place}");
+        record.insert("status", Attribute::text("COMPLETED"));
         assert!(Job::read(&record).unwrap().priority <= PRIORITY_MAX, "{place}");
+        record.insert("status", Attribute::text("QUEUED"));
     }
+}
+
+/// Conditions spell what was read: where the record spells it in another way, no write to it would ever hold.
+#[test]
+fn an_open_job_is_spelled_as_we_spell_it() {
+    let wrong = [
+        ("processor", Attribute::number(7)),
+        ("processor", Attribute::Null(true)),
+        ("retries", Attribute::text("1")),
+        ("retries", Attribute::number("-1")),
+        ("retries", Attribute::number("5000000000")),
+        ("failures", Attribute::number("1.5")),
+        ("lane", Attribute::text("ready#+3")),
+        ("lane", Attribute::text("ready")),
+        ("lane", Attribute::number(3)),
+        ("due", Attribute::text("0")),
+        ("due", Attribute::text("2025-09-25T11:21:51Z")),
+        ("due", Attribute::text("2025-09-25T13:21:51.690+02:00")),
+        ("due", Attribute::number(0)),
+    ];
+    let mut reasons = Vec::new();
+    for (name, value) in wrong {
+        for lane in ["ready#3", "leased#3"] {
+            let mut record = record();
+            record.insert("lane", Attribute::text(lane));
+            record.insert(name, value.clone());
+            reasons.push(Job::read(&record).unwrap_err().why);
+            // Nothing is lost that is done: a finished job is read all the same.
+            record.insert("status", Attribute::text("COMPLETED"));
+            assert!(Job::read(&record).is_ok(), "{name}");
+        }
+    }
+    reasons.dedup();
+    insta::assert_snapshot!(reasons.join("\n"));
+    // Only who waits has a place by priority.
+    let mut leased = record();
+    leased.insert("lane", Attribute::text("leased#3"));
+    leased.insert("due", Attribute::text("!0#2025-09-25T11:21:51.690Z"));
+    assert!(Job::read(&leased).is_err());
+    leased.insert("lane", Attribute::text("ready#3"));
+    assert!(Job::read(&leased).is_ok());
 }
 
 #[test]

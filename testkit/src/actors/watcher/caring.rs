@@ -17,7 +17,7 @@ use crate::model::bucket::swept;
 use crate::model::names;
 use crate::model::network::{Reply, Request};
 use crate::model::record::Record;
-use crate::model::table::Key;
+use crate::model::table::{Cursor as Place, Key};
 
 /// Where a scan goes on.
 pub(super) type Cursor = Option<Key>;
@@ -44,11 +44,17 @@ pub(super) fn offer(interest: Interest, job: Job) -> Offer {
     }
 }
 
+/// Where the pages of a lane begin, by shard.
+pub(super) type Pages = BTreeMap<usize, Place>;
+
 /// A look under way.
 #[derive(Debug)]
 pub(super) struct Look {
     which: Which,
     cursor: Cursor,
+    /// Where the pages of a lane begin, by shard, and where the next ones do.
+    from: Pages,
+    next: Pages,
     /// Requests answered so far.
     step: usize,
     /// Pages of the scan read.
@@ -63,11 +69,13 @@ pub(super) struct Look {
 }
 
 impl Look {
-    pub(super) fn new(which: Which, cursor: Cursor) -> Self {
+    pub(super) fn new(which: Which, cursor: Cursor, from: Pages) -> Self {
         Self {
             scanning: which == Which::Admit,
             which,
             cursor,
+            from,
+            next: Pages::new(),
             step: 0,
             scanned: 0,
             offers: Vec::new(),
@@ -85,11 +93,12 @@ impl Look {
         out: &mut Outbox,
         task: Task,
         reply: Option<Reply>,
-    ) -> Option<(Event, Cursor)> {
+    ) -> Option<(Event, Cursor, Pages)> {
         match reply {
             None => {}
             Some(Reply::Page(records, next)) => {
                 self.more |= next.is_some();
+                self.next.extend(next.map(|next| (self.step, next)));
                 self.take(settings, clock, &records);
                 self.step += 1;
             }
@@ -119,7 +128,7 @@ impl Look {
             }
             Some(_) => {
                 let event = Event::LookFailed("the service did not answer".to_owned());
-                return Some((event, None));
+                return Some((event, None, Pages::new()));
             }
         }
         if let Some(job) = self.unasked.pop() {
@@ -136,7 +145,7 @@ impl Look {
             malformed: std::mem::take(&mut self.malformed),
             more: self.more,
         };
-        Some((event, self.cursor.take()))
+        Some((event, self.cursor.take(), std::mem::take(&mut self.next)))
     }
 
     fn request(&self, settings: &Settings, clock: &Clock) -> Option<Request> {
@@ -151,7 +160,7 @@ impl Look {
                 below: PRIORITY_MAX,
                 until: clock.now,
                 limit: settings.care[self.which as usize].batch_max,
-                from: None,
+                from: self.from.get(&self.step).cloned(),
             })
         };
         match self.which {

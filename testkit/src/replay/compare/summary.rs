@@ -1,6 +1,6 @@
 //! What a difference of decisions means, in sentences.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -97,8 +97,8 @@ struct Kind {
     barely: (usize, usize),
     /// At the same moment, for another reason.
     otherwise: usize,
-    /// That reason, where it is the same for all of them.
-    reason: Option<Option<String>>,
+    /// Those reasons; no more than two of them are kept.
+    reasons: BTreeSet<String>,
     /// Chunks that are sent, under the old role and under the new one.
     chunks: (u64, u64),
     /// At the same moment, to be taken again so many milliseconds earlier.
@@ -119,9 +119,9 @@ impl Kind {
                 0 => match again_ms(new) - again_ms(old) {
                     0 => {
                         self.otherwise += 1;
-                        let reason = Some(new.reason.clone());
-                        let is_same = self.reason.as_ref().is_none_or(|known| *known == reason);
-                        self.reason = Some(reason.filter(|_| is_same));
+                        if self.reasons.len() < 2 {
+                            self.reasons.insert(new.reason.clone());
+                        }
                     }
                     sooner if sooner < 0 => self.sooner.push(-sooner),
                     after => self.after.push(after),
@@ -152,9 +152,9 @@ impl Kind {
             }
         };
         let (more, fewer) = (often(self.more, "more"), often(self.fewer, "fewer"));
-        let mut how = match self.reason.flatten() {
-            Some(reason) => format!(": {reason}"),
-            None => String::new(),
+        let mut how = match (self.reasons.len(), self.reasons.first()) {
+            (1, Some(reason)) => format!(": {reason}"),
+            _ => String::new(),
         };
         if self.chunks.0 != self.chunks.1 {
             let (old, new) = self.chunks;

@@ -19,7 +19,7 @@ fn the_objects_of_an_error_are_deleted_once_its_record_says_so() {
         caretaker.tick(at(7));
         caretaker.handle(at(7), page([untouched.clone()], false));
         let asked = actions(&mut caretaker);
-        let [Action::Look, Action::Write(mark)] = &asked[..] else {
+        let [Action::Look { .. }, Action::Write(mark)] = &asked[..] else {
             panic!("{asked:?}")
         };
         assert_eq!(mark.set, [(attribute::CLEANING, Value::Time(at(7).now))]);
@@ -96,7 +96,7 @@ fn late_objects_are_looked_for_less_and_less_often() {
         let writes = actions(&mut caretaker).into_iter();
         let mut due = writes.filter_map(|action| match action {
             Action::Write(change) if change.write == Write::Keep => change.due(),
-            Action::Write(_) | Action::Look | Action::Delete(..) => None,
+            Action::Write(_) | Action::Look { .. } | Action::Delete(..) => None,
         });
         due.next_back().expect("a keep").0 - START.0
     };
@@ -113,7 +113,8 @@ fn jobs_that_wait_for_late_objects_do_not_bring_themselves_again_at_once() {
     caretaker.handle(at(1), Event::Deleted(record(1), Swept::default()));
     assert_eq!(short(&mut caretaker), ["look", "delete all of 1", "keep 1"]);
     caretaker.handle(at(1), Event::Written(record(1)));
-    assert_eq!(short(&mut caretaker), NOTHING);
+    assert_eq!(short(&mut caretaker), ["look on"], "behind it, where others are");
+    caretaker.handle(at(1), page([], false));
     assert!(caretaker.is_idle(), "the round is over");
 }
 
@@ -182,18 +183,24 @@ fn a_finished_job_is_cleaned_when_it_is_due_and_not_a_millisecond_before() {
     };
     assert_eq!(about(cleaner(), at(-1), failed.clone()), NOTHING);
     assert_eq!(about(cleaner(), at(0), failed), ["cleaning 1"]);
-    for status in [Status::Queued, Status::Processing] {
-        assert_eq!(
-            about(
-                cleaner(),
-                at(0),
-                Job {
-                    status,
-                    ..completed(1)
-                }
-            ),
-            NOTHING
-        );
+}
+
+/// By hand, or by a program that knows no lanes: nobody looks for it where it lies.
+#[test]
+fn a_finished_job_that_somebody_opened_again_goes_where_it_is_looked_for() {
+    for (status, lane) in [(Status::Queued, "ready#3"), (Status::Processing, "leased#3")] {
+        let opened = Job {
+            status,
+            ..completed(1)
+        };
+        let mut caretaker = cleaner();
+        caretaker.tick(at(0));
+        caretaker.handle(at(0), page([opened], false));
+        let Some(Action::Write(change)) = actions(&mut caretaker).pop() else {
+            panic!("nothing is written")
+        };
+        let placed = change.set.iter().find(|(name, _)| *name == attribute::LANE);
+        assert_eq!(placed.map(|(_, lane)| lane), Some(&Value::Text(lane.to_owned())));
     }
 }
 

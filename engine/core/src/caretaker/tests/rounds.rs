@@ -115,13 +115,36 @@ fn the_next_page_follows_at_once_where_something_came_of_this_one() {
     assert_eq!(caretaker.wake_at(), Some(at(8_750).now));
 }
 
+/// What nothing comes of stays at the beginning of its lane: it must not hide the others.
 #[test]
-fn a_page_that_nothing_comes_of_ends_the_round() {
+fn a_page_that_nothing_comes_of_is_passed_over() {
+    let stuck = || claimed(1, PROCESSOR, LEASE);
     let mut caretaker = cleaner();
     caretaker.finish(at(0));
-    caretaker.handle(at(0), page([claimed(1, PROCESSOR, LEASE)], true));
-    short(&mut caretaker);
+    caretaker.handle(at(0), page([stuck()], true));
+    assert_eq!(short(&mut caretaker), ["look", "look on"]);
+    caretaker.handle(at(0), page([stuck()], false));
     assert!(caretaker.is_idle());
+
+    // While it serves, each look when its time has come; behind the last page it begins anew.
+    let mut caretaker = cleaner();
+    caretaker.tick(at(0));
+    for (more, next) in [(true, "look on"), (true, "look on"), (false, "look")] {
+        caretaker.handle(at(0), page([stuck()], more));
+        short(&mut caretaker);
+        let when = caretaker.wake_at().unwrap();
+        caretaker.tick(At {
+            now: when,
+            jitter: 0.5,
+        });
+        assert_eq!(short(&mut caretaker), [next]);
+    }
+    // A look that failed says nothing of what lies where.
+    caretaker.handle(at(100_000), page([stuck()], true));
+    caretaker.tick(at(200_000));
+    caretaker.handle(at(200_000), Event::LookFailed("away".to_owned()));
+    caretaker.tick(at(300_000));
+    assert_eq!(short(&mut caretaker), ["look on", "look"]);
 }
 
 #[test]
@@ -162,7 +185,7 @@ fn full_pages_that_nothing_comes_of_do_not_spin() {
     for lost in [false, true] {
         for (mut caretaker, full) in [(cleaner(), stuck()), (admitter(), foreign())] {
             let answers = live(&mut caretaker, seconds(3_600), |_, action| match action {
-                Action::Look => Some(full.clone()),
+                Action::Look { .. } => Some(full.clone()),
                 Action::Delete(job, _) if lost => Some(Event::Deleted(RecordKey::from(&job.key), WHOLE)),
                 Action::Delete(job, _) => Some(Event::Failed(RecordKey::from(&job.key), String::new())),
                 Action::Write(change) if lost => Some(Event::Lost(change.key)),
