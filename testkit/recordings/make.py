@@ -379,7 +379,7 @@ def upload_that_stops(s):
     s.at(1).claim(1)
     s.at(61).heartbeat(1)
     s.at(121).heartbeat(1)
-    s.at(130).release(1, "no chunk came for 2m", 120, counted=False)
+    s.at(130).release(1, "its upload stopped: no chunk came for 2m", 120, counted=False)
     s.at(252).claim(1)
     s.at(290).downloaded(1)
     s.at(320).complete(1)

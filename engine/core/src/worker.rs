@@ -7,6 +7,7 @@ mod held;
 mod look;
 mod slots;
 mod verdict;
+pub mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -27,7 +28,6 @@ pub use exchange::{Action, Event, Outcome};
 pub use held::Ending;
 use held::Held;
 use look::Looking;
-pub use verdict::UNFIT;
 
 /// Records refused and still being written, at most: the rest is refused at a later look.
 const REFUSING_MAX: usize = 100;

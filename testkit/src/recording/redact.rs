@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use roundtrip_core::iso;
-use roundtrip_core::job::{Lane, Status};
+use roundtrip_core::job::{Lane, OPERATOR, OPERATOR_ASKED, Status};
 use roundtrip_core::lifecycle::Write;
 use roundtrip_core::lifecycle::attribute as a;
 use roundtrip_core::names::{ClientId, FileId, JobKey, RESERVED_PREFIX};
-use roundtrip_core::plan::Outline;
+use roundtrip_core::plan::{Bounds, Outline};
 use roundtrip_core::record::{Attribute, Record};
+use roundtrip_core::worker::words;
 use sha2::Sha256;
 
 use super::entry::Entry;
@@ -154,9 +155,28 @@ impl Redaction {
             }
             a::RESULTS => self.hex(text, 16),
             a::BUCKET => format!("bucket-{}", self.hex(text, 8)),
+            a::ERROR | "why" => self.reason(text),
             a::VERSION => version(text).unwrap_or_else(|| format!("redacted-{}", self.hex(text, 16))),
             _ => format!("redacted-{}", self.hex(text, 16)),
         }
+    }
+
+    /// A reason in words: what the program decides by stays, what follows is somebody's.
+    fn reason(&self, text: &str) -> String {
+        let begins = words::BEGINNINGS.iter().find(|begins| text.starts_with(**begins));
+        if begins == Some(&text) {
+            return text.to_owned();
+        }
+        let key = Bounds::named_by(text).map(|key| format!(" ({key})"));
+        let attempt = text.rfind(words::ATTEMPT).and_then(|at| text.get(at..));
+        let attempt = attempt.filter(|attempt| {
+            let numbers = attempt.strip_prefix(words::ATTEMPT).unwrap_or_default();
+            let letters = numbers.strip_suffix(')').unwrap_or("?").split(" of ");
+            letters.clone().count() == 2 && letters.flat_map(str::chars).all(|letter| letter.is_ascii_digit())
+        });
+        let (begins, key) = (begins.copied().unwrap_or_default(), key.unwrap_or_default());
+        let attempt = attempt.unwrap_or_default();
+        format!("{begins}redacted-{}{key}{attempt}", self.hex(text, 16))
     }
 
     fn client(&self, text: &str) -> String {
@@ -243,6 +263,8 @@ fn is_plain(name: &str, text: &str) -> bool {
         | "at"
         | "since" => iso::read(text).is_some(),
         "what" => ENDINGS.iter().any(|write| write.as_str() == text),
+        "by" if text == OPERATOR => true,
+        "why" => text == OPERATOR_ASKED,
         a::PROCESSOR | "by" => text.strip_prefix("processor-").is_some_and(|id| {
             let is_of_id = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
             id.len() == 36 && id.bytes().all(is_of_id)

@@ -28,6 +28,9 @@ const TAIL: Duration = Duration::from_mins(10);
 /// The way to the end is gone in such parts: what is decided meanwhile is handed on after each.
 const PART: Duration = Duration::from_hours(1);
 
+/// A recording that jumps further was put together, or a record has no moment: schedules are not fired through all of it.
+const JUMP_MAX: Duration = Duration::from_hours(24 * 366);
+
 /// A machine that wants to be woken at once is woken after this, as production does it.
 const WAKE_MIN: Duration = Duration::from_millis(2);
 
@@ -137,7 +140,14 @@ impl Replay {
         self.summary.records += 1;
         let mut recorded = match happening.0 {
             What::Job(recorded) => *recorded,
-            What::Fetcher { row, sighting, .. } => {
+            What::Fetcher { row, at, sighting } => {
+                // Before the first change of a job nothing is replayed.
+                if self.summary.begin.is_some() {
+                    if self.settings.until.is_some_and(|until| at > until) {
+                        return;
+                    }
+                    self.go_to(at.max(self.world.now));
+                }
                 match sighting {
                     Some(sighting) => self.world.fleet.insert(row, sighting),
                     None => self.world.fleet.remove(&row),
@@ -212,6 +222,9 @@ impl Replay {
         if self.summary.begin.is_none() {
             self.begin(moment);
         }
+        if moment.since(self.world.now) > JUMP_MAX {
+            self.world.now = moment;
+        }
         loop {
             let wake = self.wakes.first().map(|(at, _)| *at);
             let plan = self.world.next_plan();
@@ -256,7 +269,7 @@ impl Replay {
                 }
             }
             Some(Plan::Rescue { key, gives_up }) => self.world.rescue(&key, gives_up),
-            Some(Plan::Play(recorded)) => self.world.play(*recorded),
+            Some(Plan::Play(recorded)) => self.world.play_in_turn(*recorded),
             Some(Plan::Resume(key)) => self.world.resume(&key),
             None => {}
         }

@@ -7,10 +7,10 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
-use roundtrip_core::job::{self, Job, Status, TEXT_BYTES_MAX};
+use roundtrip_core::job::{Job, Status, TEXT_BYTES_MAX};
 use roundtrip_core::lifecycle::{RecordKey, Write};
 use roundtrip_core::plan::{Bounds, Outline};
-use roundtrip_core::worker::{Ending, UNFIT};
+use roundtrip_core::worker::{Ending, words};
 
 use super::course::{Act, Recorded};
 use super::intake::{Happening, What};
@@ -20,7 +20,7 @@ mod fleet;
 pub(super) use fleet::Fetcher;
 use fleet::Fleet;
 
-/// Attempts of a job that are remembered, at most: the last one stands for those that follow.
+/// Attempts of a job that are remembered, at most: the first ones and the last one, which stands for those after it.
 const ATTEMPTS_MAX: usize = 20;
 
 /// Bytes of an error that are remembered, at most.
@@ -44,6 +44,9 @@ enum End {
     Stalled,
     /// The fetcher could not keep or read the file.
     Unfit,
+    /// A service was away.
+    Fault,
+    /// The processor was away.
     Away,
     Stopped,
     /// Its fetcher went silent, and the job was taken from it.
@@ -206,7 +209,7 @@ impl Survey {
             .claimed(after.processor.as_deref().unwrap_or_default(), at);
         let attempts = self.attempts.entry(hash(&recorded.key)).or_default();
         if attempts.len() >= ATTEMPTS_MAX {
-            attempts.remove(0);
+            attempts.pop();
         }
         attempts.push(Attempt {
             by,
@@ -348,6 +351,7 @@ impl Survey {
             End::Failed => Ending::Failed { why, after: None },
             End::Refused => Ending::Refused(why),
             End::Stalled => Ending::Stalled(why),
+            End::Fault => Ending::Fault(why),
             End::Away => Ending::Away { why, after: None },
             End::Unfit => Ending::Unfit(why),
             End::Stopped => Ending::Stopped,
@@ -401,36 +405,37 @@ fn fault(recorded: &Recorded, after: &Job) -> End {
     let before = recorded.before.as_ref();
     let counted = before.is_none_or(|before| after.failures > before.failures);
     let error = after.error.as_deref().unwrap_or_default();
-    let last_of_several = after.failures > 1 || error.contains("(attempt ");
+    let last_of_several = after.failures > 1 || error.contains(words::ATTEMPT);
     match (counted, last_of_several) {
         (true, true) => End::Failed,
         (true, false) => End::JobFault,
+        (false, _) if error.starts_with(words::NEVER_COMPLETE) => End::Stalled,
+        (false, _) if error.starts_with(words::NOBODY) => End::Unfit,
         (false, _) => End::Refused,
     }
 }
 
-/// Why a job was given back.
+/// Why a job was given back: its history says so, where a fetcher of ours wrote it.
 fn release(recorded: &Recorded, after: &Job) -> End {
-    let failed = recorded
-        .before
-        .as_ref()
-        .is_some_and(|before| after.failures > before.failures);
+    let was = |holds: &dyn Fn(&Job) -> bool| recorded.before.as_ref().is_some_and(holds);
+    if was(&|before| after.failures > before.failures) {
+        return End::Failed;
+    }
+    let had_file = was(&|before| before.downloaded.is_some());
+    let why = after.history.last().map(|attempt| attempt.why.as_str());
+    let begins = |with: &str| why.is_some_and(|why| why.starts_with(with));
     let at_once = after
         .due
         .is_some_and(|due| due <= recorded.at + Duration::from_millis(1));
-    let had_file = recorded
-        .before
-        .as_ref()
-        .is_some_and(|before| before.downloaded.is_some());
-    let unfit = |attempt: &job::Attempt| attempt.why.starts_with(UNFIT);
-    if !failed && after.history.last().is_some_and(unfit) {
-        return End::Unfit;
-    }
-    match (failed, at_once, had_file) {
-        (true, _, _) => End::Failed,
-        (false, true, _) => End::Stopped,
-        (false, false, true) => End::Away,
-        (false, false, false) => End::Stalled,
+    match why {
+        _ if begins(words::UNFIT) => End::Unfit,
+        _ if begins(words::STALLED) => End::Stalled,
+        _ if begins(words::STOPPED) => End::Stopped,
+        Some(_) if !had_file => End::Fault,
+        Some(_) => End::Away,
+        None if at_once => End::Stopped,
+        None if had_file => End::Away,
+        None => End::Stalled,
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::WorkerPolicy;
 use super::drain::Drain;
 use super::held::{Ending, Held};
+use super::words::{ATTEMPT, NEVER_COMPLETE, NOBODY, STALLED, STOPPED, UNFIT};
 use crate::at::{At, Timestamp};
 use crate::fleet::Member;
 use crate::job::{Attempt, HISTORY_MAX, Job};
@@ -12,17 +13,11 @@ use crate::lifecycle::{self, Change, Write};
 use crate::machine::Reason;
 use crate::plan::Bounds;
 
-/// What the reason of a release begins with in the history where chunks stopped coming.
-const STALLED: &str = "its upload stopped: ";
-
 /// A job whose upload stopped is offered again at least this often, unless `claim.stall` is longer.
 const STALLED_WAIT_MAX: Duration = Duration::from_hours(1);
 
 /// A job that a fetcher could not carry is offered again at least this often, unless `retry.interval` is longer.
 const CARRY_WAIT_MAX: Duration = Duration::from_hours(1);
-
-/// What the reason of a release begins with where a fetcher could not keep or read the file.
-pub const UNFIT: &str = "this fetcher cannot carry the file: ";
 
 impl Held {
     /// What is written where the table does not take the last write: the same without the history, and then an error
@@ -103,7 +98,7 @@ impl Held {
                         Reason::key(rule, "retry.attempts-max"),
                     )
                 } else {
-                    let error = format!("{why} (attempt {failures} of {})", policy.retry.attempts_max);
+                    let error = format!("{why}{ATTEMPT}{failures} of {})", policy.retry.attempts_max);
                     (
                         fail(failures, &error),
                         Reason::key("no attempt is left", "retry.attempts-max"),
@@ -129,16 +124,13 @@ impl Held {
                 )
             }
             Ending::Unfit(why) => self.unfit(policy, now, why),
-            Ending::Stopped => (
-                release(now, job.failures, "the fetcher was stopped"),
-                drain.reason(),
-            ),
+            Ending::Stopped => (release(now, job.failures, STOPPED), drain.reason()),
         }
     }
     fn stalled(&self, policy: &WorkerPolicy, now: Timestamp, why: String) -> (Change, Reason) {
         let (job, processor) = (&self.job, policy.processor.as_str());
         if self.is_older_than(policy.claim.upload_max, now) {
-            let error = format!("the upload was never completed: {why}");
+            let error = format!("{NEVER_COMPLETE}{why}");
             (
                 lifecycle::fail(job, processor, now, job.failures, &error),
                 Reason::key("the upload took too long", "claim.upload-max"),
@@ -162,7 +154,7 @@ impl Held {
         let enough =
             usize::try_from(policy.retry.attempts_max).map_or(HISTORY_MAX, |max| max.min(HISTORY_MAX));
         if before >= enough && self.is_older_than(policy.claim.upload_max, now) {
-            let error = format!("no fetcher could carry the file: {why}");
+            let error = format!("{NOBODY}{why}");
             (
                 lifecycle::fail(job, processor, now, job.failures, &error),
                 Reason::key("nobody could carry the file for too long", "claim.upload-max"),

@@ -62,6 +62,8 @@ fn what_the_program_wrote_itself_stays() {
         ("due", "2025-09-25T11:21:51.690Z"),
         ("due", "!3#2025-09-25T11:21:51.690Z"),
         ("what", "requeue"),
+        ("why", "an operator asked for it"),
+        ("by", "operator"),
         ("by", "processor-1a026c06-e99c-4f2f-842c-cb01c51849af"),
     ] {
         assert_eq!(text(name, plain), plain);
@@ -73,6 +75,20 @@ fn what_the_program_wrote_itself_stays() {
     assert_eq!(text("version", "2.5.0-beta.ada+desk"), "2.5.0-0");
 }
 
+/// A replay tells by a reason how an attempt ended.
+#[test]
+fn of_a_reason_what_the_program_decides_by_stays() {
+    let reason = |text: &str| Redaction::new([1; 32]).text("why", text, &Record::default());
+    let hidden = |text: &str| reason(text).replace(&Redaction::new([1; 32]).hex(text, 16), "…");
+    let stalled = "its upload stopped: no chunk of ada.tif came for 2m";
+    assert_eq!(hidden(stalled), "its upload stopped: redacted-…");
+    assert_eq!(reason("the fetcher was stopped"), "the fetcher was stopped");
+    let failed = "ada.tif is no image (attempt 3 of 3)";
+    assert_eq!(hidden(failed), "redacted-… (attempt 3 of 3)");
+    assert_eq!(hidden("ada.tif (attempt ada of 3)"), "redacted-…");
+    assert_eq!(hidden("ada.tif (attempt 3 of 3) by Ada"), "redacted-…");
+}
+
 /// What decisions are made from is the same afterwards.
 #[test]
 fn a_redacted_job_stands_where_it_stood() {
@@ -81,8 +97,16 @@ fn a_redacted_job_stands_where_it_stood() {
         let attempts: Vec<_> = job
             .history
             .iter()
-            .map(|one| (one.at, one.since, one.failed))
+            .map(|one| {
+                let begins = words::BEGINNINGS
+                    .iter()
+                    .find(|begins| one.why.starts_with(**begins));
+                let asked = (one.is_operators(), one.by == OPERATOR);
+                (one.at, one.since, one.failed, one.what.clone(), asked, begins)
+            })
             .collect();
+        let error = job.error.as_deref().unwrap_or_default();
+        let error = (Bounds::named_by(error), error.contains(words::ATTEMPT));
         Some((
             (
                 job.status,
@@ -99,7 +123,7 @@ fn a_redacted_job_stands_where_it_stood() {
                 job.chunks,
                 job.results_object().is_some(),
             ),
-            attempts,
+            (attempts, error),
         ))
     };
     let redaction = Redaction::new([1; 32]);

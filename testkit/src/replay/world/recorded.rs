@@ -70,6 +70,14 @@ impl World {
         }
     }
 
+    /// A recorded change happens, unless one before it waits.
+    pub(in crate::replay) fn play_in_turn(&mut self, recorded: Recorded) {
+        match self.courses.get_mut(&recorded.key) {
+            Some(course) if !course.waiting.is_empty() => course.waiting.push_back(recorded),
+            Some(_) | None => self.play(recorded),
+        }
+    }
+
     /// A recorded change happens, if it still can.
     pub(in crate::replay) fn play(&mut self, recorded: Recorded) {
         let key = recorded.key.clone();
