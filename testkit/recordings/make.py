@@ -292,6 +292,21 @@ def lost_before_its_last_write(s):
 
 
 @story
+def lost_twice(s):
+    """Two fetchers are lost on a job, one after the other; the third one brings it to its end."""
+    s.at(0).create(1)
+    s.at(1).claim(1, by=1)
+    s.at(320).requeue(1)
+    s.at(324).claim(1, by=2)
+    s.at(327).downloaded(1)
+    s.at(640).requeue(1)
+    s.at(646).claim(1, by=3)
+    s.at(649).downloaded(1)
+    s.at(660).complete(1)
+    s.at(661).cleaned(1)
+
+
+@story
 def poison_job(s):
     """A job that takes every fetcher with it: the watcher gives it up after the fifth."""
     s.at(0).create(1)

@@ -154,6 +154,29 @@ fn less_time_for_an_analysis() {
     insta::assert_snapshot!(against(&desk, "fetcher", &["analyse.sink.processor.timeout=1s"]));
 }
 
+/// A job that waits for longer than it did goes on as it did, later: none of what was recorded of it is refused.
+#[test]
+fn a_job_that_is_taken_again_later_ends_as_it_did() {
+    let desk = desk("lost-twice.jsonl");
+    let mut replay = vec![
+        "replay",
+        "recording.jsonl",
+        "--role",
+        "watcher",
+        "--against",
+        "watcher",
+    ];
+    replay.extend([
+        "--until",
+        "2026-02-25T09:00:00Z",
+        "--set",
+        "restart-stalled.retry.jitter=none",
+    ]);
+    replay.extend(["--set", "restart-stalled.retry.interval=20m"]);
+    replay.extend(["--set", "restart-stalled.retry.interval-max=20m"]);
+    insta::assert_snapshot!(desk.seen(&replay));
+}
+
 /// What has no place waits for a later scan of the folder; it is not lost.
 #[test]
 fn fewer_files_that_wait() {
