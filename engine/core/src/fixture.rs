@@ -174,6 +174,9 @@ impl Record {
                 *self.0.get(a::RETRIES).unwrap_or(&Value::Number(0)) == generation
             }
             Term::Finished => matches!(self.text(a::STATUS), Some("COMPLETED" | "ERROR")),
+            Term::NotAfter(name, moment) => {
+                matches!(self.0.get(name), Some(Value::Time(held)) if held <= moment)
+            }
         }
     }
 }

@@ -51,21 +51,32 @@ pub fn create(job: &Job) -> Change {
     }
 }
 
-/// A fetcher takes the job: only if nobody has it and it is still queued.
+/// A fetcher takes the job: only if nobody has it and it waits exactly where and since when it was seen. A claim that the
+/// network delivers late, behind the end of the same claim, would else bring that claim back to life, and with it every
+/// late write under it.
 pub fn claim(job: &Job, processor: &str, now: Timestamp, lease: Duration) -> Change {
-    Change::new(
-        Write::Claim,
-        job,
-        vec![Term::Missing(a::PROCESSOR), status_is(Status::Queued)],
-    )
-    .status(Status::Processing)
-    .text(a::PROCESSOR, processor)
-    .set(a::ASSIGNED, Value::Time(now))
-    .lane(job, lane_of(job, LaneKind::Leased), now + lease)
+    let waiting = Job {
+        status: Status::Queued,
+        processor: None,
+        ..job.clone()
+    };
+    Change::new(Write::Claim, job, as_seen(&waiting))
+        .status(Status::Processing)
+        .text(a::PROCESSOR, processor)
+        .set(a::ASSIGNED, Value::Time(now))
+        .lane(job, lane_of(job, LaneKind::Leased), now + lease)
 }
 
-/// The fetcher is still at it: moves the end of the lease.
+/// The fetcher is still at it: moves the end of the lease on, never back. One that the network delivers late, behind a
+/// later one, would else end a lease that is kept.
 pub fn heartbeat(job: &Job, processor: &str, now: Timestamp, lease: Duration) -> Change {
+    let mut only_if = still_mine(job, processor);
+    only_if.push(Term::NotAfter(a::DUE, now + lease));
+    Change::new(Write::Heartbeat, job, only_if).set(a::DUE, Value::Time(now + lease))
+}
+
+/// The same after the fetcher's clock was set back: the lease ends by the new time, which may be earlier.
+pub fn heartbeat_anew(job: &Job, processor: &str, now: Timestamp, lease: Duration) -> Change {
     Change::new(Write::Heartbeat, job, still_mine(job, processor)).set(a::DUE, Value::Time(now + lease))
 }
 

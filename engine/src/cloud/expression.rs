@@ -58,6 +58,10 @@ impl Expression {
                 let error = self.value(&Value::Text("ERROR".to_owned()));
                 format!("{name} IN ({completed}, {error})")
             }
+            // Moments are texts that sort as they follow on one another.
+            Term::NotAfter(name, moment) => {
+                format!("{} <= {}", self.name(name), self.value(&Value::Time(*moment)))
+            }
         }
     }
 

@@ -64,10 +64,7 @@ pub(crate) enum Request {
     Locate(String, From),
     Read(String, String),
     /// The processor analyses a file in this state.
-    Analyse {
-        key: JobKey,
-        state: u64,
-    },
+    Analyse(u64),
 }
 
 impl Request {

@@ -113,6 +113,7 @@ impl Record {
             Term::Is(name, value) => self.0.get(name) == Some(value),
             Term::Generation(generation) => self.number(a::RETRIES) == u64::from(*generation),
             Term::Finished => self.is_finished(),
+            Term::NotAfter(name, moment) => self.time(name).is_some_and(|held| held <= *moment),
         }
     }
 

@@ -188,7 +188,7 @@ impl Services {
                 })
             }
             // The processor is no service: it answers for itself.
-            Request::Analyse { .. } => read_only(Reply::Failed),
+            Request::Analyse(_) => read_only(Reply::Failed),
         }
     }
 

@@ -26,6 +26,8 @@ struct Known {
     state: Option<u64>,
     delivered: Option<(u32, Option<u64>)>,
     cleaned: bool,
+    /// It was given a result that lies in its record.
+    is_completed: bool,
     /// A watcher deleted objects of it.
     swept: bool,
     first_offered: Option<i64>,
@@ -110,13 +112,6 @@ impl Judge {
         self.made(key);
     }
 
-    /// An operator had a job taken again: its failures are forgotten.
-    pub(crate) fn forgiven(&mut self, key: &RecordKey) {
-        if let Some(known) = self.jobs.get_mut(key) {
-            known.failed.clear();
-        }
-    }
-
     /// A job lies in the table that none of our machines made.
     pub(crate) fn made(&mut self, key: RecordKey) {
         self.open += 1;
@@ -162,7 +157,7 @@ impl Judge {
         self.deliveries += 1;
         let known = self.jobs.entry(RecordKey::from(key)).or_default();
         let before = known.delivered.replace((incarnation, state));
-        let announced = known.state;
+        let (announced, is_completed) = (known.state, known.is_completed);
         if let Some((by, what)) = before
             // A process that dies between the folder and the ledger writes the same file again.
             && (by == incarnation || what != state)
@@ -174,6 +169,14 @@ impl Judge {
                 now,
                 Promise::RightResult,
                 format!("{key} has another file's result"),
+            );
+        }
+        // A result in the bucket goes when it has waited for too long; one in the record is there as long as that.
+        if state.is_none() && is_completed {
+            self.breach(
+                now,
+                Promise::RightResult,
+                format!("{key} has a result, and its client was told of an error"),
             );
         }
     }

@@ -11,7 +11,7 @@ pub(super) fn holds(row: Option<&Row>, term: &Term) -> bool {
         return match term {
             Term::Missing(_) => true,
             Term::Generation(generation) => *generation == 0,
-            Term::Exists | Term::Is(..) | Term::Finished => false,
+            Term::Exists | Term::Is(..) | Term::Finished | Term::NotAfter(..) => false,
         };
     };
     let job = row.job();
@@ -25,6 +25,10 @@ pub(super) fn holds(row: Option<&Row>, term: &Term) -> bool {
         Term::Is(name, wanted) => job.and_then(|job| value(job, name)).as_ref() == Some(wanted),
         Term::Generation(generation) => job.map_or(0, |job| job.retries) == *generation,
         Term::Finished => job.is_some_and(|job| job.status.is_finished()),
+        Term::NotAfter(name, moment) => {
+            let held = job.and_then(|job| value(job, name));
+            matches!(held, Some(Value::Time(held)) if held <= *moment)
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use roundtrip_core::at::Timestamp;
-use roundtrip_core::lifecycle::{RecordKey, Write};
+use roundtrip_core::lifecycle::Write;
 
 use super::faults::Striking;
 use super::{Fault, Outcome, Scenario};
@@ -214,8 +214,8 @@ impl World<'_> {
         self.counted(&request);
         let sender = &self.processes[process];
         let (incarnation, name, now) = (sender.incarnation, sender.name(), sender.now(self.now));
-        if let Request::Analyse { key, state } = request {
-            return self.analyse(process, task, &RecordKey::from(&key), state);
+        if let Request::Analyse(state) = request {
+            return self.analyse(process, task, state);
         }
         let latency = self.latency();
         let timeout = self.now + self.chance.between(1_000, 8_000);
@@ -281,13 +281,12 @@ impl World<'_> {
             .plan(self.now + latency, Step::Arrive(Box::new(message)));
     }
 
-    fn analyse(&mut self, process: usize, task: Task, key: &RecordKey, state: u64) {
+    fn analyse(&mut self, process: usize, task: Task, state: u64) {
         let incarnation = self.processes[process].incarnation;
         let ms = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         let longest = ms(self.scenario.analysis_max);
         let mut takes = self.chance.between(longest / 100 + 1, longest.max(2));
-        let large = self.scenario.faults.rate(Fault::LargeResult) > 0.0
-            && key.file.ends_with(['0', '1', '2', '3', '4']);
+        let large = self.strikes(Fault::LargeResult);
         let verdict = if let Some(nature) = self.natures.get(&state) {
             *nature
         } else if self.strikes(Fault::Away) {

@@ -41,6 +41,8 @@ pub enum Term {
     Generation(u32),
     /// COMPLETED or ERROR.
     Finished,
+    /// The attribute is a moment, and not after this one.
+    NotAfter(&'static str, Timestamp),
 }
 
 /// Which write of the lifecycle.

@@ -46,6 +46,7 @@ fn term(term: &Term) -> String {
         Term::Is(name, wanted) => format!("{name} = {}", value(wanted)),
         Term::Generation(generation) => format!("generation = {generation}"),
         Term::Finished => "finished".to_owned(),
+        Term::NotAfter(name, moment) => format!("{name} <= {}", value(&Value::Time(*moment))),
     }
 }
 
@@ -182,12 +183,42 @@ fn a_late_write_of_a_holder_is_lost() {
     }
 }
 
+/// A claim that the network delivers once more, behind its own end, must not bring itself back to life.
+#[test]
+fn a_claim_that_comes_late_takes_nothing() {
+    let held = claimed(1, PROCESSOR, LEASE);
+    for ending in [
+        release(&held, PROCESSOR, NOW, DUE, 1, "why"),
+        requeue(&held, NOW, DUE, "why"),
+    ] {
+        let mut record = after(&[won().as_slice(), &[ending]].concat());
+        assert!(!record.apply(&won()[1]));
+    }
+}
+
+/// A heartbeat that the network delivers behind a later one must not end the lease that is kept.
+#[test]
+fn a_heartbeat_that_comes_late_takes_nothing_back() {
+    let held = claimed(1, PROCESSOR, LEASE);
+    let beat = |after: u64| heartbeat(&held, PROCESSOR, START + seconds(after), LEASE);
+    let mut record = after(&[won().as_slice(), &[beat(1), beat(8)]].concat());
+    assert!(!record.apply(&beat(7)));
+    assert!(record.apply(&beat(8)), "a repeated request");
+    assert!(record.apply(&beat(9)));
+    // By a clock that was set back the lease ends earlier than the record says.
+    assert!(record.apply(&heartbeat_anew(&held, PROCESSOR, START, LEASE)));
+}
+
 /// The next claim by the same processor is another generation once the watcher took the job from it.
 #[test]
 fn a_generation_fences_the_earlier_claim() {
     let held = claimed(1, PROCESSOR, LEASE);
     let requeued = requeue(&held, NOW, NOW, "why");
-    let again = Job { retries: 1, ..job(1) };
+    let again = Job {
+        retries: 1,
+        due: Some(NOW),
+        ..job(1)
+    };
     let taken = claim(&again, PROCESSOR, NOW, LEASE);
     let record = after(&[won().as_slice(), &[requeued, taken]].concat());
     for late in writes_of_a_holder(&held) {
@@ -209,7 +240,11 @@ fn a_generation_fences_the_earlier_claim() {
 fn a_claim_fences_an_earlier_one_of_the_same_generation() {
     let held = claimed(1, PROCESSOR, LEASE);
     let given_back = release(&held, PROCESSOR, NOW, NOW, 1, "why");
-    let taken = claim(&job(1), PROCESSOR, NOW, LEASE);
+    let waiting = Job {
+        due: Some(NOW),
+        ..job(1)
+    };
+    let taken = claim(&waiting, PROCESSOR, NOW, LEASE);
     let record = after(&[won().as_slice(), &[given_back, taken]].concat());
     for late in writes_of_a_holder(&held) {
         assert!(!record.clone().apply(&late), "{}", late.write.as_str());
@@ -261,7 +296,11 @@ fn a_record_that_is_no_job_is_refused_once_and_never_made() {
 fn a_release_gives_the_job_to_anyone() {
     let held = claimed(1, PROCESSOR, LEASE);
     let released = release(&held, PROCESSOR, NOW, DUE, 0, "why");
-    let taken = claim(&job(1), "processor-2", DUE, LEASE);
+    let waiting = Job {
+        due: Some(DUE),
+        ..job(1)
+    };
+    let taken = claim(&waiting, "processor-2", DUE, LEASE);
     let record = after(&[won().as_slice(), &[released, taken]].concat());
     assert_eq!(record.text(attribute::PROCESSOR), Some("processor-2"));
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::held::{Held, Stage};
-use super::{Action, Ending, Outcome, Worker};
+use super::held::{Held, Stage, Told};
+use super::{Action, Ending, Outcome, Worker, WorkerPolicy};
 use crate::at::{At, Timestamp};
 use crate::claim::ClaimPolicy;
 use crate::job::{Job, Status};
@@ -182,8 +182,20 @@ impl Worker {
         };
         let Some(sent) = held.beating.take() else { return };
         held.next_beat = sent + heartbeat;
+        let is_ours = |job: &Job| held.is_of(job, &self.policy.processor);
         match outcome {
-            Outcome::Done(_) => held.lease_ends = sent + lease,
+            // A later one of this claim came first: the record's lease ends no earlier than this one would have it.
+            Outcome::Lost(Some(job)) if is_ours(job) => {
+                if job.due.is_some_and(|due| due >= sent + lease) {
+                    held.lease_ends = held.lease_ends.max(sent + lease);
+                }
+            }
+            Outcome::Done(_) => {
+                held.lease_ends = sent + lease;
+                if held.told == Told::Anew {
+                    held.told = Told::Now;
+                }
+            }
             Outcome::Failed(_) | Outcome::Refused(_) => held.next_beat = at.now + heartbeat / 4,
             Outcome::Lost(_) => self.lost(key),
         }
@@ -264,8 +276,15 @@ impl Worker {
             }
             if held.beating.is_none() && held.next_beat <= at.now {
                 held.beating = Some(at.now);
-                let change =
-                    lifecycle::heartbeat(&held.job, &self.policy.processor, at.now, self.policy.claim.lease);
+                let WorkerPolicy { processor, claim, .. } = &self.policy;
+                let write = match held.told {
+                    Told::Now => lifecycle::heartbeat,
+                    Told::Earlier | Told::Anew => {
+                        held.told = Told::Anew;
+                        lifecycle::heartbeat_anew
+                    }
+                };
+                let change = write(&held.job, processor, at.now, claim.lease);
                 self.decide(
                     Action::Write(change),
                     Reason::key("the lease is kept", "claim.heartbeat"),

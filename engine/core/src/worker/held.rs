@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::at::Timestamp;
-use crate::job::Job;
+use crate::job::{Job, Status};
 use crate::lifecycle::Change;
 
 /// How work on a job ended.
@@ -75,6 +75,17 @@ pub(super) enum Handed {
     Over,
 }
 
+/// Which time the record's lease was told by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// The clock's.
+    Now,
+    /// That of the clock before it was set back: the lease may end too late.
+    Earlier,
+    /// The same, and the heartbeat under way tells the new time.
+    Anew,
+}
+
 /// One claim.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -86,6 +97,7 @@ pub(super) struct Held {
     pub(super) next_beat: Timestamp,
     /// When the heartbeat under way was sent.
     pub(super) beating: Option<Timestamp>,
+    pub(super) told: Told,
     /// Bytes here, and in all where known.
     pub(super) progress: Option<(u64, Option<u64>)>,
     /// When the whole file was here.
@@ -104,6 +116,7 @@ impl Held {
             lease_ends,
             next_beat: now,
             beating: None,
+            told: Told::Now,
             progress: None,
             arrived: None,
             handed: Handed::No,
@@ -121,8 +134,17 @@ impl Held {
         self.job = job;
     }
 
+    /// Whether a record is still under this claim.
+    pub(super) fn is_of(&self, job: &Job, processor: &str) -> bool {
+        job.status == Status::Processing
+            && job.processor.as_deref() == Some(processor)
+            && job.retries == self.job.retries
+            && job.assigned == self.job.assigned
+    }
+
     /// The clock was set back. The lease ends earlier than its record says, until the next heartbeat writes it anew.
     pub(super) fn set_back(&mut self, by: Duration) {
+        self.told = Told::Earlier;
         let moments = [&mut self.lease_ends, &mut self.next_beat];
         let moments = moments
             .into_iter()

@@ -91,8 +91,7 @@ impl Carry {
     /// The processor may have the file.
     pub(super) fn engage(&mut self, out: &mut Outbox, task: Task) {
         if !std::mem::replace(&mut self.engaged, true) {
-            let (key, state) = (self.job.key.clone(), self.state.unwrap_or_default());
-            out.ask(task, Request::Analyse { key, state });
+            out.ask(task, Request::Analyse(self.state.unwrap_or_default()));
         }
     }
 

@@ -47,7 +47,8 @@ impl Judge {
             Write::Create => self.create(key),
             Write::Claim => self.claimed(now, writer, key, before, after),
             Write::Heartbeat => {
-                self.jobs.entry(key.clone()).or_default().kept_until = writer.sent + self.lease;
+                let known = self.jobs.entry(key.clone()).or_default();
+                known.kept_until = known.kept_until.max(writer.sent + self.lease);
             }
             Write::Complete | Write::Fail | Write::Release => self.ended(now, writer, change, before, after),
             Write::Requeue | Write::GiveUp => self.taken_away(now, change, before, after),
@@ -68,6 +69,25 @@ impl Judge {
             self.finished += 1;
         }
         self.lane(now, change, after);
+    }
+
+    /// An operator had a job taken again: its failures are forgotten. One that has ended comes back only after an error,
+    /// and only while nobody deletes its objects.
+    pub(crate) fn taken_again(&mut self, now: i64, change: &Change, before: &Record, after: &Record) {
+        let is_going = before.get(a::CLEANING).is_some() || before.get(a::CLEANED).is_some();
+        if before.is_finished() && (before.status() != Some(Status::Error) || is_going) {
+            let what = format!("an operator took {} again after its end", change.key.file);
+            self.breach(now, Promise::OneOutcome, what);
+        }
+        let was_held = before.get(a::PROCESSOR).is_some();
+        if was_held && after.number(a::RETRIES) <= before.number(a::RETRIES) {
+            let what = format!("{} was taken again in the same generation", change.key.file);
+            self.breach(now, Promise::Fenced, what);
+        }
+        self.lane(now, change, after);
+        if let Some(known) = self.jobs.get_mut(&change.key) {
+            known.failed.clear();
+        }
     }
 
     fn create(&mut self, key: &RecordKey) {
@@ -147,6 +167,7 @@ impl Judge {
             );
         }
         let known = self.jobs.entry(key.clone()).or_default();
+        known.is_completed |= change.write == Write::Complete && state.is_some();
         if let Some(Work {
             assigned,
             failed: Some(true),

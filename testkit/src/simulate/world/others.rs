@@ -251,10 +251,13 @@ impl World<'_> {
         }
         let now = Timestamp(self.now);
         if again {
+            let before = self.services.table.get(&key).cloned().unwrap_or_default();
             if let Ok(change) = operator::requeue(&job, now)
                 && self.made(&change)
             {
-                self.judge.forgiven(&key);
+                if let Some(after) = self.services.table.get(&key) {
+                    self.judge.taken_again(self.now, &change, &before, after);
+                }
                 self.say(|| format!("an operator requeues {}", key.file));
             }
             return;

@@ -158,6 +158,11 @@ fn a_requeued_job_keeps_its_chunks_and_one_that_is_being_cleaned_is_not_requeued
 fn a_write_of_the_earlier_claim_does_not_pass_for_one_of_the_next() {
     let (mut record, held) = held();
     assert!(record.apply(&requeue(&held, NOW).unwrap()));
-    assert!(record.apply(&claim(&job(1), PROCESSOR, NOW, LEASE)));
+    let waiting = Job {
+        retries: held.retries + 1,
+        due: Some(NOW),
+        ..job(1)
+    };
+    assert!(record.apply(&claim(&waiting, PROCESSOR, NOW, LEASE)));
     assert!(!record.apply(&complete(&held, PROCESSOR, NOW, "04:late", None)));
 }

@@ -75,6 +75,52 @@ fn a_claim_that_is_answered_after_the_clock_was_set_back_is_kept() {
     );
 }
 
+/// One that was under way when the clock was set back tells the old time: the next one has to tell the new one.
+#[test]
+fn only_a_heartbeat_by_the_new_time_moves_a_lease_back() {
+    let mut worker = one();
+    let moves_back = |worker: &mut Worker| {
+        let mut moves_back = Vec::new();
+        for action in actions(worker) {
+            if let Action::Write(change) = action
+                && change.write == Write::Heartbeat
+            {
+                let mut terms = change.only_if.iter();
+                moves_back.push(!terms.any(|term| matches!(term, lifecycle::Term::NotAfter(..))));
+            }
+        }
+        moves_back
+    };
+    worker.tick(at(60_000));
+    assert_eq!(moves_back(&mut worker), [false]);
+    worker.set_back(at(-1_000_000), Duration::from_secs(1_060));
+    worker.handle(at(-990_000), written(1, Write::Heartbeat, done()));
+    worker.tick(at(-940_000));
+    assert_eq!(moves_back(&mut worker), [true]);
+    worker.handle(at(-939_000), written(1, Write::Heartbeat, done()));
+    worker.tick(at(-880_000));
+    assert_eq!(moves_back(&mut worker), [false]);
+}
+
+/// The table refuses a heartbeat that comes behind a later one: the claim holds all the same.
+#[test]
+fn a_heartbeat_behind_a_later_one_loses_nothing() {
+    let kept = |retries| Job {
+        retries,
+        due: Some(at(900_000).now),
+        ..claimed(1, PROCESSOR, seconds(300))
+    };
+    for (retries, told) in [(0, vec![]), (1, vec!["stop 1"])] {
+        let mut worker = holding(policy(), &[1]);
+        worker.tick(at(60_000));
+        let beats = short(&mut worker);
+        assert!(beats.contains(&"heartbeat 1".to_owned()), "{beats:?}");
+        let refused = Outcome::Lost(Some(Box::new(kept(retries))));
+        worker.handle(at(60_001), written(1, Write::Heartbeat, refused));
+        assert_eq!(short(&mut worker), told, "generation {retries}");
+    }
+}
+
 #[test]
 fn a_heartbeat_that_failed_is_sent_again_after_a_quarter() {
     let mut worker = one();
