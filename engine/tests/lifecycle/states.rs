@@ -118,7 +118,17 @@ pub(crate) struct State {
 pub(crate) fn all() -> Vec<State> {
     let create = lifecycle::create(&queued());
     let claim = |processor, retries| {
-        let job = Job { retries, ..queued() };
+        // One that was lost before waits since then.
+        let due = if retries == 0 {
+            queued().due
+        } else {
+            Some(second(400))
+        };
+        let job = Job {
+            retries,
+            due,
+            ..queued()
+        };
         lifecycle::claim(&job, processor, second(10), LEASE)
     };
     let mine = held(MINE, 0);

@@ -186,7 +186,7 @@ impl Worker {
         match outcome {
             // A later one of this claim came first: the record's lease ends no earlier than this one would have it.
             Outcome::Lost(Some(job)) if is_ours(job) => {
-                if job.due.is_some_and(|due| due >= sent + lease) {
+                if job.due.is_none_or(|due| due >= sent + lease) {
                     held.lease_ends = held.lease_ends.max(sent + lease);
                 }
             }
