@@ -115,22 +115,23 @@ pub(crate) struct State {
     pub(crate) changes: Vec<Change>,
 }
 
+/// A fetcher takes the job: as it was made, or since it was lost before.
+fn claim(processor: &str, retries: u32) -> Change {
+    let due = if retries == 0 {
+        queued().due
+    } else {
+        Some(second(400))
+    };
+    let job = Job {
+        retries,
+        due,
+        ..queued()
+    };
+    lifecycle::claim(&job, processor, second(10), LEASE)
+}
+
 pub(crate) fn all() -> Vec<State> {
     let create = lifecycle::create(&queued());
-    let claim = |processor, retries| {
-        // One that was lost before waits since then.
-        let due = if retries == 0 {
-            queued().due
-        } else {
-            Some(second(400))
-        };
-        let job = Job {
-            retries,
-            due,
-            ..queued()
-        };
-        lifecycle::claim(&job, processor, second(10), LEASE)
-    };
     let mine = held(MINE, 0);
     let lost = lifecycle::requeue(&mine, second(400), second(400), "no heartbeat");
     let complete = |processor, retries| {

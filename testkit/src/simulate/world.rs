@@ -35,6 +35,9 @@ const SKEW_MAX: i64 = 2_000;
 /// Things one history may consist of, at most: one that goes on without end is found out.
 const EVENTS_MAX: u64 = 3_000_000;
 
+/// How long after a job ended as an error an operator has it taken again, at most.
+const OPERATOR_MS_MAX: i64 = 2_000;
+
 /// What is planned.
 #[derive(Debug)]
 enum Step {
@@ -378,6 +381,14 @@ impl World<'_> {
                 self.say(|| format!("{} made {what} of {}", short(writer.name), change.key.file));
                 self.judge
                     .wrote(self.now, writer, change, before.as_deref(), after);
+                // An operator who sees an error has the job taken again at once, while a watcher cleans it.
+                let is_error = matches!(change.write, Write::Fail | Write::GiveUp);
+                if is_error && self.strikes(Fault::Requeued) {
+                    self.coming += 1;
+                    let when = self.now + self.chance.between(0, OPERATOR_MS_MAX);
+                    let requeue = Other::Requeue(Some(change.key.clone()));
+                    self.agenda.plan(when, Step::Other(Box::new(requeue)));
+                }
             }
             Effect::Put(key) => {
                 self.say(|| format!("{} put {}", short(writer.name), key.get(138..).unwrap_or(key)));

@@ -168,10 +168,12 @@ impl Judge {
         }
         let known = self.jobs.entry(key.clone()).or_default();
         known.is_completed |= change.write == Write::Complete && state.is_some();
+        // Work of an earlier claim is not what this write ends.
         if let Some(Work {
             assigned,
             failed: Some(true),
         }) = work
+            && assigned == before.time(a::ASSIGNED)
         {
             // A write that is repeated counts once.
             known

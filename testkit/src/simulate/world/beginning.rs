@@ -208,7 +208,7 @@ impl<'a> World<'a> {
             (Fault::ForeignFetcher, Other::Take),
             (Fault::ForeignFetcher, Other::Take),
             (Fault::Cancelled, Other::Cancel),
-            (Fault::Requeued, Other::Requeue),
+            (Fault::Requeued, Other::Requeue(None)),
         ];
         for (fault, other) in others {
             if self.strikes(fault) {

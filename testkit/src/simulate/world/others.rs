@@ -31,8 +31,8 @@ pub(super) enum Other {
     End { key: RecordKey, by: String, well: bool },
     /// An operator ends a job.
     Cancel,
-    /// An operator has a job taken again.
-    Requeue,
+    /// An operator has a job taken again: this one, or any.
+    Requeue(Option<RecordKey>),
 }
 
 /// The number of the client whose program is another than ours.
@@ -51,8 +51,8 @@ impl World<'_> {
             Other::Send { key, index, chunks } => self.send_chunk(key, index, chunks),
             Other::Take => self.take(),
             Other::End { key, by, well } => self.end(&key, &by, well),
-            Other::Cancel => self.steer(false),
-            Other::Requeue => self.steer(true),
+            Other::Cancel => self.steer(false, None),
+            Other::Requeue(key) => self.steer(true, key),
         }
     }
 
@@ -233,12 +233,14 @@ impl World<'_> {
     }
 
     /// An operator cancels a job, or has it taken again: also one that failed, while its chunks are there.
-    fn steer(&mut self, again: bool) {
+    fn steer(&mut self, again: bool, wanted: Option<RecordKey>) {
         self.coming -= 1;
-        let Some(key) = self.any(|_, status| match status {
-            Status::Queued | Status::Processing => true,
-            Status::Error => again,
-            Status::Completed => false,
+        let Some(key) = wanted.or_else(|| {
+            self.any(|_, status| match status {
+                Status::Queued | Status::Processing => true,
+                Status::Error => again,
+                Status::Completed => false,
+            })
         }) else {
             return;
         };
