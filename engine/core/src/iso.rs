@@ -23,6 +23,16 @@ pub fn write(moment: Timestamp) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:03}Z")
 }
 
+/// A moment that is spelled as [`write`] does; none where the text is none or spells it in another way.
+pub fn read_as_written(text: &str) -> Option<Timestamp> {
+    let is_shaped = |bytes: &[u8; 24]| {
+        // A leap second reads as the one before it.
+        bytes[10] == b'T' && bytes[17] < b'6' && bytes[19] == b'.' && bytes[23] == b'Z'
+    };
+    let bytes = <&[u8; 24]>::try_from(text.as_bytes()).ok()?;
+    is_shaped(bytes).then(|| read(text)).flatten()
+}
+
 /// A moment from a record; none where the text is none. Seconds and their fraction may be missing, and in place of
 /// `Z` there may be an offset. What is finer than a millisecond is cut off.
 pub fn read(text: &str) -> Option<Timestamp> {
@@ -154,6 +164,12 @@ mod tests {
     }
 
     #[test]
+    fn a_leap_second_is_no_moment_as_written() {
+        assert_eq!(read_as_written("2016-12-31T23:59:60.000Z"), None);
+        assert!(read_as_written("2016-12-31T23:59:59.000Z").is_some());
+    }
+
+    #[test]
     fn other_spellings_of_a_moment_are_read() {
         for text in [
             "2025-09-25T11:21:51.690Z",
@@ -193,6 +209,19 @@ mod tests {
         #[test]
         fn a_moment_reads_as_it_is_written(ms in -62_167_219_200_000_i64..253_402_300_800_000) {
             prop_assert_eq!(read(&write(Timestamp(ms))), Some(Timestamp(ms)));
+        }
+
+        #[test]
+        fn what_is_read_as_written_is_written_so(
+            ms in -62_167_219_200_000_i64..253_402_300_800_000,
+            place in 0..24_usize,
+            letter in "[-+0-9:.,TtZz ]",
+        ) {
+            let mut text = write(Timestamp(ms));
+            prop_assert_eq!(read_as_written(&text), Some(Timestamp(ms)));
+            text.replace_range(place..=place, &letter);
+            let is_read = read_as_written(&text);
+            prop_assert_eq!(is_read.is_some(), read(&text).is_some_and(|moment| write(moment) == text));
         }
 
         #[test]

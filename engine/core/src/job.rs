@@ -93,6 +93,14 @@ impl Lane {
         })
     }
 
+    /// The same where the text is what a lane is written as.
+    pub fn parse_as_written(text: &str) -> Option<Self> {
+        let (_, shard) = text.split_once('#')?;
+        let is_plain = shard.bytes().all(|byte| byte.is_ascii_digit());
+        let lane = Self::parse(text)?;
+        (is_plain && (shard.len() == 1 || !shard.starts_with('0'))).then_some(lane)
+    }
+
     /// The lane of another duty on the same shard.
     #[must_use]
     pub fn of(self, kind: LaneKind) -> Self {

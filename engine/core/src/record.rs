@@ -125,18 +125,18 @@ fn unspelled(record: &Record<'_>) -> Option<&'static str> {
         let count = attribute.as_number();
         count.is_some_and(|count| u32::try_from(count).is_ok())
     };
-    let lane = text(record, a::LANE).and_then(Lane::parse);
-    let is_lane = |attribute: &Attribute<'_>| {
-        let spelled = lane.map(|lane| lane.to_string());
-        spelled.is_some() && attribute.as_text() == spelled.as_deref()
-    };
+    let kind = text(record, a::LANE)
+        .and_then(Lane::parse_as_written)
+        .map(|lane| lane.kind);
+    let is_lane = |_: &Attribute<'_>| kind.is_some();
     let is_due = |attribute: &Attribute<'_>| {
-        attribute.as_text().is_some_and(|said| {
-            let (priority, due) = place(said);
-            let waits = lane.is_some_and(|lane| lane.kind == LaneKind::Ready);
-            let priority = if waits { priority } else { 0 };
-            due.is_some_and(|due| Attribute::from(&Value::Turn { priority, due }) == *attribute)
-        })
+        let said = attribute.as_text().unwrap_or_default();
+        let turn = match said.as_bytes() {
+            // The ranks of the priorities 9 to 1.
+            [b'!', b'0'..=b'8', b'#', ..] if kind == Some(LaneKind::Ready) => said.get(3..),
+            _ => Some(said),
+        };
+        turn.and_then(iso::read_as_written).is_some()
     };
     let holds = |name: &'static str, holds: &dyn Fn(&Attribute<'_>) -> bool| {
         let held = record.get(name).is_none_or(holds);

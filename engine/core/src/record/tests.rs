@@ -160,6 +160,7 @@ fn an_open_job_is_spelled_as_we_spell_it() {
         ("retries", Attribute::number("5000000000")),
         ("failures", Attribute::number("1.5")),
         ("lane", Attribute::text("ready#+3")),
+        ("lane", Attribute::text("ready#03")),
         ("lane", Attribute::text("ready")),
         ("lane", Attribute::number(3)),
         ("due", Attribute::text("0")),
