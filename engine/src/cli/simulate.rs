@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use roundtrip_testkit::simulate::{Faults, Found, Outcome, Policies, Scenario, Story, run, seeds, shrink};
+use roundtrip_testkit::simulate::{
+    Fault, Faults, Found, Outcome, Policies, Scenario, Story, run, seeds, shrink,
+};
 use serde::Serialize;
 
 use super::Format;
@@ -45,9 +47,13 @@ pub struct Arguments {
     /// Files of each client, at most
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1000))]
     files: u16,
-    /// Nothing goes wrong
+    /// Nothing goes wrong, but for what --fault names
     #[arg(long)]
     calm: bool,
+    /// How likely a kind of fault is where it may happen, from 0 to 1, for example crash=0.05; each seed leaves some kinds
+    /// out
+    #[arg(long, value_name = "KIND=RATE", value_parser = fault)]
+    fault: Vec<(Fault, f64)>,
     /// A role whose pipelines are simulated, their waits as written: a TOML file, or a shipped one (client, fetcher,
     /// watcher); the shipped pipelines take the part of those that no role has
     #[arg(long)]
@@ -63,7 +69,7 @@ pub struct Arguments {
     #[arg(long)]
     shipped: bool,
     /// In place of seeds with faults: so many jobs for this fleet, all of it working, to see what it costs
-    #[arg(long, conflicts_with_all = ["seeds", "files", "clients", "calm", "recording"],
+    #[arg(long, conflicts_with_all = ["seeds", "files", "clients", "calm", "fault", "recording"],
         value_parser = clap::value_parser!(u64).range(1..))]
     jobs: Option<u64>,
     /// With --jobs: shards of each lane, in place of the roles' `store.shards`
@@ -125,12 +131,14 @@ impl Arguments {
     }
 
     fn scenario(&self, policies: Policies) -> Scenario {
+        let faults = if self.calm { Faults::none() } else { Faults::all() };
+        let rates = self.fault.iter();
         let scenario = Scenario {
             clients: self.clients.into(),
             fetchers: self.fetchers.into(),
             watchers: self.watchers.into(),
             files: self.files.into(),
-            faults: if self.calm { Faults::none() } else { Faults::all() },
+            faults: rates.fold(faults, |faults, (fault, rate)| faults.with(*fault, *rate)),
             ..Scenario::default()
         };
         if self.cuts_short() {
@@ -243,6 +251,9 @@ impl Arguments {
                 command.push_str(option);
             }
         }
+        for (fault, rate) in &self.fault {
+            command.push_str(&format!(" --fault {fault}={rate}"));
+        }
         let defaults = Scenario::default();
         let numbers = [
             ("--clients", self.clients, defaults.clients),
@@ -268,6 +279,15 @@ impl Arguments {
         write()
             .map_err(|error| Error::unwritable(format!("could not write {}", file.display())).because(error))
     }
+}
+
+/// A kind of fault and its rate, of the command line.
+fn fault(text: &str) -> Result<(Fault, f64), String> {
+    let (kind, rate) = text
+        .split_once('=')
+        .ok_or("a kind and its rate, such as crash=0.05")?;
+    let rate = rate.parse().ok().filter(|rate| (0.0..=1.0).contains(rate));
+    Ok((kind.parse()?, rate.ok_or("a rate lies between 0 and 1")?))
 }
 
 /// What is said of a history that has no end.

@@ -45,6 +45,22 @@ fn many_seeds_end_in_one_line() {
 }
 
 #[test]
+fn a_kind_of_fault_has_the_rate_it_is_given() {
+    let struck = |more: &[&str]| {
+        let (_, told) = simulated(&[&["--seed", "5", "--format", "json"], more].concat());
+        let outcome: serde_json::Value = serde_json::from_str(&told).unwrap();
+        outcome["statistics"]["faults"].as_object().unwrap().clone()
+    };
+    let one = struck(&["--calm", "--fault", "crash=0", "--fault", "lost-answer=0.3"]);
+    assert_eq!(one.keys().collect::<Vec<_>>(), ["lost-answer"]);
+    assert!(one["lost-answer"].as_u64() > Some(5), "{one:?}");
+    assert!(!struck(&["--fault", "lost-answer=0"]).contains_key("lost-answer"));
+    for fault in ["crsh=0.1", "crash=1.5", "crash=often", "crash"] {
+        insta::assert_snapshot!(Desk::new().seen(&["simulate", "--fault", fault]));
+    }
+}
+
+#[test]
 fn a_fleet_is_measured() {
     let (code, told) = simulated(&["--fetchers", "10", "--jobs", "200", "--format", "json"]);
     assert_eq!(code, Some(0));

@@ -1,6 +1,8 @@
 //! What may go wrong, how likely, and until when.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
 
 use serde::Serialize;
 
@@ -118,6 +120,25 @@ impl Fault {
             Self::Skew => 1.0,
             Self::LargeResult => 0.3,
         }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+impl FromStr for Fault {
+    type Err = String;
+
+    /// A kind by its name, as a history tells it.
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|fault| fault.to_string() == name);
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(|fault| fault.to_string()).join(", ");
+            format!("no fault is called `{name}`; there are {names}")
+        })
     }
 }
 
