@@ -10,7 +10,7 @@ use bytesize::ByteSize;
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::record::Record;
 use roundtrip_testkit::recording::{ReadError, Reader};
-use roundtrip_testkit::replay::Happening;
+use roundtrip_testkit::replay::{Happening, Told};
 use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
@@ -116,24 +116,29 @@ impl Source {
             Box::new(whole)
         };
         let notes = Rc::new(RefCell::new(Notes::default()));
-        let told = Rc::clone(&notes);
+        let noted = Rc::clone(&notes);
+        let mut told = Told::new();
         if self.is_sorted {
-            let happenings = self.sort(text, &told)?;
+            let mut happenings = self.sort(text, &noted)?;
+            happenings.retain(|happening| told.is_new(happening) || noted.borrow_mut().again());
+            let happenings = Box::new(happenings.into_iter().map(Ok));
             return Ok(Recording { happenings, notes });
         }
         let happenings = Reader::new(text).map(move |entry| {
-            told.borrow_mut().take(&entry);
-            Happening::read(&entry)
+            let happening = Happening::read(&entry);
+            let is_new = told.is_new(&happening);
+            noted.borrow_mut().take(&entry, is_new);
+            is_new.then_some(happening)
         });
-        let happenings = Box::new(happenings);
+        let happenings = Box::new(happenings.filter_map(Result::transpose));
         Ok(Recording { happenings, notes })
     }
 
     /// All of it in the order of the stream's moments; records without a moment stay behind those before them.
-    fn sort(&self, text: Box<dyn BufRead>, told: &RefCell<Notes>) -> Result<Happenings> {
+    fn sort(&self, text: Box<dyn BufRead>, notes: &RefCell<Notes>) -> Result<Vec<Happening>> {
         let mut now = Timestamp(i64::MIN);
         let read = Reader::new(text).map(|entry| {
-            told.borrow_mut().take(&entry);
+            notes.borrow_mut().take(&entry, true);
             now = entry.moment().unwrap_or(now);
             let images = [entry.body.before.as_ref(), entry.body.after.as_ref()];
             let bytes: usize = images.into_iter().flatten().map(Record::size_bytes).sum();
@@ -154,10 +159,8 @@ impl Source {
         }
         // It is stable: records of one second stay as they were.
         happenings.sort_by_key(|(moment, _)| *moment);
-        told.borrow_mut().sorted();
-        Ok(Box::new(
-            happenings.into_iter().map(|(_, happening)| Ok(happening)),
-        ))
+        notes.borrow_mut().sorted();
+        Ok(happenings.into_iter().map(|(_, happening)| happening).collect())
     }
 
     fn raw(&self) -> Result<Box<dyn BufRead>> {

@@ -1,6 +1,7 @@
 //! The decisions a role takes on a recorded history: the machines of production on a virtual clock.
 
 mod actor;
+mod again;
 mod agenda;
 mod analyse;
 mod care;
@@ -19,6 +20,7 @@ mod survey;
 mod table;
 mod world;
 
+pub use again::Told;
 pub use compare::{Compared, Comparison, Difference, Effect, Side};
 pub use history::History;
 pub use intake::Happening;

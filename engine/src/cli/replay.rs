@@ -187,7 +187,7 @@ fn tell(
     }
     arguments.print(&mut out, &replay.lines())?;
     let printed = out.end();
-    note(&recording, replay.summary().end.is_none());
+    note(&recording, arguments, replay.summary().end.is_none());
     if let (Some(target), Some(timeline)) = (target, replay.timeline()) {
         target.write(&arguments.title(), timeline, None)?;
     }
@@ -211,7 +211,7 @@ fn compare(
     }
     let compared = comparison.finish();
     if compared.records == 0 {
-        note(&recording, false);
+        note(&recording, arguments, false);
         return Err(nothing_compared(arguments, &recording));
     }
     let (differences, effects, differs) = (&compared.differences, &compared.effects, compared.differs());
@@ -222,7 +222,10 @@ fn compare(
     }
     let print = || -> Result<()> {
         match arguments.format {
-            Format::Text if !differs => out.line("no decision differs")?,
+            Format::Text if !differs => {
+                out.line("no decision differs")?;
+                still_open(&compared).iter().try_for_each(|open| out.line(open))?;
+            }
             Format::Text => {
                 out.line(&format!("--- {old_name}"))?;
                 out.line(&format!("+++ {}", arguments.role))?;
@@ -236,9 +239,7 @@ fn compare(
                 for effect in effects {
                     out.line(&effect.text)?;
                 }
-                for open in still_open(&compared) {
-                    out.line(&open)?;
-                }
+                still_open(&compared).iter().try_for_each(|open| out.line(open))?;
             }
             Format::Json => {
                 for (side, line) in differences.iter().flat_map(|difference| &difference.lines) {
@@ -259,22 +260,29 @@ fn compare(
         out.end()
     };
     print()?;
-    note(&recording, false);
+    note(&recording, arguments, false);
     Ok(if differs { Exit::Failed } else { Exit::Done })
 }
 
 /// A change that no recorded job was held against is not shown to be harmless.
 fn nothing_compared(arguments: &Arguments, recording: &Recording) -> Error {
     let file = arguments.recording.display();
-    let (what, hint) = match (recording.records(), arguments.until) {
-        (0, _) => ("is empty", "record a running table: roundtrip record --out FILE"),
-        (_, Some(_)) => (
-            "tells of no job before --until",
-            "name a later moment with --until",
-        ),
-        (_, None) => ("tells of no job", "name a recording of a jobs table"),
+    let hint = match (recording.records(), arguments.until) {
+        (0, _) => "record a running table: roundtrip record --out FILE",
+        (_, Some(_)) => "name a later moment with --until",
+        (_, None) => "name a recording of a jobs table",
     };
+    let what = lack(recording, arguments);
     Error::usage(format!("nothing was compared: {file} {what}")).hint(hint)
+}
+
+/// What a recording lacks of which nothing can be replayed.
+fn lack(recording: &Recording, arguments: &Arguments) -> &'static str {
+    match (recording.records(), arguments.until) {
+        (0, _) => "is empty",
+        (_, Some(_)) => "tells of no job before --until",
+        (_, None) => "tells of no job",
+    }
 }
 
 /// What a comparison says of jobs whose end it does not see.
@@ -293,12 +301,15 @@ fn still_open(compared: &Compared) -> Vec<String> {
 }
 
 /// Says what is to be known about the recording; `is_empty`: nothing of it was replayed.
-fn note(recording: &Recording, is_empty: bool) {
+fn note(recording: &Recording, arguments: &Arguments, is_empty: bool) {
     for note in recording.notes() {
         say(&format!("note: {note}"));
     }
     if is_empty && recording.records() > 0 {
-        say("note: nothing was replayed: every record comes after --until");
+        say(&format!(
+            "note: nothing was replayed: the recording {}",
+            lack(recording, arguments)
+        ));
     }
 }
 

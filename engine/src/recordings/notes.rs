@@ -18,6 +18,8 @@ pub(super) struct Notes {
     /// Records that come after later ones, and how much later those are at most.
     late: u64,
     late_by: Duration,
+    /// Records that were told before.
+    again: u64,
     /// Changes of jobs that do not tell the job as it was or as it is.
     blind: u64,
     /// Records whose keys are not those of a jobs table.
@@ -25,7 +27,8 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    pub(super) fn take(&mut self, entry: &Entry<'_>) {
+    /// Takes in a record; `is_new`: it was not told before.
+    pub(super) fn take(&mut self, entry: &Entry<'_>, is_new: bool) {
         self.records += 1;
         if let Some(moment) = entry.moment() {
             let latest = self.latest.map_or(moment, |latest| latest.max(moment));
@@ -35,6 +38,10 @@ impl Notes {
                 self.late_by = self.late_by.max(late_by);
             }
             self.latest = Some(latest);
+        }
+        if !is_new {
+            self.again += 1;
+            return;
         }
         if !entry.is_of_jobs_table() {
             self.foreign += 1;
@@ -53,6 +60,12 @@ impl Notes {
         self.records
     }
 
+    /// One of the records that were taken in was told before; false, as it is not kept.
+    pub(super) fn again(&mut self) -> bool {
+        self.again += 1;
+        false
+    }
+
     /// All that was read was put in order.
     pub(super) fn sorted(&mut self) {
         self.late = 0;
@@ -68,6 +81,12 @@ impl Notes {
                 "{} of {} records are not of a jobs table, since their keys are not `client` and `file`: they were \
                  left out",
                 self.foreign, self.records
+            ));
+        }
+        if self.again > 0 {
+            told.push(format!(
+                "{} of {} records are told again: each change happened once",
+                self.again, self.records
             ));
         }
         if self.late > 0 {
@@ -104,7 +123,7 @@ mod tests {
                 r#"{{"eventName":"{kind}","dynamodb":{{"ApproximateCreationDateTime":{second},"Keys":{{"client":{{"S":"c"}},"file":{{"S":"f"}}}}{images}}}}}"#
             );
             for entry in Reader::new(text.as_bytes()).entries() {
-                notes.take(&entry.unwrap());
+                notes.take(&entry.unwrap(), true);
             }
         }
         notes.told()
@@ -126,9 +145,12 @@ mod tests {
             r#"{"eventName":"INSERT","dynamodb":{"Keys":{"id":{"S":"7"}},"NewImage":{"id":{"S":"7"}}}}"#;
         let mut notes = Notes::default();
         for entry in Reader::new(text.as_bytes()).entries() {
-            notes.take(&entry.unwrap());
+            let entry = entry.unwrap();
+            notes.take(&entry, true);
+            notes.take(&entry, false);
         }
-        insta::assert_snapshot!(notes.told().join("\n"), @"1 of 1 records are not of a jobs table, since their keys are not `client` and `file`: they were left out");
+        insta::assert_snapshot!(notes.told().join("\n"), @"1 of 2 records are not of a jobs table, since their keys are not `client` and `file`: they were left out
+1 of 2 records are told again: each change happened once");
         let blind = [("INSERT", 100, ""), ("MODIFY", 100, new), ("MODIFY", 100, both)];
         insta::assert_snapshot!(told(&blind).join("\n"), @"2 of 3 records do not tell the job before and after the change: what they changed cannot be followed. The table's stream needs the view NEW_AND_OLD_IMAGES");
     }

@@ -64,14 +64,9 @@ pub fn unjudged(
             let is_in_both = old_values.contains_key(*key) && new_values.contains_key(*key);
             is_in_both || !key.ends_with(".codec.zstd.level")
         })
-        .filter(|key| match split(key, new) {
-            Some((name, key)) => {
-                let pipelines = (old.pipelines.get(name), new.pipelines.get(name));
-                pipelines
-                    .0
-                    .zip(pipelines.1)
-                    .is_some_and(|(old, new)| !is_judged(key, old, new))
-            }
+        .filter(|key| match pipelines(key, old, new) {
+            Some((key, Some(old), Some(new))) => !is_judged(key, old, new),
+            Some(_) => false,
             None => !JUDGED_OF_ALL.contains(&key.as_str()),
         })
         .cloned()
@@ -81,10 +76,15 @@ pub fn unjudged(
     keys
 }
 
-/// The name of the pipeline that a key is of, and the key within it; none where all pipelines share it.
-fn split<'a>(key: &'a str, role: &RoleSpec) -> Option<(&'a str, &'a str)> {
+/// A key within its pipeline, and that pipeline of both roles; none where all pipelines share it.
+fn pipelines<'a>(
+    key: &'a str,
+    old: &'a RoleSpec,
+    new: &'a RoleSpec,
+) -> Option<(&'a str, Option<&'a PipelineSpec>, Option<&'a PipelineSpec>)> {
     let (name, key) = key.split_once('.')?;
-    role.pipelines.contains_key(name).then_some((name, key))
+    let (old, new) = (old.pipelines.get(name), new.pipelines.get(name));
+    (old.is_some() || new.is_some()).then_some((key, old, new))
 }
 
 fn is_judged(key: &str, old: &PipelineSpec, new: &PipelineSpec) -> bool {
@@ -125,6 +125,22 @@ mod tests {
         };
         let ((old, old_values), (new, new_values)) = (load(&[]), load(set));
         unjudged((&old, &old_values), (&new, &new_values))
+    }
+
+    #[test]
+    fn a_pipeline_that_only_one_of_them_has_is_told_by_its_decisions() {
+        let load = |role| {
+            let layers = Layers::default();
+            (
+                dsl::load_dry(role, &layers).unwrap(),
+                dsl::values(role, &layers).unwrap(),
+            )
+        };
+        let (fetcher, watcher) = (load("fetcher"), load("watcher"));
+        for (old, new) in [(&fetcher, &watcher), (&watcher, &fetcher)] {
+            let keys = unjudged((&old.0, &old.1), (&new.0, &new.1));
+            assert_eq!(keys, [""; 0]);
+        }
     }
 
     /// Every key of the defaults that somebody may set is either judged or named.

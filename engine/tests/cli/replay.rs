@@ -196,6 +196,25 @@ fn what_would_still_come_is_said() {
     insta::assert_snapshot!(summary);
 }
 
+/// The lease of a job that is lost at the end of a recording ends after the replay.
+#[test]
+fn where_nothing_differs_jobs_whose_end_was_not_seen_are_told() {
+    let desk = desk("lost-after-the-claim.jsonl");
+    let text = std::fs::read_to_string(desk.path("recording.jsonl")).unwrap();
+    let begin: Vec<&str> = text.lines().take(3).collect();
+    desk.write("recording.jsonl", &begin.join("\n"));
+    let until = ["--until", "2026-02-25T06:14:00Z"];
+    let compare = [
+        "replay",
+        "recording.jsonl",
+        "--role",
+        "watcher",
+        "--against",
+        "watcher",
+    ];
+    insta::assert_snapshot!(desk.seen(&[&compare[..], &until].concat()));
+}
+
 #[test]
 fn where_nothing_is_compared_nothing_is_shown_to_be_the_same() {
     let desk = desk("one-job.jsonl");
@@ -225,6 +244,23 @@ fn the_recorded_course_is_kept() {
         set,
     ]);
     insta::assert_snapshot!(seen);
+}
+
+/// A failed job is marked and cleaned, though the role writes nothing; each is told once.
+#[test]
+fn what_is_not_done_has_consequences_that_are_told() {
+    let desk = desk("poison-job.jsonl");
+    insta::assert_snapshot!(desk.seen(&[
+        "replay",
+        "recording.jsonl",
+        "--role",
+        "watcher",
+        "--strict",
+        "--set",
+        "cleanup.sink.delete.retention=7d",
+        "--against",
+        "watcher",
+    ]));
 }
 
 #[test]

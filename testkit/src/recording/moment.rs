@@ -8,7 +8,10 @@ use serde::de::{Error, Visitor};
 use serde::{Deserializer, Serializer};
 
 /// The last moment that is read: the end of the year 9999.
-const SECONDS_MAX: f64 = 253_402_300_799.0;
+const SECONDS_MAX: i64 = 253_402_300_799;
+
+/// What is said of a later one.
+const BEYOND: &str = "a moment after the year 9999: seconds since 1970 are read, not milliseconds";
 
 /// Reads a number of seconds or a text.
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
@@ -39,8 +42,9 @@ impl Visitor<'_> for Spelling {
     }
 
     fn visit_i64<E: Error>(self, seconds: i64) -> Result<Timestamp, E> {
-        let ms = seconds.checked_mul(1_000).map(Timestamp);
-        ms.ok_or_else(|| E::custom("a moment beyond all time"))
+        let is_read = (-SECONDS_MAX..=SECONDS_MAX).contains(&seconds);
+        let ms = seconds.checked_mul(1_000).filter(|_| is_read);
+        ms.map(Timestamp).ok_or_else(|| E::custom(BEYOND))
     }
 
     fn visit_u64<E: Error>(self, seconds: u64) -> Result<Timestamp, E> {
@@ -49,11 +53,13 @@ impl Visitor<'_> for Spelling {
 
     #[expect(
         clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
         reason = "the range is checked, and what is finer than a millisecond is cut off"
     )]
     fn visit_f64<E: Error>(self, seconds: f64) -> Result<Timestamp, E> {
-        if !(-SECONDS_MAX..=SECONDS_MAX).contains(&seconds) {
-            return Err(E::custom("a moment beyond all time"));
+        let end = SECONDS_MAX as f64;
+        if !(-end..=end).contains(&seconds) {
+            return Err(E::custom(BEYOND));
         }
         Ok(Timestamp((seconds * 1_000.0).round() as i64))
     }

@@ -6,11 +6,10 @@ use std::rc::Rc;
 use roundtrip_core::caretaker::{Action, Caretaker, Event};
 use roundtrip_core::claim::Offer;
 use roundtrip_core::job::{Lane, LaneKind, PRIORITY_MAX};
-use roundtrip_core::lifecycle::RecordKey;
+use roundtrip_core::lifecycle::{RecordKey, Write};
 use roundtrip_core::machine::{Decision, Machine as _};
 use roundtrip_core::news::Interest;
 
-use super::line::Outcome;
 use super::table::{Key, Place, Row};
 use super::world::World;
 use crate::pipelines::CarePipeline;
@@ -77,16 +76,13 @@ impl Care {
             Action::Look { on } => (String::new(), self.look(world, on)),
             Action::Delete(job, _) => {
                 let key = RecordKey::from(&job.key);
-                let outcome = if world.strict {
-                    Outcome::Told
-                } else {
-                    Outcome::Done
-                };
-                world.say(&self.name, &key.file, "delete-chunks", reason, outcome);
+                world.delete(&self.name, &key, reason);
                 (key.file.clone(), Event::Deleted(key, World::sweep(&job)))
             }
             Action::Write(change) => {
-                let made = world.write(&self.name, &change, reason);
+                // With the recorded course kept no job is marked, and what would follow is told all the same.
+                let is_mark = world.strict && change.write == Write::Cleaning;
+                let made = world.write(&self.name, &change, reason) || is_mark;
                 let (file, key) = (change.key.file.clone(), change.key);
                 let event = if made {
                     Event::Written(key)

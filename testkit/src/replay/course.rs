@@ -41,6 +41,8 @@ pub(super) struct Recorded {
     pub(super) before: Option<Job>,
     /// The record since; none where it was deleted.
     pub(super) after: Option<Result<Job, Malformed>>,
+    /// Whether the record lay in a lane before.
+    pub(super) had_lane: bool,
     /// Where a record that is no job lies.
     pub(super) place: Option<(Lane, Timestamp)>,
     pub(super) verdict: Option<Result<(), String>>,
@@ -48,9 +50,22 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
+    /// Whether it is about a job that is held.
+    pub(super) fn is_of_a_claim(&self) -> bool {
+        let was_held = self
+            .before
+            .as_ref()
+            .is_some_and(|job| job.status == Status::Processing);
+        was_held && !matches!(self.act, Act::Write(Write::Claim))
+    }
+
+    /// Whether the job is taken from a fetcher that was lost.
+    pub(super) fn is_a_loss(&self) -> bool {
+        matches!(self.act, Act::Write(Write::Requeue | Write::GiveUp))
+    }
+
     /// Whether the role makes such writes itself.
     pub(super) fn is_played_by(&self, plays: Plays) -> bool {
-        let had_lane = self.before.as_ref().is_some_and(|job| job.lane.is_some());
         match self.act {
             Act::Write(write) => match write {
                 Write::Claim
@@ -72,7 +87,7 @@ impl Recorded {
                 Write::Requeue | Write::GiveUp => plays.requeue || plays.claim,
                 Write::Cleaning | Write::Cleaned | Write::Keep => plays.clean,
                 Write::Adopt => plays.admit || plays.requeue,
-                Write::Refuse if had_lane => plays.claim,
+                Write::Refuse if self.had_lane => plays.claim,
                 Write::Admit | Write::Refuse => plays.admit,
                 Write::Create | Write::Cancel => false,
             },

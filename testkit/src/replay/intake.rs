@@ -28,6 +28,7 @@ pub(super) enum What {
         row: String,
         at: Timestamp,
         sighting: Option<Sighting>,
+        sequence: Option<u128>,
     },
     /// A row that is no job, and of no meaning here.
     Nothing,
@@ -51,7 +52,21 @@ impl Happening {
             row: key.file,
             at: moment(entry, sighting.map(|sighting| sighting.seen)),
             sighting,
+            sequence: entry.place(),
         })
+    }
+
+    /// Which record it is of (its client and file), and its place among the changes of that; none where the stream does not
+    /// say.
+    pub(super) fn place(&self) -> Option<(&str, &str, u128)> {
+        match &self.0 {
+            What::Job(recorded) => {
+                let RecordKey { client, file } = &recorded.key;
+                (recorded.sequence != 0).then_some((client, file, recorded.sequence))
+            }
+            What::Fetcher { row, sequence, .. } => Some((fleet::PARTITION, row, (*sequence)?)),
+            What::Nothing => None,
+        }
     }
 
     /// The change of a job; none where it is about a row that is no job.
@@ -78,12 +93,12 @@ fn recorded(entry: &Entry<'_>, key: RecordKey) -> Recorded {
     let before = entry.body.before.as_ref().and_then(|image| Job::read(image).ok());
     let after = entry.body.after.as_ref().map(Job::read);
     let image = entry.body.after.as_ref();
-    // One that is no job and was refused: it is done with.
+    // One that is no job and was refused.
     let refused = matches!(after, Some(Err(_))) && image.is_some_and(|image| image.contains_key(a::CLEANED));
     let act = match (entry.kind, &after) {
         (Kind::Remove, _) | (_, None) => Act::Deleted,
         (Kind::Insert, Some(_)) => Act::Write(Write::Create),
-        (Kind::Modify, Some(Err(_))) if refused => Act::Deleted,
+        (Kind::Modify, Some(Err(_))) if refused => Act::Write(Write::Refuse),
         (Kind::Modify, Some(Err(_))) => Act::Other,
         (Kind::Modify, Some(Ok(after))) => course::act(before.as_ref(), after),
     };
@@ -96,6 +111,11 @@ fn recorded(entry: &Entry<'_>, key: RecordKey) -> Recorded {
         at,
         key,
         act,
+        had_lane: entry
+            .body
+            .before
+            .as_ref()
+            .is_some_and(|image| lane(image).is_some()),
         before,
         place: image.and_then(place),
         after,
@@ -105,13 +125,13 @@ fn recorded(entry: &Entry<'_>, key: RecordKey) -> Recorded {
 }
 
 /// When an entry was written: as exactly as its writer says, unless its clock is wrong. Without any moment it happens when
-/// it comes.
+/// it comes, which is later than this.
 fn moment(entry: &Entry<'_>, exact: Option<Timestamp>) -> Timestamp {
     let told = entry.moment();
     let is_near = |exact: &Timestamp| {
         told.is_none_or(|told| exact.0.saturating_sub(told.0).saturating_abs() <= CLOCKS_APART_MS)
     };
-    exact.filter(is_near).or(told).unwrap_or(Timestamp(i64::MIN))
+    exact.filter(is_near).or(told).unwrap_or_default()
 }
 
 /// When a write was made, as far as it says so itself: to the millisecond.
@@ -129,7 +149,11 @@ fn written_at(before: Option<&Job>, after: &Job) -> Option<Timestamp> {
         .or_else(|| news(before.cleaned, after.cleaned))
 }
 
+fn lane(image: &Record<'_>) -> Option<Lane> {
+    Lane::parse(image.get(a::LANE)?.as_text()?)
+}
+
 fn place(image: &Record<'_>) -> Option<(Lane, Timestamp)> {
-    let text = |name| image.get(name).and_then(Attribute::as_text);
-    Some((Lane::parse(text(a::LANE)?)?, iso::read(text(a::DUE)?)?))
+    let due = image.get(a::DUE)?.as_text()?;
+    Some((lane(image)?, iso::read(due)?))
 }

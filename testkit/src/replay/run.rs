@@ -28,7 +28,7 @@ const TAIL: Duration = Duration::from_mins(10);
 /// The way to the end is gone in such parts: what is decided meanwhile is handed on after each.
 const PART: Duration = Duration::from_hours(1);
 
-/// A recording that jumps further was put together, or a record has no moment: schedules are not fired through all of it.
+/// A history that jumps further was put together, or a record has no moment: schedules are not fired through all of it.
 const JUMP_MAX: Duration = Duration::from_hours(24 * 366);
 
 /// A machine that wants to be woken at once is woken after this, as production does it.
@@ -140,7 +140,9 @@ impl Replay {
         self.summary.records += 1;
         let mut recorded = match happening.0 {
             What::Job(recorded) => *recorded,
-            What::Fetcher { row, at, sighting } => {
+            What::Fetcher {
+                row, at, sighting, ..
+            } => {
                 // Before the first change of a job nothing is replayed.
                 if self.summary.begin.is_some() {
                     if self.settings.until.is_some_and(|until| at > until) {
@@ -194,7 +196,7 @@ impl Replay {
         let now = self.world.now;
         let end = self.settings.until.unwrap_or(now + TAIL).max(now);
         let end = *self.end.get_or_insert(end);
-        if now + PART < end {
+        if now + PART < end && end.since(now) <= JUMP_MAX {
             self.go_to(now + PART);
             return true;
         }

@@ -53,7 +53,9 @@ enum End {
     Lost,
     /// Its fetcher went silent, and the job was given up.
     GivenUp,
-    /// An operator took the job away, or the recording ended.
+    /// An operator took the job away.
+    Taken,
+    /// The recording ended.
     Open,
 }
 
@@ -158,7 +160,9 @@ impl Survey {
     pub fn take(&mut self, happening: Happening) {
         let mut recorded = match happening.0 {
             What::Job(recorded) => *recorded,
-            What::Fetcher { row, at, sighting } => {
+            What::Fetcher {
+                row, at, sighting, ..
+            } => {
                 let at = self.pass(at);
                 return self.fleet.reported(&row, at, sighting);
             }
@@ -168,7 +172,7 @@ impl Survey {
         if let (Act::Write(write), Some(Ok(after))) = (recorded.act, &recorded.after) {
             self.take_write(&recorded, write, after);
         } else if recorded.act == Act::OperatorRequeue {
-            self.end(&recorded, End::Open);
+            self.end(&recorded, End::Taken);
         }
     }
 
@@ -190,7 +194,7 @@ impl Survey {
             Write::Requeue => self.end(recorded, End::Lost),
             // One that waited was closed for what its client did.
             Write::GiveUp if was(recorded, Status::Processing) => self.end(recorded, End::GivenUp),
-            Write::Cancel => self.end(recorded, End::Open),
+            Write::Cancel => self.end(recorded, End::Taken),
             Write::Create
             | Write::GiveUp
             | Write::Cleaning
@@ -254,7 +258,7 @@ impl Survey {
         attempt.end = end;
         let why = why.unwrap_or_default();
         attempt.why = why[..why.floor_char_boundary(WHY_BYTES_MAX)].into();
-        if matches!(end, End::Lost | End::GivenUp | End::Open) {
+        if matches!(end, End::Lost | End::GivenUp | End::Taken | End::Open) {
             return;
         }
         attempt.seen = at;
@@ -355,8 +359,9 @@ impl Survey {
             End::Away => Ending::Away { why, after: None },
             End::Unfit => Ending::Unfit(why),
             End::Stopped => Ending::Stopped,
-            End::Lost | End::GivenUp | End::Open => {
-                let loss = (attempt.end != End::Open).then(|| Loss {
+            End::Lost | End::GivenUp | End::Taken | End::Open => {
+                let is_lost = matches!(attempt.end, End::Lost | End::GivenUp);
+                let loss = is_lost.then(|| Loss {
                     after: since(attempt.seen) + attempt.silence(),
                     gives_up: attempt.end == End::GivenUp,
                 });

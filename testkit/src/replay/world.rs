@@ -1,6 +1,6 @@
 //! What the machines of a replay act upon: clock, table, bucket, and the recorded course of every job.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use roundtrip_core::at::{At, Timestamp};
@@ -48,8 +48,8 @@ pub(super) struct World {
     agenda: Agenda,
     courses: HashMap<RecordKey, Course>,
     gone: Gone,
-    /// With the recorded course kept: which write was told last of a job, and in which state of it.
-    told: HashMap<RecordKey, (Write, u128)>,
+    /// With the recorded course kept: what was told of a job, in which state of it.
+    told: HashMap<RecordKey, (u128, BTreeSet<&'static str>)>,
     /// How jobs ended that left the table before their clients looked.
     outcomes: HashMap<RecordKey, Option<Job>>,
     /// How often each job was claimed.
@@ -170,11 +170,29 @@ impl World {
 
     /// Tells of a write that is not made, once for each state of the job.
     fn tell(&mut self, pipeline: &str, change: &Change, reason: Reason) {
-        let state = self.table.get(&change.key).map_or(0, |row| row.sequence);
-        let told = (change.write, state);
-        if self.told.insert(change.key.clone(), told) != Some(told) {
+        if self.is_untold(&change.key, change.write.as_str()) {
             self.say_written(pipeline, change, reason, Outcome::Told);
         }
+    }
+
+    /// Deletes a job's chunks, of which a recording says nothing.
+    pub(super) fn delete(&mut self, pipeline: &str, key: &RecordKey, reason: Reason) {
+        let action = "delete-chunks";
+        if !self.strict {
+            self.say(pipeline, &key.file, action, reason, Outcome::Done);
+        } else if self.is_untold(key, action) {
+            self.say(pipeline, &key.file, action, reason, Outcome::Told);
+        }
+    }
+
+    /// Whether an action is told for the first time of a job in the state it is in.
+    fn is_untold(&mut self, key: &RecordKey, action: &'static str) -> bool {
+        let state = self.table.get(key).map_or(0, |row| row.sequence);
+        let (of, told) = self.told.entry(key.clone()).or_default();
+        if std::mem::replace(of, state) != state {
+            told.clear();
+        }
+        told.insert(action)
     }
 
     /// The role wrote to a job: pipelines hear of it, and what the recording had for it may happen now.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use roundtrip_core::at::Timestamp;
-use roundtrip_core::job::Job;
+use roundtrip_core::job::{Job, Status};
 use roundtrip_core::lifecycle::{RecordKey, Write};
 use roundtrip_core::machine::Reason;
 
@@ -23,13 +23,7 @@ pub(super) struct Course {
 impl World {
     /// A change comes from the recording.
     pub(in crate::replay) fn hear(&mut self, recorded: Recorded) {
-        if let Some(row) = self.table.get(&recorded.key)
-            && recorded.sequence != 0
-            && recorded.sequence <= row.sequence
-        {
-            return self.trace(&recorded, "refused: the stream told of it before".to_owned());
-        }
-        if !self.strict && recorded.is_played_by(self.plays) {
+        if !self.strict && recorded.is_played_by(self.plays) && !self.is_of_earlier_claim(&recorded) {
             self.leave_out(&recorded);
             return;
         }
@@ -44,6 +38,18 @@ impl World {
             }
         }
         self.play(recorded);
+    }
+
+    /// Whether it is about a claim that was made before the recording began: whoever holds the job is not played, and keeps,
+    /// ends or loses it as it did.
+    fn is_of_earlier_claim(&mut self, recorded: &Recorded) -> bool {
+        if !self.plays.claim || !recorded.is_of_a_claim() || (self.plays.requeue && recorded.is_a_loss()) {
+            return false;
+        }
+        self.seed_row(recorded);
+        self.table
+            .get(&recorded.key)
+            .is_some_and(|row| !row.ours && row.job().is_some_and(|job| job.status == Status::Processing))
     }
 
     /// The role makes such writes itself: from here on its history counts, not the recorded one.
