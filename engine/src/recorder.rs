@@ -393,8 +393,7 @@ async fn read_once(
     streams.entries(&iterator).await
 }
 
-/// Adds what only the recorder knows; the verdict on a signature where it may have changed, and where the job's status did:
-/// a recording may begin with a job that is taken or given back, and a redacted one tells no signature.
+/// Adds what only the recorder knows; the verdict on a signature where it may have changed.
 fn tagged(mut entry: Entry<'static>, shard: &str, arrived: &str) -> Entry<'static> {
     let after = entry.body.after.as_ref();
     let before = entry.body.before.as_ref();
@@ -406,8 +405,8 @@ fn tagged(mut entry: Entry<'static>, shard: &str, arrived: &str) -> Entry<'stati
         was != is
     };
     let is_job = !entry.key().client.starts_with(RESERVED_PREFIX);
-    let is_asked = entry.kind == Kind::Insert || is_new(a::STATUS) || SIGNED.iter().any(|name| is_new(name));
-    let job = after.filter(|_| is_job && is_asked).map(Job::read);
+    let may_differ = entry.kind == Kind::Insert || SIGNED.iter().any(|name| is_new(name));
+    let job = after.filter(|_| is_job && may_differ).map(Job::read);
     let signature = job.and_then(Result::ok).map(|job| Verdict(verified(&job)));
     entry.own = Some(Own {
         arrived: Some(arrived.to_owned()),
