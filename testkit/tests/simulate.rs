@@ -13,6 +13,10 @@ fn without_faults_every_job_has_its_outcome_and_nothing_is_left() {
     let found = seeds(&scenario, 1, 50, |_| true);
     assert_eq!(found.failed, None);
     assert!(found.jobs >= 50, "{found:?}");
+    assert_eq!(
+        found.completed, found.jobs,
+        "an error is no outcome where nothing goes wrong"
+    );
 }
 
 #[test]

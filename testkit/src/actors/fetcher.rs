@@ -16,7 +16,7 @@ use roundtrip_core::machine::{Decision, Machine};
 use roundtrip_core::names::JobKey;
 use roundtrip_core::worker::{Action, Ending, Event, Outcome, Worker};
 
-use super::outbox::{Actor, Clock, Fact, Outbox, Task};
+use super::outbox::{Actor, Clock, Fact, How, Outbox, Task};
 use crate::model::network::{Reply, Request};
 use crate::pipelines::AnalysePipeline;
 use carry::Carry;
@@ -153,10 +153,9 @@ impl Fetcher {
     /// Work on a job ended: its local copy is gone.
     fn ended(&mut self, out: &mut Outbox, key: JobKey, ending: Ending) {
         self.spool.remove(&key);
-        let failed = matches!(ending, Ending::JobFault(_) | Ending::Failed { .. });
         out.facts.push(Fact::Ended {
             key: key.clone(),
-            failed,
+            how: how(&ending),
         });
         self.events.push_back(Event::Ended(key, ending));
     }
@@ -220,6 +219,18 @@ impl Actor for Fetcher {
 
     fn name(&self) -> &str {
         &self.settings.analyse.worker.processor
+    }
+}
+
+/// What the checkers are told of an ending.
+fn how(ending: &Ending) -> How {
+    match ending {
+        Ending::Result { .. } => How::Result,
+        Ending::JobFault(_) => How::AtFault,
+        Ending::Failed { .. } => How::Failed,
+        Ending::Refused(_) => How::Refused,
+        Ending::Stalled(_) => How::Stalled,
+        Ending::Away { .. } | Ending::Fault(_) | Ending::Unfit(_) | Ending::Stopped => How::BrokenOff,
     }
 }
 

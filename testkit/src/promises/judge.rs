@@ -8,20 +8,53 @@ use roundtrip_core::lifecycle::{RecordKey, attribute as a};
 use roundtrip_core::names::JobKey;
 
 use super::{Breach, Promise};
-use crate::actors::outbox::Fact;
+use crate::actors::outbox::{Fact, How};
 use crate::model::services::Services;
 
+mod clocks;
+mod endings;
 mod objects;
 mod writes;
 
+use clocks::Clocks;
 use objects::job_of;
 pub(crate) use writes::Writer;
+
+/// The policies that promises are held against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// How long a claim holds without a heartbeat.
+    pub(crate) lease: Duration,
+    /// How often a job may fail.
+    pub(crate) attempts_max: u32,
+    /// How many fetchers may be lost on a job.
+    pub(crate) losses_max: u32,
+    /// How long a result in the bucket is kept for its client.
+    pub(crate) results_keep: Duration,
+    /// How long after its creation a job's upload may end.
+    pub(crate) upload_max: Duration,
+}
+
+/// A claim, while a job is held.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    /// When it was made: what its holder writes under it is sent later.
+    at: i64,
+    /// When the claim was sent, or the heartbeat that kept it last.
+    kept: i64,
+    /// Until when it keeps the job, by the clock of its holder.
+    until: i64,
+}
 
 /// What the checkers remember of a job.
 #[derive(Debug, Default)]
 struct Known {
-    /// Until when its holder keeps it, in true time.
-    kept_until: i64,
+    /// The claim of ours that holds it.
+    claim: Option<Claim>,
+    /// Since when it waits as it does.
+    waits: i64,
+    /// When everything of it was in the bucket first.
+    whole: Option<i64>,
     /// The content its client announced.
     state: Option<u64>,
     delivered: Option<(u32, Option<u64>)>,
@@ -40,18 +73,16 @@ struct Known {
 struct Work {
     /// When the claim was made that it works under.
     assigned: Option<Timestamp>,
-    /// Whether the job failed; none while it goes on.
-    failed: Option<bool>,
+    /// How it ended; none while it goes on.
+    ended: Option<How>,
 }
 
 /// The checkers.
 #[derive(Debug)]
 pub(crate) struct Judge {
     start: i64,
-    lease: i64,
-    results_keep: i64,
-    /// How far two clocks may be apart.
-    skew: i64,
+    rules: Rules,
+    clocks: Clocks,
     jobs: BTreeMap<RecordKey, Known>,
     /// Under which claim a process works on a job, and whether that work ended in a failure of the job.
     work: BTreeMap<(usize, u32, RecordKey), Work>,
@@ -66,21 +97,24 @@ pub(crate) struct Judge {
     pub(crate) claim_waits: Vec<i64>,
     pub(crate) created: u64,
     pub(crate) finished: u64,
+    pub(crate) completed: u64,
     pub(crate) deliveries: u64,
     pub(crate) requeues: u64,
+}
+
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Breaches one run tells of, at most.
 const BREACHES_MAX: usize = 20;
 
 impl Judge {
-    pub(crate) fn new(start: i64, lease: Duration, results_keep: Duration, skew: i64) -> Self {
-        let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    pub(crate) fn new(start: i64, rules: Rules) -> Self {
         Self {
             start,
-            lease: ms(lease),
-            results_keep: ms(results_keep),
-            skew,
+            rules,
+            clocks: Clocks::default(),
             jobs: BTreeMap::new(),
             work: BTreeMap::new(),
             forged: BTreeSet::new(),
@@ -91,6 +125,7 @@ impl Judge {
             claim_waits: Vec::new(),
             created: 0,
             finished: 0,
+            completed: 0,
             deliveries: 0,
             requeues: 0,
         }
@@ -104,6 +139,11 @@ impl Judge {
     /// From now on jobs are forgotten when they are cleaned: memory follows those that are open.
     pub(crate) fn forgets(&mut self) {
         self.forgets = true;
+    }
+
+    /// The clock of a process is this far ahead from now on, or behind where it is negative.
+    pub(crate) fn clock_set(&mut self, now: i64, process: usize, ahead: i64) {
+        self.clocks.set(now, process, ahead);
     }
 
     /// A record that nobody signed lies in the table.
@@ -134,13 +174,13 @@ impl Judge {
                     (process, incarnation, RecordKey::from(&key)),
                     Work {
                         assigned,
-                        failed: None,
+                        ended: None,
                     },
                 );
             }
-            Fact::Ended { key, failed } => {
+            Fact::Ended { key, how } => {
                 if let Some(work) = self.work.get_mut(&(process, incarnation, RecordKey::from(&key))) {
-                    work.failed = Some(failed);
+                    work.ended = Some(how);
                 }
             }
             Fact::Announced { key, state } => {

@@ -392,7 +392,7 @@ impl World<'_> {
             }
             Effect::Put(key) => {
                 self.say(|| format!("{} put {}", short(writer.name), key.get(138..).unwrap_or(key)));
-                self.judge.put(key, &self.services);
+                self.judge.put(self.now, key, &self.services);
             }
             Effect::Deleted(keys) => {
                 let first = keys
@@ -407,8 +407,7 @@ impl World<'_> {
                         keys.len()
                     )
                 });
-                let by_client = writer.name.starts_with("client-");
-                self.judge.deleted(self.now, by_client, keys, &self.services);
+                self.judge.deleted(self.now, writer, keys, &self.services);
             }
         }
     }

@@ -18,9 +18,9 @@ use crate::model::chance::Chance;
 use crate::model::names;
 use crate::model::network::Verdict;
 use crate::model::services::Services;
-use crate::promises::Judge;
+use crate::promises::{Judge, Rules};
 use crate::simulate::faults::Striking;
-use crate::simulate::{Fault, Scenario};
+use crate::simulate::{Fault, Policies, Scenario};
 
 /// More than there are of anything, and divisible by the small numbers.
 const HOW_MANY: usize = 5_040;
@@ -41,10 +41,6 @@ impl<'a> World<'a> {
         };
         let policies = &scenario.policies;
         let load = i64::try_from(scenario.load.as_millis()).unwrap_or(i64::MAX);
-        let results_keep = match policies.clean.duty {
-            Duty::Clean { results_keep, .. } => results_keep,
-            Duty::Requeue(_) | Duty::Admit { .. } => Duration::ZERO,
-        };
         let skew = if faults.rate(Fault::Skew) > 0.0 {
             SKEW_MAX
         } else {
@@ -57,7 +53,7 @@ impl<'a> World<'a> {
             striking: Striking::new(faults, chance.fork(), START + load),
             services: Services::new(policies.shards, policies.analyse.fleet.report),
             processes: Vec::new(),
-            judge: Judge::new(START, policies.analyse.worker.claim.lease, results_keep, skew),
+            judge: Judge::new(START, rules(policies)),
             out: Outbox {
                 lines: trace.then(Vec::new),
                 ..Outbox::default()
@@ -121,6 +117,7 @@ impl<'a> World<'a> {
         let place = self.processes.iter().filter(same).count();
         let mut chance = self.own(role, place);
         let (skew, when) = (chance.between(-skew, skew), START + chance.between(0, 1_000));
+        self.judge.clock_set(START, number, skew);
         self.processes
             .push(Process::new(kind, number, disk, skew, chance));
         self.agenda.plan(when, Step::Start(number));
@@ -267,4 +264,24 @@ impl<'a> World<'a> {
             None => process.disk.as_mut(),
         }
     }
+}
+
+/// What the policies come to, as far as promises are held against them.
+fn rules(policies: &Policies) -> Rules {
+    let worker = &policies.analyse.worker;
+    let mut rules = Rules {
+        lease: worker.claim.lease,
+        attempts_max: worker.retry.attempts_max,
+        losses_max: 0,
+        results_keep: Duration::ZERO,
+        upload_max: worker.claim.upload_max,
+    };
+    for care in [&policies.clean, &policies.requeue, &policies.admit] {
+        match &care.duty {
+            Duty::Clean { results_keep, .. } => rules.results_keep = *results_keep,
+            Duty::Requeue(retry) => rules.losses_max = retry.attempts_max,
+            Duty::Admit { upload_max, .. } => rules.upload_max = rules.upload_max.min(*upload_max),
+        }
+    }
+    rules
 }

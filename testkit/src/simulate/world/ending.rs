@@ -82,6 +82,7 @@ impl World<'_> {
             requests: self.requests,
             jobs: self.judge.created,
             finished: self.judge.finished,
+            completed: self.judge.completed,
             deliveries: self.judge.deliveries,
             requeues: self.judge.requeues,
             faults: faults.filter(|(_, count)| *count > 0).collect(),

@@ -135,8 +135,10 @@ impl World<'_> {
         };
         self.judge.told(self.now, usize::MAX, 0, fact);
         let object = key.chunk(index);
-        self.judge.put(&object, &self.services);
-        self.services.bucket.put(self.now, object, Object::Chunk(state));
+        self.services
+            .bucket
+            .put(self.now, object.clone(), Object::Chunk(state));
+        self.judge.put(self.now, &object, &self.services);
         let when = self.now + self.chance.between(100, 5_000);
         let next = Other::Send {
             key,
