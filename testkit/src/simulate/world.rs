@@ -13,7 +13,7 @@ use roundtrip_core::at::Timestamp;
 use roundtrip_core::lifecycle::Write;
 
 use super::faults::Striking;
-use super::{Fault, Outcome, Scenario};
+use super::{Fault, Outcome, Policies, Scenario};
 use crate::actors::outbox::{Outbox, Task};
 use crate::model::agenda::Agenda;
 use crate::model::chance::Chance;
@@ -90,6 +90,8 @@ struct Message {
 /// The world of one history.
 struct World<'a> {
     scenario: &'a Scenario,
+    /// Those of the scenario, as this seed draws them.
+    policies: Policies,
     now: i64,
     agenda: Agenda<Step>,
     chance: Chance,
@@ -240,7 +242,7 @@ impl World<'_> {
         let unanswered = !fatal && self.strikes(Fault::LostAnswer);
         if writes && self.strikes(Fault::Doubled) {
             let lease =
-                i64::try_from(self.scenario.policies.analyse.worker.claim.lease.as_millis()).unwrap_or(0);
+                i64::try_from(self.policies.analyse.worker.claim.lease.as_millis()).unwrap_or(0);
             let late = self.chance.between(1, lease * 2);
             let again = Message {
                 process,
@@ -295,7 +297,7 @@ impl World<'_> {
         } else if self.strikes(Fault::Away) {
             Verdict::Away
         } else if self.strikes(Fault::Hangs) {
-            takes = ms(self.scenario.policies.analyse.timeout);
+            takes = ms(self.policies.analyse.timeout);
             Verdict::Hangs
         } else if self.strikes(Fault::Broken) {
             Verdict::Broken

@@ -39,7 +39,10 @@ impl<'a> World<'a> {
         } else {
             scenario.faults.clone()
         };
-        let policies = &scenario.policies;
+        let mut policies = scenario.policies.clone();
+        if scenario.vary {
+            policies = policies.drawn(&mut chance.fork());
+        }
         let load = i64::try_from(scenario.load.as_millis()).unwrap_or(i64::MAX);
         let skew = if faults.rate(Fault::Skew) > 0.0 {
             SKEW_MAX
@@ -53,7 +56,7 @@ impl<'a> World<'a> {
             striking: Striking::new(faults, chance.fork(), START + load),
             services: Services::new(policies.shards, policies.analyse.fleet.report),
             processes: Vec::new(),
-            judge: Judge::new(START, rules(policies)),
+            judge: Judge::new(START, rules(&policies)),
             out: Outbox {
                 lines: trace.then(Vec::new),
                 ..Outbox::default()
@@ -71,6 +74,7 @@ impl<'a> World<'a> {
             still_until: START,
             ends_broken: false,
             bulk: None,
+            policies,
         };
         world.people(skew);
         world.files(load);
@@ -130,7 +134,7 @@ impl<'a> World<'a> {
     }
 
     fn client(&self, number: usize) -> client::Settings {
-        let policies = &self.scenario.policies;
+        let policies = &self.policies;
         // One client in three says that it is urgent.
         let mut chance = self.own(5, number);
         let priority = if chance.hits(0.33) { 1 + chance.below(9) } else { 0 };
@@ -148,7 +152,7 @@ impl<'a> World<'a> {
     }
 
     fn fetcher(&self) -> fetcher::Settings {
-        let policies = &self.scenario.policies;
+        let policies = &self.policies;
         let mut analyse = policies.analyse.clone();
         BUCKET.clone_into(&mut analyse.worker.bucket);
         fetcher::Settings {
@@ -158,7 +162,7 @@ impl<'a> World<'a> {
     }
 
     fn watcher(&self) -> watcher::Settings {
-        let policies = &self.scenario.policies;
+        let policies = &self.policies;
         let mut queue = policies.queue.clone();
         queue.policy.thresholds.clear();
         watcher::Settings {
@@ -224,7 +228,7 @@ impl<'a> World<'a> {
     /// A person or a machine writes a file.
     pub(super) fn file(&mut self, number: usize, path: PathBuf) {
         self.coming -= 1;
-        let chunk = self.scenario.policies.upload.chunk_size;
+        let chunk = self.policies.upload.chunk_size;
         let chunks = self
             .chance
             .between(1, i64::try_from(self.scenario.chunks_max).unwrap_or(1));

@@ -101,7 +101,7 @@ impl World<'_> {
         let key = self.key(0);
         let mut attributes = self.record(&key, 1, false);
         if self.chance.hits(0.5) {
-            let shard = shard::of(&key, self.scenario.policies.shards, 0);
+            let shard = shard::of(&key, self.policies.shards, 0);
             attributes.push((a::LANE, Value::Text(format!("ready#{shard}"))));
             attributes.push((a::DUE, Value::Time(Timestamp(self.now))));
         }

@@ -170,7 +170,7 @@ impl World<'_> {
         }
         if self.strikes(Fault::Pause) {
             let lease =
-                i64::try_from(self.scenario.policies.analyse.worker.claim.lease.as_millis()).unwrap_or(0);
+                i64::try_from(self.policies.analyse.worker.claim.lease.as_millis()).unwrap_or(0);
             self.processes[number].paused_until = self.now + self.chance.between(1, lease * 2);
             self.say(|| format!("process {number} is paused"));
         }
