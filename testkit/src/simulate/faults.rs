@@ -58,7 +58,7 @@ pub enum Fault {
     Split,
     /// Records of the stream come again.
     Again,
-    /// Clocks are up to two seconds off.
+    /// The clock of a process is up to two seconds off from its beginning.
     Skew,
     /// A result is too large for the record: it goes into the bucket.
     LargeResult,
@@ -146,6 +146,8 @@ impl FromStr for Fault {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Faults {
     rates: [f64; Fault::ALL.len()],
+    /// Kinds whose rate was asked for: no seed leaves them out.
+    named: [bool; Fault::ALL.len()],
     /// Faults that do not happen, by their number in the history: how a story is made shorter.
     pub(crate) left_out: BTreeSet<u32>,
 }
@@ -155,6 +157,7 @@ impl Faults {
     pub const fn none() -> Self {
         Self {
             rates: [0.0; Fault::ALL.len()],
+            named: [false; Fault::ALL.len()],
             left_out: BTreeSet::new(),
         }
     }
@@ -163,14 +166,16 @@ impl Faults {
     pub fn all() -> Self {
         Self {
             rates: Fault::ALL.map(Fault::rate),
+            named: [false; Fault::ALL.len()],
             left_out: BTreeSet::new(),
         }
     }
 
-    /// The same, with this kind at this rate (0 to 1).
+    /// The same, with this kind at this rate (0 to 1), in every seed.
     #[must_use]
     pub fn with(mut self, fault: Fault, rate: f64) -> Self {
         self.rates[fault as usize] = rate;
+        self.named[fault as usize] = true;
         self
     }
 
@@ -180,11 +185,12 @@ impl Faults {
     }
 
     /// The same with about a third of the kinds left out, as the chance of a seed has it: many histories are less
-    /// alike than when everything always goes wrong.
+    /// alike than when everything always goes wrong. A kind whose rate was asked for stays.
     pub(crate) fn some(&self, chance: &mut Chance) -> Self {
         let mut some = self.clone();
-        for rate in &mut some.rates {
-            if chance.hits(0.35) {
+        for (rate, named) in some.rates.iter_mut().zip(self.named) {
+            // It is drawn in any case: what one kind is set to moves no other.
+            if chance.hits(0.35) && !named {
                 *rate = 0.0;
             }
         }
@@ -230,5 +236,29 @@ impl Striking {
     /// How many faults struck, those left out included.
     pub(crate) fn struck(&self) -> u32 {
         self.struck
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_that_was_named_is_in_every_seed_and_moves_no_other() {
+        let (all, named) = (Faults::all(), Faults::all().with(Fault::Crash, 0.5));
+        let mut without = 0;
+        for seed in 0..100 {
+            let some = |faults: &Faults| faults.some(&mut Chance::new(seed));
+            let (all, named) = (some(&all), some(&named));
+            assert!((named.rate(Fault::Crash) - 0.5).abs() < f64::EPSILON);
+            without += u32::from(all.rate(Fault::Crash) == 0.0);
+            assert!(
+                Fault::ALL
+                    .into_iter()
+                    .filter(|fault| *fault != Fault::Crash)
+                    .all(|fault| all.rate(fault).total_cmp(&named.rate(fault)).is_eq())
+            );
+        }
+        assert!((20..50).contains(&without), "{without}");
     }
 }

@@ -241,8 +241,7 @@ impl World<'_> {
         let fatal = self.strikes(Fault::Crash);
         let unanswered = !fatal && self.strikes(Fault::LostAnswer);
         if writes && self.strikes(Fault::Doubled) {
-            let lease =
-                i64::try_from(self.policies.analyse.worker.claim.lease.as_millis()).unwrap_or(0);
+            let lease = i64::try_from(self.policies.analyse.worker.claim.lease.as_millis()).unwrap_or(0);
             let late = self.chance.between(1, lease * 2);
             let again = Message {
                 process,

@@ -44,11 +44,6 @@ impl<'a> World<'a> {
             policies = policies.drawn(&mut chance.fork());
         }
         let load = i64::try_from(scenario.load.as_millis()).unwrap_or(i64::MAX);
-        let skew = if faults.rate(Fault::Skew) > 0.0 {
-            SKEW_MAX
-        } else {
-            0
-        };
         let mut world = World {
             scenario,
             now: START,
@@ -76,7 +71,7 @@ impl<'a> World<'a> {
             bulk: None,
             policies,
         };
-        world.people(skew);
+        world.people();
         world.files(load);
         world.agenda.plan(START + 10_000, Step::Service);
         world
@@ -88,7 +83,7 @@ impl<'a> World<'a> {
     }
 
     /// Every process starts within the first second.
-    fn people(&mut self, skew: i64) {
+    fn people(&mut self) {
         let (clients, fetchers) = (
             self.how_many(self.scenario.clients),
             self.how_many(self.scenario.fetchers),
@@ -97,19 +92,19 @@ impl<'a> World<'a> {
         for number in 0..clients {
             let settings = self.client(number);
             let disk = Disk::new(settings.id.clone());
-            self.person(Kind::Client(Box::new(settings)), Some(disk), skew);
+            self.person(Kind::Client(Box::new(settings)), Some(disk));
         }
         for _ in 0..fetchers {
             let settings = self.fetcher();
-            self.person(Kind::Fetcher(Box::new(settings)), None, skew);
+            self.person(Kind::Fetcher(Box::new(settings)), None);
         }
         for _ in 0..watchers {
             let settings = self.watcher();
-            self.person(Kind::Watcher(Box::new(settings)), None, skew);
+            self.person(Kind::Watcher(Box::new(settings)), None);
         }
     }
 
-    fn person(&mut self, kind: Kind, disk: Option<Disk>, skew: i64) {
+    fn person(&mut self, kind: Kind, disk: Option<Disk>) {
         let number = self.processes.len();
         let role = match &kind {
             Kind::Client(_) => 1,
@@ -120,7 +115,11 @@ impl<'a> World<'a> {
             |process: &&Process| std::mem::discriminant(&process.kind) == std::mem::discriminant(&kind);
         let place = self.processes.iter().filter(same).count();
         let mut chance = self.own(role, place);
-        let (skew, when) = (chance.between(-skew, skew), START + chance.between(0, 1_000));
+        let (skew, when) = (
+            chance.between(-SKEW_MAX, SKEW_MAX),
+            START + chance.between(0, 1_000),
+        );
+        let skew = if self.strikes(Fault::Skew) { skew } else { 0 };
         self.judge.clock_set(START, number, skew);
         self.processes
             .push(Process::new(kind, number, disk, skew, chance));

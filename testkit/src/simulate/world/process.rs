@@ -169,8 +169,7 @@ impl World<'_> {
             self.send(number, task, request);
         }
         if self.strikes(Fault::Pause) {
-            let lease =
-                i64::try_from(self.policies.analyse.worker.claim.lease.as_millis()).unwrap_or(0);
+            let lease = i64::try_from(self.policies.analyse.worker.claim.lease.as_millis()).unwrap_or(0);
             self.processes[number].paused_until = self.now + self.chance.between(1, lease * 2);
             self.say(|| format!("process {number} is paused"));
         }
