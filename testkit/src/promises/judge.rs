@@ -11,12 +11,10 @@ use super::{Breach, Promise};
 use crate::actors::outbox::{Fact, How};
 use crate::model::services::Services;
 
-mod clocks;
 mod endings;
 mod objects;
 mod writes;
 
-use clocks::Clocks;
 use objects::job_of;
 pub(crate) use writes::Writer;
 
@@ -82,7 +80,10 @@ struct Work {
 pub(crate) struct Judge {
     start: i64,
     rules: Rules,
-    clocks: Clocks,
+    /// What the clock of who writes said when the write was sent.
+    reading: i64,
+    /// How far the clock of each process was ahead, at most.
+    ahead: BTreeMap<usize, i64>,
     jobs: BTreeMap<RecordKey, Known>,
     /// Under which claim a process works on a job, and whether that work ended in a failure of the job.
     work: BTreeMap<(usize, u32, RecordKey), Work>,
@@ -114,7 +115,8 @@ impl Judge {
         Self {
             start,
             rules,
-            clocks: Clocks::default(),
+            reading: start,
+            ahead: BTreeMap::new(),
             jobs: BTreeMap::new(),
             work: BTreeMap::new(),
             forged: BTreeSet::new(),
@@ -142,8 +144,19 @@ impl Judge {
     }
 
     /// The clock of a process is this far ahead from now on, or behind where it is negative.
-    pub(crate) fn clock_set(&mut self, now: i64, process: usize, ahead: i64) {
-        self.clocks.set(now, process, ahead);
+    pub(crate) fn clock_set(&mut self, process: usize, ahead: i64) {
+        let most = self.ahead.entry(process).or_insert(ahead);
+        *most = ahead.max(*most);
+    }
+
+    /// What comes next was sent when its sender's clock said this.
+    pub(crate) fn sent_at(&mut self, reading: Timestamp) {
+        self.reading = reading.0;
+    }
+
+    /// The most that a process's clock may have said until now: what was decided by it may be done later.
+    fn furthest(&self, process: usize, now: i64) -> i64 {
+        now + self.ahead.get(&process).copied().unwrap_or(0)
     }
 
     /// A record that nobody signed lies in the table.

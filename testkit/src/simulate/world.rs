@@ -345,6 +345,7 @@ impl World<'_> {
                     name: &name,
                     sent,
                 };
+                self.judge.sent_at(now);
                 self.judged(writer, what, &effect);
             }
             reply

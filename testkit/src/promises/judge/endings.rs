@@ -88,7 +88,7 @@ impl Judge {
         let key = &change.key;
         let failures = self.jobs.get(key).map_or(0, |known| known.failed.len());
         // It may be sent again after a clock was set back.
-        let reading = self.clocks.furthest(writer.process, now);
+        let reading = self.furthest(writer.process, now);
         let (is_result, is_error) = (change.write == Write::Complete, change.write == Write::Fail);
         let is_justified = match how {
             Some(How::Result) => is_result,
@@ -126,7 +126,7 @@ impl Judge {
         self.requeues += 1;
         let key = &change.key;
         let what = change.write.as_str();
-        let reading = self.clocks.reading(writer.process, writer.sent);
+        let reading = self.reading;
         // One that waits and whose upload never became complete is closed; nobody holds it.
         if before.status() == Some(Status::Processing) {
             let claim = self.jobs.get(key).and_then(|known| known.claim);
@@ -163,10 +163,10 @@ impl Judge {
     fn closed(&mut self, now: i64, writer: Writer<'_>, key: &RecordKey, before: &Record) {
         let created = before.text(a::CREATED).and_then(names::moment);
         let end = created.map_or(i64::MIN, |created| created.0 + ms(self.rules.upload_max));
-        let ahead = self.clocks.furthest(writer.process, now) - now;
+        let ahead = self.furthest(writer.process, now) - now;
         let whole = self.jobs.get(key).and_then(|known| known.whole);
         let was_whole = whole.is_some_and(|whole| whole < end - ahead);
-        let reading = self.clocks.reading(writer.process, writer.sent);
+        let reading = self.reading;
         if !self.is_late(before, reading) || was_whole {
             let told = format!(
                 "{} was closed, and its upload was whole or had time left",

@@ -62,7 +62,7 @@ impl Judge {
                         .and_then(|record| record.time(a::PROCESSED))
                         .map_or(0, |at| at.0);
                     let keep_until = processed.saturating_add(ms(self.rules.results_keep));
-                    in_object && self.clocks.furthest(writer.process, now) < keep_until
+                    in_object && self.furthest(writer.process, now) < keep_until
                 }
                 None | Some(Some(Status::Completed | Status::Error)) => false,
             };

@@ -114,7 +114,7 @@ impl Judge {
     /// A heartbeat keeps the job from the moment it was sent, whenever it comes. One that was sent earlier says nothing
     /// new.
     fn kept(&mut self, writer: Writer<'_>, key: &RecordKey) {
-        let until = self.clocks.reading(writer.process, writer.sent) + ms(self.rules.lease);
+        let until = self.reading + ms(self.rules.lease);
         let claim = self.jobs.get_mut(key).and_then(|known| known.claim.as_mut());
         if let Some(claim) = claim.filter(|claim| claim.kept <= writer.sent) {
             (claim.kept, claim.until) = (writer.sent, until);
@@ -165,7 +165,7 @@ impl Judge {
             );
         }
         let offered = before.due().map_or(now, |due| due.0);
-        let until = self.clocks.reading(writer.process, writer.sent) + ms(self.rules.lease);
+        let until = self.reading + ms(self.rules.lease);
         let known = self.jobs.entry(key.clone()).or_default();
         known.claim = Some(Claim {
             at: now,

@@ -120,7 +120,7 @@ impl<'a> World<'a> {
             START + chance.between(0, 1_000),
         );
         let skew = if self.strikes(Fault::Skew) { skew } else { 0 };
-        self.judge.clock_set(START, number, skew);
+        self.judge.clock_set(number, skew);
         self.processes
             .push(Process::new(kind, number, disk, skew, chance));
         self.agenda.plan(when, Step::Start(number));
