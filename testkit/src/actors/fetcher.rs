@@ -9,6 +9,7 @@ mod carry;
 mod looking;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::lifecycle::{RecordKey, Write};
@@ -202,6 +203,11 @@ impl Actor for Fetcher {
             },
         }
         self.settle(clock, out);
+    }
+
+    fn set_back(&mut self, clock: &mut Clock, out: &mut Outbox, by: Duration) {
+        self.worker.set_back(clock.at(), by);
+        self.wake(clock, out);
     }
 
     fn drain(&mut self, clock: &mut Clock, out: &mut Outbox) {

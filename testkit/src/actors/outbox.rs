@@ -1,5 +1,7 @@
 //! What a process wants of the world after each event, and what it tells the checkers beside it.
 
+use std::time::Duration;
+
 use roundtrip_core::at::{At, Timestamp};
 use roundtrip_core::machine::Reason;
 use roundtrip_core::names::JobKey;
@@ -84,6 +86,8 @@ impl Outbox {
 #[derive(Debug)]
 pub(crate) struct Clock {
     pub(crate) now: Timestamp,
+    /// Milliseconds of a clock that nobody sets.
+    pub(crate) course: i64,
     pub(crate) chance: Chance,
 }
 
@@ -104,6 +108,8 @@ pub(crate) trait Actor {
     fn wake(&mut self, clock: &mut Clock, out: &mut Outbox);
     /// A reply came for a task.
     fn answer(&mut self, clock: &mut Clock, out: &mut Outbox, task: Task, reply: Reply);
+    /// Its clock was set back by so much.
+    fn set_back(&mut self, clock: &mut Clock, out: &mut Outbox, by: Duration);
     /// It is told to stop.
     fn drain(&mut self, clock: &mut Clock, out: &mut Outbox);
     /// When time alone changes anything.

@@ -62,11 +62,13 @@ pub enum Fault {
     Skew,
     /// A result is too large for the record: it goes into the bucket.
     LargeResult,
+    /// The clock of a process is set, by up to a minute back or ahead.
+    ClockSet,
 }
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Crash,
         Self::Pause,
         Self::Drain,
@@ -92,13 +94,14 @@ impl Fault {
         Self::Again,
         Self::Skew,
         Self::LargeResult,
+        Self::ClockSet,
     ];
 
     /// How likely it is where it may happen, unless told otherwise.
     pub const fn rate(self) -> f64 {
         match self {
             Self::Crash => 0.004,
-            Self::Pause | Self::Drain => 0.001,
+            Self::Pause | Self::Drain | Self::ClockSet => 0.001,
             Self::LostRequest
             | Self::LostAnswer
             | Self::Doubled

@@ -1,6 +1,7 @@
 //! A process: alive or not, with its own clock, and what it keeps when it dies.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
 
@@ -12,6 +13,12 @@ use crate::actors::watcher::{self, Watcher};
 use crate::model::chance::Chance;
 use crate::model::network::Reply;
 use crate::simulate::Fault;
+
+/// How far off a clock is that was set, in milliseconds.
+const CLOCK_SET_MAX: i64 = 60_000;
+
+/// Machines are told of a clock that was set back by so much: as in the engine.
+const SET_BACK_MIN: i64 = 2_000;
 
 /// What a process is made from when it begins.
 #[derive(Debug)]
@@ -69,6 +76,7 @@ impl Process {
     pub(super) fn new(kind: Kind, number: usize, disk: Option<Disk>, skew: i64, chance: Chance) -> Self {
         let clock = Clock {
             now: Timestamp(0),
+            course: 0,
             chance,
         };
         Self {
@@ -88,6 +96,10 @@ impl Process {
     /// Its own clock.
     pub(super) fn now(&self, now: i64) -> Timestamp {
         Timestamp(now + self.skew)
+    }
+
+    fn read_clock(&mut self, now: i64) {
+        (self.clock.now, self.clock.course) = (self.now(now), now);
     }
 
     pub(super) fn name(&self) -> String {
@@ -131,8 +143,8 @@ impl World<'_> {
     /// Lets a process act, then does what it asks for.
     fn act(&mut self, number: usize, act: impl FnOnce(&mut dyn Actor, &mut Clock, &mut Outbox)) {
         let process = &mut self.processes[number];
+        process.read_clock(self.now);
         let Some(living) = &mut process.living else { return };
-        process.clock.now = Timestamp(self.now + process.skew);
         act(living.actor_mut(), &mut process.clock, &mut self.out);
         self.after(number);
     }
@@ -168,6 +180,9 @@ impl World<'_> {
             }
             self.send(number, task, request);
         }
+        if self.strikes(Fault::ClockSet) {
+            self.set_clock(number);
+        }
         if self.strikes(Fault::Pause) {
             let lease = i64::try_from(self.policies.analyse.worker.claim.lease.as_millis()).unwrap_or(0);
             self.processes[number].paused_until = self.now + self.chance.between(1, lease * 2);
@@ -178,6 +193,19 @@ impl World<'_> {
             return self.act(number, |actor, clock, out| actor.drain(clock, out));
         }
         self.plan_wake(number);
+    }
+
+    /// The clock of a process is set: back, of which its machines are told as in the engine, or ahead, which they follow.
+    fn set_clock(&mut self, number: usize) {
+        let ahead = self.chance.between(-CLOCK_SET_MAX, CLOCK_SET_MAX);
+        let process = &mut self.processes[number];
+        let back = std::mem::replace(&mut process.skew, ahead) - ahead;
+        self.judge.clock_set(number, ahead);
+        self.say(|| format!("the clock of process {number} is set back by {back} ms"));
+        if back >= SET_BACK_MIN {
+            let by = Duration::from_millis(back.unsigned_abs());
+            self.act(number, |actor, clock, out| actor.set_back(clock, out, by));
+        }
     }
 
     fn plan_wake(&mut self, number: usize) {
@@ -283,7 +311,7 @@ impl World<'_> {
         if process.paused_until > self.now {
             return;
         }
-        process.clock.now = Timestamp(self.now + process.skew);
+        process.read_clock(self.now);
         if let Some(Living::Client(client)) = &mut process.living {
             client.notice(&mut process.clock, &mut self.out, path);
             self.after(number);
