@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::lifecycle::{RecordKey, Write};
-use roundtrip_core::machine::{Decision, Machine};
+use roundtrip_core::machine::{Decision, Machine, Reason};
 use roundtrip_core::names::JobKey;
 use roundtrip_core::worker::{Action, Ending, Event, Outcome, Worker};
 
@@ -49,7 +49,7 @@ enum Work {
 pub(crate) struct Fetcher {
     settings: Settings,
     worker: Worker,
-    /// What lies on its disk: it outlives a crash, and the next process sweeps it.
+    /// What lies on its disk: it outlives a crash.
     pub(crate) spool: BTreeSet<JobKey>,
     events: VecDeque<Event>,
     work: BTreeMap<Task, Work>,
@@ -57,12 +57,13 @@ pub(crate) struct Fetcher {
 }
 
 impl Fetcher {
-    pub(crate) fn new(settings: Settings, now: Timestamp) -> Self {
+    /// A fetcher that finds what an earlier process left on its disk.
+    pub(crate) fn new(settings: Settings, spool: BTreeSet<JobKey>, now: Timestamp) -> Self {
         let analyse = &settings.analyse;
         Self {
             worker: Worker::new(analyse.worker.clone(), analyse.pace.since(now)).in_fleet(analyse.fleet),
             settings,
-            spool: BTreeSet::new(),
+            spool,
             events: VecDeque::new(),
             work: BTreeMap::new(),
             tasks: 0,
@@ -164,6 +165,11 @@ impl Fetcher {
 
 impl Actor for Fetcher {
     fn start(&mut self, clock: &mut Clock, out: &mut Outbox) {
+        // What an earlier process left is cleared before anything is fetched, as in the engine.
+        for key in std::mem::take(&mut self.spool) {
+            let reason = Reason::rule("an earlier process left it");
+            out.decided(&reason, || format!("clear {key} from the spool"));
+        }
         self.wake(clock, out);
     }
 

@@ -1,9 +1,11 @@
 //! A process: alive or not, with its own clock, and what it keeps when it dies.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
+use roundtrip_core::names::JobKey;
 
 use super::{Step, World};
 use crate::actors::client::{self, Client, Disk};
@@ -44,6 +46,8 @@ pub(super) struct Process {
     pub(super) living: Option<Living>,
     /// A client's disk while it does not run.
     pub(super) disk: Option<Disk>,
+    /// What lies in a fetcher's spool while it does not run.
+    spool: BTreeSet<JobKey>,
     /// Counts its starts: replies to an earlier life are not for this one.
     pub(super) incarnation: u32,
     skew: i64,
@@ -84,6 +88,7 @@ impl Process {
             number,
             living: None,
             disk,
+            spool: BTreeSet::new(),
             incarnation: 0,
             skew,
             paused_until: 0,
@@ -119,10 +124,14 @@ impl Process {
                 let disk = self.disk.take().unwrap_or_else(|| Disk::new(settings.id.clone()));
                 Living::Client(Box::new(Client::new((**settings).clone(), disk, now)))
             }
-            // A new process has a new name, and sweeps what an earlier one left in the spool.
+            // A new process has a new name, and finds what an earlier one left in the spool.
             Kind::Fetcher(settings) => {
                 settings.analyse.worker.processor = format!("fetcher-{number}-{incarnation}");
-                Living::Fetcher(Box::new(Fetcher::new((**settings).clone(), now)))
+                Living::Fetcher(Box::new(Fetcher::new(
+                    (**settings).clone(),
+                    std::mem::take(&mut self.spool),
+                    now,
+                )))
             }
             Kind::Watcher(settings) => {
                 settings.name = format!("watcher-{number}-{incarnation}");
@@ -133,8 +142,10 @@ impl Process {
     }
 
     fn end(&mut self) {
-        if let Some(Living::Client(client)) = self.living.take() {
-            self.disk = Some(client.disk);
+        match self.living.take() {
+            Some(Living::Client(client)) => self.disk = Some(client.disk),
+            Some(Living::Fetcher(fetcher)) => self.spool = fetcher.spool,
+            Some(Living::Watcher(_)) | None => {}
         }
     }
 }
