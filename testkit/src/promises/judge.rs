@@ -100,6 +100,8 @@ pub(crate) struct Judge {
     pub(crate) finished: u64,
     pub(crate) completed: u64,
     pub(crate) deliveries: u64,
+    /// Records that went when their time had ended.
+    pub(crate) expired: u64,
     pub(crate) requeues: u64,
 }
 
@@ -129,6 +131,7 @@ impl Judge {
             finished: 0,
             completed: 0,
             deliveries: 0,
+            expired: 0,
             requeues: 0,
         }
     }

@@ -64,11 +64,13 @@ pub enum Fault {
     LargeResult,
     /// The clock of a process is set, by up to a minute back or ahead.
     ClockSet,
+    /// The stream keeps its records, and what is read by, for seconds instead of a day.
+    Trimmed,
 }
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Crash,
         Self::Pause,
         Self::Drain,
@@ -95,6 +97,7 @@ impl Fault {
         Self::Skew,
         Self::LargeResult,
         Self::ClockSet,
+        Self::Trimmed,
     ];
 
     /// How likely it is where it may happen, unless told otherwise.
@@ -121,7 +124,7 @@ impl Fault {
             Self::Split => 0.005,
             Self::Again => 0.05,
             Self::Skew => 1.0,
-            Self::LargeResult => 0.3,
+            Self::LargeResult | Self::Trimmed => 0.3,
         }
     }
 }

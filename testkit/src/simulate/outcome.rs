@@ -26,6 +26,8 @@ pub struct Statistics {
     pub completed: u64,
     /// Outcomes that reached their client.
     pub deliveries: u64,
+    /// Records that went when their time had ended.
+    pub expired: u64,
     /// Jobs taken from a lost fetcher.
     pub requeues: u64,
     /// Faults that struck, by kind.

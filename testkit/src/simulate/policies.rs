@@ -51,6 +51,9 @@ pub struct Policies {
     pub queue: QueuePipeline,
 }
 
+/// A retention that a history outlasts, and no write that comes late.
+const RETENTION_SHORT: Duration = Duration::from_mins(5);
+
 /// How often a seed draws another policy than the one that is written.
 const DRAWN: f64 = 0.35;
 
@@ -231,6 +234,9 @@ impl Policies {
         }
         if chance.hits(DRAWN) {
             self.analyse.worker.claim.feed = Feed::Complete;
+        }
+        if let (Duty::Clean { retention, .. }, true) = (&mut self.clean.duty, chance.hits(DRAWN / 2.0)) {
+            *retention = RETENTION_SHORT;
         }
         self
     }

@@ -35,6 +35,9 @@ const SKEW_MAX: i64 = 2_000;
 /// Things one history may consist of, at most: one that goes on without end is found out.
 const EVENTS_MAX: u64 = 3_000_000;
 
+/// The last records are waited for until they go, where that is no longer than this.
+const EXPIRY_AWAITED: i64 = 600_000;
+
 /// How long after a job ended as an error an operator has it taken again, at most.
 const OPERATOR_MS_MAX: i64 = 2_000;
 
@@ -171,6 +174,7 @@ impl World<'_> {
                 && self.judge.is_quiet()
                 && self.services.bucket.is_empty()
                 && self.is_settled()
+                && !self.services.is_to_expire(self.now + EXPIRY_AWAITED)
             {
                 break;
             }
@@ -199,7 +203,10 @@ impl World<'_> {
 
     fn service(&mut self) {
         if self.bulk.is_none() {
-            self.services.expire(self.now);
+            for (key, record) in self.services.expire(self.now) {
+                self.say(|| format!("the record of {} is deleted: its time has ended", key.file));
+                self.judge.expired(self.now, &key, &record);
+            }
         }
         if self.strikes(Fault::Split) {
             let (chosen, children) = (self.chance.below(4), 1 + self.chance.below(2));

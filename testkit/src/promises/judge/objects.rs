@@ -4,6 +4,7 @@ use roundtrip_core::job::Status;
 use roundtrip_core::lifecycle::{RecordKey, attribute as a};
 
 use super::{Judge, Writer, ms};
+use crate::model::record::Record;
 use crate::model::services::Services;
 use crate::promises::Promise;
 
@@ -34,6 +35,18 @@ impl Judge {
         };
         if is_whole && let Some(known) = self.jobs.get_mut(&job) {
             known.whole.get_or_insert(now);
+        }
+    }
+
+    /// A record went, since its time had ended.
+    pub(crate) fn expired(&mut self, now: i64, key: &RecordKey, record: &Record) {
+        self.expired += 1;
+        if !record.is_finished() {
+            let what = format!("the record of {} went, which was not finished", key.file);
+            self.breach(now, Promise::Outcome, what);
+        } else if record.get(a::CLEANED).is_none() {
+            let what = format!("the record of {} went, which was not cleaned", key.file);
+            self.breach(now, Promise::NothingLeft, what);
         }
     }
 

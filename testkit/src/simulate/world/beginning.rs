@@ -25,6 +25,9 @@ use crate::simulate::{Fault, Policies, Scenario};
 /// More than there are of anything, and divisible by the small numbers.
 const HOW_MANY: usize = 5_040;
 
+/// How long a stream keeps records that keeps them for too short a time, at most, in milliseconds.
+const KEPT_MAX: i64 = 120_000;
+
 /// The bucket of every history.
 pub(super) const BUCKET: &str = "lab";
 
@@ -71,6 +74,14 @@ impl<'a> World<'a> {
             bulk: None,
             policies,
         };
+        if trace {
+            world.services.stream.remembers();
+        }
+        if world.strikes(Fault::Trimmed) {
+            let kept = world.chance.between(5_000, KEPT_MAX);
+            let iterator = world.chance.between(2_000, KEPT_MAX / 4);
+            world.services.stream.keeps(kept, iterator);
+        }
         world.people();
         world.files(load);
         world.agenda.plan(START + 10_000, Step::Service);

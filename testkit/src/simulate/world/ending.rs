@@ -84,6 +84,7 @@ impl World<'_> {
             finished: self.judge.finished,
             completed: self.judge.completed,
             deliveries: self.judge.deliveries,
+            expired: self.judge.expired,
             requeues: self.judge.requeues,
             faults: faults.filter(|(_, count)| *count > 0).collect(),
             strays: self.judge.strays,
