@@ -88,6 +88,10 @@ pub(crate) struct Judge {
     /// Under which claim a process works on a job, and whether that work ended in a failure of the job.
     work: BTreeMap<(usize, u32, RecordKey), Work>,
     forged: BTreeSet<RecordKey>,
+    /// Claims of jobs that somebody had altered, by the moment they tell.
+    tainted: BTreeSet<(RecordKey, Option<Timestamp>)>,
+    /// Jobs among the forged that were genuine once.
+    altered: BTreeSet<RecordKey>,
     /// Objects that came after their job was swept: puts that were repeated, or came late.
     pub(crate) strays: u64,
     /// Jobs that were created and not cleaned yet.
@@ -122,6 +126,8 @@ impl Judge {
             jobs: BTreeMap::new(),
             work: BTreeMap::new(),
             forged: BTreeSet::new(),
+            tainted: BTreeSet::new(),
+            altered: BTreeSet::new(),
             strays: 0,
             open: 0,
             forgets: false,
@@ -168,6 +174,12 @@ impl Judge {
         self.made(key);
     }
 
+    /// A waiting job is not any more what its client signed.
+    pub(crate) fn altered(&mut self, key: RecordKey) {
+        self.forged.insert(key.clone());
+        self.altered.insert(key);
+    }
+
     /// A job lies in the table that none of our machines made.
     pub(crate) fn made(&mut self, key: RecordKey) {
         self.open += 1;
@@ -186,6 +198,11 @@ impl Judge {
     pub(crate) fn told(&mut self, now: i64, process: usize, incarnation: u32, fact: Fact) {
         match fact {
             Fact::Began { key, assigned } => {
+                let record = RecordKey::from(&key);
+                if !self.tainted.is_empty() && self.tainted.contains(&(record, assigned)) {
+                    let what = format!("work began on {key}, which was altered");
+                    self.breach(now, Promise::Genuine, what);
+                }
                 self.work.insert(
                     (process, incarnation, RecordKey::from(&key)),
                     Work {

@@ -44,7 +44,7 @@ pub enum Fault {
     Gone,
     /// The system does not tell of a new file: the next scan finds it.
     NoticeLost,
-    /// A record that its client did not sign.
+    /// A record that is not what its client signed, that another signed, that is no job, or that is of the future.
     Forged,
     /// A client that knows no lanes, outlines and manifests; sometimes it stops in the middle.
     ForeignClient,

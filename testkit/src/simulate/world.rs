@@ -3,6 +3,7 @@
 mod beginning;
 mod bulk;
 mod ending;
+mod forging;
 mod others;
 mod process;
 

@@ -95,8 +95,9 @@ impl Judge {
             Some(How::AtFault | How::Refused) => is_error,
             Some(How::Failed) => !is_result && (!is_error || failures >= self.rules.attempts_max as usize),
             Some(How::Stalled) => !is_result && (!is_error || self.is_late(before, reading)),
-            // It is given back.
-            Some(How::BrokenOff) | None => !is_result && !is_error,
+            Some(How::BrokenOff) => !is_result && !is_error,
+            // No work began: it was altered, or is given back.
+            None => !is_result && (!is_error || self.altered.contains(key)),
         };
         if !is_justified {
             let what = format!(

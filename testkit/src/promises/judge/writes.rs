@@ -157,7 +157,11 @@ impl Judge {
     }
 
     fn claimed(&mut self, now: i64, writer: Writer<'_>, key: &RecordKey, before: &Record, after: &Record) {
-        if self.forged.contains(key) {
+        if self.altered.contains(key) {
+            // It may have been seen before it was altered: whether work begins on it is what counts.
+            let assigned = after.time(a::ASSIGNED);
+            self.tainted.insert((key.clone(), assigned));
+        } else if self.forged.contains(key) {
             self.breach(
                 now,
                 Promise::Genuine,

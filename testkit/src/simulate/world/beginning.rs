@@ -215,6 +215,8 @@ impl<'a> World<'a> {
         }
         let others = [
             (Fault::Forged, Other::Forge),
+            (Fault::Forged, Other::Forge),
+            (Fault::Forged, Other::Forge),
             (Fault::ForeignClient, Other::Create),
             (Fault::ForeignFetcher, Other::Take),
             (Fault::ForeignFetcher, Other::Take),
