@@ -2,6 +2,7 @@
 
 mod beginning;
 mod bulk;
+mod clocks;
 mod ending;
 mod forging;
 mod others;

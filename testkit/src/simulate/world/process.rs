@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::names::JobKey;
@@ -15,12 +14,6 @@ use crate::actors::watcher::{self, Watcher};
 use crate::model::chance::Chance;
 use crate::model::network::Reply;
 use crate::simulate::Fault;
-
-/// How far off a clock is that was set, in milliseconds.
-const CLOCK_SET_MAX: i64 = 60_000;
-
-/// Machines are told of a clock that was set back by so much: as in the engine.
-const SET_BACK_MIN: i64 = 2_000;
 
 /// What a process is made from when it begins.
 #[derive(Debug)]
@@ -50,7 +43,7 @@ pub(super) struct Process {
     spool: BTreeSet<JobKey>,
     /// Counts its starts: replies to an earlier life are not for this one.
     pub(super) incarnation: u32,
-    skew: i64,
+    pub(super) skew: i64,
     paused_until: i64,
     clock: Clock,
     /// The wake that is planned.
@@ -152,7 +145,7 @@ impl Process {
 
 impl World<'_> {
     /// Lets a process act, then does what it asks for.
-    fn act(&mut self, number: usize, act: impl FnOnce(&mut dyn Actor, &mut Clock, &mut Outbox)) {
+    pub(super) fn act(&mut self, number: usize, act: impl FnOnce(&mut dyn Actor, &mut Clock, &mut Outbox)) {
         let process = &mut self.processes[number];
         process.read_clock(self.now);
         let Some(living) = &mut process.living else { return };
@@ -204,19 +197,6 @@ impl World<'_> {
             return self.act(number, |actor, clock, out| actor.drain(clock, out));
         }
         self.plan_wake(number);
-    }
-
-    /// The clock of a process is set: back, of which its machines are told as in the engine, or ahead, which they follow.
-    fn set_clock(&mut self, number: usize) {
-        let ahead = self.chance.between(-CLOCK_SET_MAX, CLOCK_SET_MAX);
-        let process = &mut self.processes[number];
-        let back = std::mem::replace(&mut process.skew, ahead) - ahead;
-        self.judge.clock_set(number, ahead);
-        self.say(|| format!("the clock of process {number} is set back by {back} ms"));
-        if back >= SET_BACK_MIN {
-            let by = Duration::from_millis(back.unsigned_abs());
-            self.act(number, |actor, clock, out| actor.set_back(clock, out, by));
-        }
     }
 
     fn plan_wake(&mut self, number: usize) {
