@@ -1,14 +1,23 @@
-//! Runs many seeds, or tells one: `seeds COUNT [FIRST]`, `seeds --seed N`.
+//! Runs many seeds, or tells one: `seeds COUNT [FIRST]`, `seeds --seed N`; `--fault KIND=RATE` sets a rate, `--shipped`
+//! takes the waits as they are shipped.
 
 use std::time::Instant;
 
-use roundtrip_testkit::simulate::{Faults, Scenario, run, seeds, shrink};
+use roundtrip_testkit::simulate::{Faults, Policies, Scenario, run, seeds, shrink};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut scenario = Scenario::default();
     if arguments.iter().any(|argument| argument == "--calm") {
         scenario.faults = Faults::none();
+    }
+    for (kind, rate) in arguments.iter().filter_map(|argument| argument.split_once('=')) {
+        let kind = kind.parse().expect("a kind of fault");
+        let rate = rate.parse().expect("a rate from 0 to 1");
+        scenario.faults = scenario.faults.with(kind, rate);
+    }
+    if arguments.iter().any(|argument| argument == "--shipped") {
+        scenario = scenario.under(Policies::shipped());
     }
     let numbers: Vec<u64> = arguments
         .iter()

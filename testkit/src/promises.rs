@@ -7,7 +7,7 @@ use std::fmt;
 use roundtrip_core::at::Timestamp;
 use serde::Serialize;
 
-pub(crate) use judge::{Judge, Writer};
+pub(crate) use judge::{Judge, Rules, Writer};
 
 /// A promise of the design.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -17,7 +17,7 @@ pub enum Promise {
     Outcome,
     /// Never two results or errors are committed for one job.
     OneOutcome,
-    /// Only the holder of a job, under the claim it works under, ends it.
+    /// Only the holder of a job writes to it, under the claim it works under.
     Fenced,
     /// A lease that was kept is not taken away before its end.
     LeaseKept,
@@ -25,8 +25,10 @@ pub enum Promise {
     ChunksKept,
     /// Nothing of a finished job is left in the bucket or on a fetcher's disk.
     NothingLeft,
-    /// A forged record is never processed.
+    /// A forged record is never processed, and no other is refused.
     Genuine,
+    /// A job ends as the work on it did, and as an error only once its attempts are used up.
+    Justified,
     /// A result is that of the file its client sent.
     RightResult,
     /// A client gets each outcome once.
@@ -43,11 +45,12 @@ impl Promise {
         match self {
             Self::Outcome => "every job that was created gets a result or an error",
             Self::OneOutcome => "never two outcomes are committed for one job",
-            Self::Fenced => "only the holder of a job, under its claim, ends it",
+            Self::Fenced => "only the holder of a job, under its claim, writes to it",
             Self::LeaseKept => "a lease that was kept is not taken away before its end",
             Self::ChunksKept => "no object is deleted while a job may still need it",
             Self::NothingLeft => "nothing of a finished job is left in the bucket or on a disk",
-            Self::Genuine => "a forged record is never processed",
+            Self::Genuine => "a forged record is never processed, and no other is refused",
+            Self::Justified => "a job ends as the work on it did, as an error once its attempts are used up",
             Self::RightResult => "a result is that of the file its client sent",
             Self::DeliveredOnce => "a client gets each outcome once",
             Self::CountedApart => "lost workers and failed attempts are counted apart",

@@ -1,7 +1,9 @@
 //! The core in a simulated world: calm, and with everything going wrong.
 
+use std::collections::BTreeSet;
+
 use roundtrip_testkit::simulate::{
-    Faults, Outcome, Policies, Prices, Scale, Scenario, run, scale, seeds, shrink,
+    Fault, Faults, Outcome, Policies, Prices, Scale, Scenario, run, scale, seeds, shrink,
 };
 
 #[test]
@@ -13,6 +15,10 @@ fn without_faults_every_job_has_its_outcome_and_nothing_is_left() {
     let found = seeds(&scenario, 1, 50, |_| true);
     assert_eq!(found.failed, None);
     assert!(found.jobs >= 50, "{found:?}");
+    assert_eq!(
+        found.completed, found.jobs,
+        "an error is no outcome where nothing goes wrong"
+    );
 }
 
 #[test]
@@ -20,6 +26,20 @@ fn with_all_faults_no_promise_breaks() {
     let found = seeds(&Scenario::default(), 1, 300, |_| true);
     assert_eq!(found.failed, None);
     assert!(found.faults >= 3_000, "{found:?}");
+}
+
+#[test]
+fn every_kind_of_fault_strikes_somewhere_and_records_expire() {
+    let scenario = Scenario::default();
+    let histories = (1..=150).map(|seed| run(&scenario, seed, false).statistics);
+    let (mut kinds, mut expired) = (BTreeSet::new(), 0);
+    for history in histories {
+        kinds.extend(history.faults.into_keys());
+        expired += history.expired;
+    }
+    let missing: Vec<_> = Fault::ALL.iter().filter(|fault| !kinds.contains(fault)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(expired > 0);
 }
 
 /// Days of waiting are passed over: no history comes near its bound.

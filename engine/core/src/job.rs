@@ -293,6 +293,18 @@ impl Job {
         }
     }
 
+    /// Whether what a client signs is the same in both, and its signatures.
+    pub fn is_signed_alike(&self, other: &Self) -> bool {
+        self.key == other.key
+            && self.version == other.version
+            && self.created == other.created
+            && self.bucket == other.bucket
+            && self.chunks == other.chunks
+            && self.signature == other.signature
+            && self.outline == other.outline
+            && self.outline_signature == other.outline_signature
+    }
+
     /// The earliest moment that tells how old the job is: its client's, its fetchers' and the watcher's. A moment that
     /// is too far ahead tells nothing, whoever wrote it.
     pub fn began(&self, now: Timestamp) -> Option<Timestamp> {

@@ -75,9 +75,13 @@ pub fn heartbeat(job: &Job, processor: &str, now: Timestamp, lease: Duration) ->
     Change::new(Write::Heartbeat, job, only_if).set(a::DUE, Value::Time(now + lease))
 }
 
-/// The same after the fetcher's clock was set back: the lease ends by the new time, which may be earlier.
+/// The same after the fetcher's clock was set back: the lease ends by the new time, which may be earlier. Only where it
+/// ends as the fetcher knows it: one that the network delivers late, behind a later one, would else end a lease that is
+/// kept.
 pub fn heartbeat_anew(job: &Job, processor: &str, now: Timestamp, lease: Duration) -> Change {
-    Change::new(Write::Heartbeat, job, still_mine(job, processor)).set(a::DUE, Value::Time(now + lease))
+    let mut only_if = still_mine(job, processor);
+    only_if.push(seen(a::DUE, job.due.map(Value::Time)));
+    Change::new(Write::Heartbeat, job, only_if).set(a::DUE, Value::Time(now + lease))
 }
 
 /// The fetcher has the whole file, proven.

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use crate::at::At;
+use crate::at::{At, Timestamp};
 use crate::claim::{ClaimPolicy, Malformed, Offer};
 use crate::job::{Job, Lane, LaneKind, PRIORITY_MAX};
 
@@ -59,6 +59,8 @@ pub struct Search<C> {
     from: Option<C>,
     /// Pages read in this pass.
     pages: usize,
+    /// When the last page was read.
+    now: Timestamp,
     /// Places of jobs in the last page that are still to be judged, in order.
     accepted: VecDeque<usize>,
     found: Findings,
@@ -79,6 +81,7 @@ impl<C> Search<C> {
             passes: passes.collect(),
             from: None,
             pages: 0,
+            now: Timestamp::default(),
             accepted: VecDeque::new(),
             found: Findings::default(),
         }
@@ -112,6 +115,7 @@ impl<C> Search<C> {
         records: impl IntoIterator<Item = Result<&'a Job, &'a Malformed>>,
         next: Option<C>,
     ) {
+        self.now = at.now;
         // Of those with its priority, all behind one that is not due yet are not due either.
         let mut passed = None;
         let mut accepted: Vec<(usize, u8)> = Vec::new();
@@ -154,9 +158,10 @@ impl<C> Search<C> {
         }
     }
 
-    /// What became of the job it asked about. One that waits for its upload must not hide those behind it.
+    /// What became of the job it asked about. One that waits for its upload must not hide those behind it; one that is not
+    /// to be believed waits for nothing.
     pub fn judged(&mut self, offer: Offer) {
-        if offer.uploaded || offer.signature.is_err() {
+        if offer.uploaded || offer.check(self.now).is_err() {
             self.found.offers.push(offer);
         }
     }

@@ -270,6 +270,12 @@ impl Actor for Client {
         self.settle(clock, out);
     }
 
+    fn set_back(&mut self, clock: &mut Clock, out: &mut Outbox, by: Duration) {
+        self.upload.set_back(clock.at(), by);
+        self.collect.set_back(clock.at(), by);
+        self.wake(clock, out);
+    }
+
     fn drain(&mut self, clock: &mut Clock, out: &mut Outbox) {
         self.upload.drain(clock.at());
         self.collect.drain(clock.at());

@@ -9,14 +9,15 @@ mod carry;
 mod looking;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::lifecycle::{RecordKey, Write};
-use roundtrip_core::machine::{Decision, Machine};
+use roundtrip_core::machine::{Decision, Machine, Reason};
 use roundtrip_core::names::JobKey;
 use roundtrip_core::worker::{Action, Ending, Event, Outcome, Worker};
 
-use super::outbox::{Actor, Clock, Fact, Outbox, Task};
+use super::outbox::{Actor, Clock, Fact, How, Outbox, Task};
 use crate::model::network::{Reply, Request};
 use crate::pipelines::AnalysePipeline;
 use carry::Carry;
@@ -48,7 +49,7 @@ enum Work {
 pub(crate) struct Fetcher {
     settings: Settings,
     worker: Worker,
-    /// What lies on its disk: it outlives a crash, and the next process sweeps it.
+    /// What lies on its disk: it outlives a crash.
     pub(crate) spool: BTreeSet<JobKey>,
     events: VecDeque<Event>,
     work: BTreeMap<Task, Work>,
@@ -56,12 +57,13 @@ pub(crate) struct Fetcher {
 }
 
 impl Fetcher {
-    pub(crate) fn new(settings: Settings, now: Timestamp) -> Self {
+    /// A fetcher that finds what an earlier process left on its disk.
+    pub(crate) fn new(settings: Settings, spool: BTreeSet<JobKey>, now: Timestamp) -> Self {
         let analyse = &settings.analyse;
         Self {
             worker: Worker::new(analyse.worker.clone(), analyse.pace.since(now)).in_fleet(analyse.fleet),
             settings,
-            spool: BTreeSet::new(),
+            spool,
             events: VecDeque::new(),
             work: BTreeMap::new(),
             tasks: 0,
@@ -153,10 +155,9 @@ impl Fetcher {
     /// Work on a job ended: its local copy is gone.
     fn ended(&mut self, out: &mut Outbox, key: JobKey, ending: Ending) {
         self.spool.remove(&key);
-        let failed = matches!(ending, Ending::JobFault(_) | Ending::Failed { .. });
         out.facts.push(Fact::Ended {
             key: key.clone(),
-            failed,
+            how: how(&ending),
         });
         self.events.push_back(Event::Ended(key, ending));
     }
@@ -164,6 +165,11 @@ impl Fetcher {
 
 impl Actor for Fetcher {
     fn start(&mut self, clock: &mut Clock, out: &mut Outbox) {
+        // What an earlier process left is cleared before anything is fetched, as in the engine.
+        for key in std::mem::take(&mut self.spool) {
+            let reason = Reason::rule("an earlier process left it");
+            out.decided(&reason, || format!("clear {key} from the spool"));
+        }
         self.wake(clock, out);
     }
 
@@ -205,6 +211,11 @@ impl Actor for Fetcher {
         self.settle(clock, out);
     }
 
+    fn set_back(&mut self, clock: &mut Clock, out: &mut Outbox, by: Duration) {
+        self.worker.set_back(clock.at(), by);
+        self.wake(clock, out);
+    }
+
     fn drain(&mut self, clock: &mut Clock, out: &mut Outbox) {
         self.worker.drain(clock.at());
         self.settle(clock, out);
@@ -220,6 +231,18 @@ impl Actor for Fetcher {
 
     fn name(&self) -> &str {
         &self.settings.analyse.worker.processor
+    }
+}
+
+/// What the checkers are told of an ending.
+fn how(ending: &Ending) -> How {
+    match ending {
+        Ending::Result { .. } => How::Result,
+        Ending::JobFault(_) => How::AtFault,
+        Ending::Failed { .. } => How::Failed,
+        Ending::Refused(_) => How::Refused,
+        Ending::Stalled(_) => How::Stalled,
+        Ending::Away { .. } | Ending::Fault(_) | Ending::Unfit(_) | Ending::Stopped => How::BrokenOff,
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a process wants of the world after each event, and what it tells the checkers beside it.
 
+use std::time::Duration;
+
 use roundtrip_core::at::{At, Timestamp};
 use roundtrip_core::machine::Reason;
 use roundtrip_core::names::JobKey;
@@ -10,6 +12,23 @@ use crate::model::network::{Reply, Request};
 /// One piece of work of a process; its replies carry this number.
 pub(crate) type Task = u32;
 
+/// How work on a job ended, as far as it matters for what may be written then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// There is a result.
+    Result,
+    /// The processor says that the job is at fault.
+    AtFault,
+    /// The attempt failed, and the job may be at fault.
+    Failed,
+    /// What came is not what the client signed, or it gave the job up.
+    Refused,
+    /// Chunks stopped coming.
+    Stalled,
+    /// Nobody is at fault.
+    BrokenOff,
+}
+
 /// What the checkers are told beside what they see in the services.
 #[derive(Clone, Debug)]
 pub(crate) enum Fact {
@@ -18,8 +37,8 @@ pub(crate) enum Fact {
         key: JobKey,
         assigned: Option<Timestamp>,
     },
-    /// Work on a job ended; whether the job failed.
-    Ended { key: JobKey, failed: bool },
+    /// Work on a job ended.
+    Ended { key: JobKey, how: How },
     /// A client wrote a result over a file in this state, or why there is none.
     Delivered { key: JobKey, state: Option<u64> },
     /// A client remembered a job before anything of it existed.
@@ -67,6 +86,8 @@ impl Outbox {
 #[derive(Debug)]
 pub(crate) struct Clock {
     pub(crate) now: Timestamp,
+    /// Milliseconds of a clock that nobody sets.
+    pub(crate) course: i64,
     pub(crate) chance: Chance,
 }
 
@@ -87,6 +108,8 @@ pub(crate) trait Actor {
     fn wake(&mut self, clock: &mut Clock, out: &mut Outbox);
     /// A reply came for a task.
     fn answer(&mut self, clock: &mut Clock, out: &mut Outbox, task: Task, reply: Reply);
+    /// Its clock was set back by so much.
+    fn set_back(&mut self, clock: &mut Clock, out: &mut Outbox, by: Duration);
     /// It is told to stop.
     fn drain(&mut self, clock: &mut Clock, out: &mut Outbox);
     /// When time alone changes anything.

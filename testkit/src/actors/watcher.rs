@@ -369,6 +369,18 @@ impl Actor for Watcher {
         self.settle(clock, out);
     }
 
+    fn set_back(&mut self, clock: &mut Clock, out: &mut Outbox, by: Duration) {
+        for care in &mut self.care {
+            care.set_back(clock.at(), by);
+        }
+        if let Some(reader) = &mut self.reader {
+            reader.set_back(clock.at(), by);
+        }
+        self.sweep.set_back(clock.at(), by);
+        self.queue.set_back(clock.at(), by);
+        self.wake(clock, out);
+    }
+
     fn drain(&mut self, clock: &mut Clock, out: &mut Outbox) {
         for care in &mut self.care {
             care.drain(clock.at());

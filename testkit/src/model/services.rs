@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::fleet;
-use roundtrip_core::job::{Lane, LaneKind, PRIORITY_MAX, Status};
-use roundtrip_core::lifecycle::{Change, RecordKey, Write};
+use roundtrip_core::job::{Lane, LaneKind, PRIORITY_MAX};
+use roundtrip_core::lifecycle::{Change, RecordKey, Write, attribute as a};
 use roundtrip_core::queue::{Counts, LaneCount};
 
 use super::bucket::Bucket;
@@ -258,18 +258,25 @@ impl Services {
         }
     }
 
-    /// Takes records out whose time to live has ended.
-    pub(crate) fn expire(&mut self, now: i64) {
-        let due: Vec<Key> = self
-            .table
-            .records()
-            .filter(|(_, record)| record.status().is_some_and(Status::is_finished))
-            .map(|(key, _)| Rc::clone(key))
-            .collect();
+    /// Takes records out whose time to live has ended, whatever they are; tells which.
+    pub(crate) fn expire(&mut self, now: i64) -> Vec<(Key, Rc<Record>)> {
+        let has_ended = |record: &Record| record.time(a::EXPIRES).is_some_and(|end| end.0 <= now);
+        let due = self.table.records().filter(|(_, record)| has_ended(record));
+        let due: Vec<Key> = due.map(|(key, _)| Rc::clone(key)).collect();
+        let mut gone = Vec::new();
         for key in due {
             if let Some(record) = self.table.expire(now, &key) {
-                self.stream.tell(now, key, Some(record), None);
+                self.stream
+                    .tell(now, Rc::clone(&key), Some(Rc::clone(&record)), None);
+                gone.push((key, record));
             }
         }
+        gone
+    }
+
+    /// Whether a record is still to go by this moment.
+    pub(crate) fn is_to_expire(&self, until: i64) -> bool {
+        let mut all = self.table.records();
+        all.any(|(_, record)| record.time(a::EXPIRES).is_some_and(|end| end.0 <= until))
     }
 }

@@ -9,8 +9,11 @@ use roundtrip_core::stream::{From, Lease, Place, Shard};
 use super::record::Record;
 use super::table::Key;
 
-/// How long records are kept.
+/// How long records are kept, and a shard after it was closed.
 const KEPT_MS: i64 = 24 * 3_600_000;
+
+/// How long an iterator may be used.
+const ITERATOR_MS: i64 = 15 * 60_000;
 
 /// Shards of a large table's stream.
 const SHARDS_LARGE: usize = 15;
@@ -54,6 +57,8 @@ pub(crate) enum Missing {
     Trimmed,
     /// The shard is gone.
     Gone,
+    /// The iterator is too old.
+    Expired,
 }
 
 /// The lease is somebody else's.
@@ -72,8 +77,11 @@ pub(crate) struct Read {
 #[derive(Debug)]
 pub(crate) struct Stream {
     sources: Vec<Source>,
-    /// Milliseconds that records stay in memory.
+    /// Milliseconds that records are kept.
     kept_ms: i64,
+    iterator_ms: i64,
+    /// Records that are not kept any more are not dropped: they are wanted for a recording.
+    remembers: bool,
     rows: BTreeMap<String, Lease>,
 }
 
@@ -91,7 +99,19 @@ impl Stream {
             }],
             rows: BTreeMap::new(),
             kept_ms: KEPT_MS,
+            iterator_ms: ITERATOR_MS,
+            remembers: false,
         }
+    }
+
+    /// From now on records are kept for so long, and iterators.
+    pub(crate) fn keeps(&mut self, kept_ms: i64, iterator_ms: i64) {
+        (self.kept_ms, self.iterator_ms) = (kept_ms, iterator_ms);
+    }
+
+    /// Whatever is told from now on can be recorded, however long it lasts.
+    pub(crate) fn remembers(&mut self) {
+        self.remembers = true;
     }
 
     /// From now on records go after a minute, and there are as many shards as a large table has.
@@ -117,10 +137,11 @@ impl Stream {
                 after,
             });
             let kept_ms = self.kept_ms;
-            while source
-                .records
-                .front()
-                .is_some_and(|first| first.when.0 + kept_ms < now)
+            while !self.remembers
+                && source
+                    .records
+                    .front()
+                    .is_some_and(|first| first.when.0 + kept_ms < now)
             {
                 source.records.pop_front();
                 source.dropped += 1;
@@ -168,13 +189,13 @@ impl Stream {
         }
     }
 
-    fn is_gone(source: &Source, now: i64) -> bool {
-        source.closed.is_some_and(|closed| closed + KEPT_MS < now)
+    fn is_gone(&self, source: &Source, now: i64) -> bool {
+        source.closed.is_some_and(|closed| closed + self.kept_ms < now)
     }
 
     /// Every shard that is still kept.
     pub(crate) fn shards(&self, now: i64) -> Vec<Shard> {
-        let kept = self.sources.iter().filter(|source| !Self::is_gone(source, now));
+        let kept = self.sources.iter().filter(|source| !self.is_gone(source, now));
         kept.map(|source| Shard {
             id: source.id.clone(),
             parent: source.parent.map(|parent| self.sources[parent].id.clone()),
@@ -189,7 +210,7 @@ impl Stream {
             .and_then(|n| n.parse().ok())
             .ok_or(Missing::Gone)?;
         let source = self.sources.get(number).ok_or(Missing::Gone)?;
-        if Self::is_gone(source, now) {
+        if self.is_gone(source, now) {
             Err(Missing::Gone)
         } else {
             Ok(source)
@@ -197,13 +218,14 @@ impl Stream {
     }
 
     /// The first record that is still kept.
-    fn oldest(source: &Source, now: i64) -> usize {
-        source.dropped + source.records.partition_point(|news| news.when.0 + KEPT_MS < now)
+    fn oldest(&self, source: &Source, now: i64) -> usize {
+        let kept_ms = self.kept_ms;
+        source.dropped + source.records.partition_point(|news| news.when.0 + kept_ms < now)
     }
 
     pub(crate) fn locate(&self, now: i64, shard: &str, from: &From) -> Result<String, Missing> {
         let source = self.find(shard, now)?;
-        let oldest = Self::oldest(source, now);
+        let oldest = self.oldest(source, now);
         let begin = match from {
             From::Oldest => oldest,
             From::Newest => source.len(),
@@ -215,26 +237,29 @@ impl Stream {
                 next
             }
         };
-        Ok(begin.to_string())
+        Ok(iterator(begin, now))
     }
 
     /// Reads on from an iterator; `again` records before it come once more, as they may.
-    pub(crate) fn read(&self, now: i64, shard: &str, iterator: &str, again: usize) -> Result<Read, Missing> {
+    pub(crate) fn read(&self, now: i64, shard: &str, from: &str, again: usize) -> Result<Read, Missing> {
         let source = self.find(shard, now)?;
-        let begin = iterator.parse::<usize>().map_err(|_| Missing::Trimmed)?;
-        let oldest = Self::oldest(source, now);
+        let (begin, made) = place(from).ok_or(Missing::Trimmed)?;
+        if made + self.iterator_ms < now {
+            return Err(Missing::Expired);
+        }
+        let oldest = self.oldest(source, now);
         if begin < oldest {
             return Err(Missing::Trimmed);
         }
         let end = source.len().min(begin + RECORDS_MAX);
-        let from = begin.saturating_sub(again).max(oldest).min(end);
+        let first = begin.saturating_sub(again).max(oldest).min(end);
         let news = source
             .records
-            .range(from - source.dropped..end - source.dropped)
+            .range(first - source.dropped..end - source.dropped)
             .cloned()
             .collect();
         let last = (end > begin).then(|| (end - 1).to_string());
-        let next = (source.closed.is_none() || end < source.len()).then(|| end.to_string());
+        let next = (source.closed.is_none() || end < source.len()).then(|| iterator(end, now));
         Ok(Read { news, last, next })
     }
 
@@ -297,6 +322,19 @@ impl Stream {
     }
 }
 
+/// An iterator: a place, and when it was made.
+fn iterator(place: usize, now: i64) -> String {
+    format!("{place}@{now}")
+}
+
+fn place(iterator: &str) -> Option<(usize, i64)> {
+    let (place, made) = iterator.split_once('@')?;
+    Some((place.parse().ok()?, made.parse().ok()?))
+}
+
 fn id(number: usize) -> String {
     format!("shardId-0000000000-{number}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The jobs table and its index of lanes: conditional writes, late index reads, limits by partition.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::rc::Rc;
 
@@ -39,7 +39,6 @@ pub(crate) struct Throttled;
 /// A change on its way to the index.
 #[derive(Debug)]
 struct Late {
-    when: i64,
     key: Key,
     was: Option<Place>,
     is: Option<Place>,
@@ -54,7 +53,11 @@ pub(crate) type Page<C> = (Vec<Rc<Record>>, Option<C>);
 pub(crate) struct Table {
     records: BTreeMap<Key, Rc<Record>>,
     lanes: BTreeMap<(Lane, u8, Timestamp, Key), Rc<Record>>,
-    late: VecDeque<Late>,
+    /// By the moment they come, then by the order of the writes.
+    late: BTreeMap<(i64, u64), Late>,
+    /// When the last change of an item that is on its way comes.
+    last: BTreeMap<Key, i64>,
+    writes: u64,
     pub(crate) load: Load,
 }
 
@@ -101,27 +104,23 @@ impl Table {
         if was.is_none() && is.is_none() {
             return;
         }
-        // The index applies changes in their order, however late.
-        let when = self.late.back().map_or(when, |last| last.when.max(when));
+        // The index applies the changes of an item in their order, however late; those of others may overtake them.
+        let when = self.last.get(&key).map_or(when, |last| when.max(*last));
+        self.last.insert(Rc::clone(&key), when);
+        self.writes += 1;
         let record = Rc::clone(record);
-        self.late.push_back(Late {
-            when,
-            key,
-            was,
-            is,
-            record,
-        });
+        let late = Late { key, was, is, record };
+        self.late.insert((when, self.writes), late);
     }
 
     /// Brings the index to where it is by now.
     fn settle(&mut self, now: i64) {
-        while self.late.front().is_some_and(|late| late.when <= now) {
-            let Some(Late {
-                key, was, is, record, ..
-            }) = self.late.pop_front()
-            else {
-                return;
-            };
+        while let Some(first) = self.late.first_entry().filter(|first| first.key().0 <= now) {
+            let when = first.key().0;
+            let Late { key, was, is, record } = first.remove();
+            if self.last.get(&key) == Some(&when) {
+                self.last.remove(&key);
+            }
             if let Some((lane, rank, due)) = was {
                 self.lanes.remove(&(lane, rank, due, Rc::clone(&key)));
             }
@@ -274,4 +273,61 @@ impl Table {
 fn partition_of(key: &RecordKey) -> u64 {
     let from = key.client.len().saturating_sub(16);
     names::hash(&[key.client.get(from..).unwrap_or_default()])
+}
+
+#[cfg(test)]
+mod tests {
+    use roundtrip_core::job::LaneKind;
+    use roundtrip_core::lifecycle::Write;
+
+    use super::*;
+
+    fn put(table: &mut Table, now: i64, lag: i64, file: &str, due: i64) {
+        let key = RecordKey {
+            client: "client".to_owned(),
+            file: file.to_owned(),
+        };
+        let set = vec![
+            (a::LANE, Value::Text("ready#0".to_owned())),
+            (a::DUE, Value::Time(Timestamp(due))),
+        ];
+        let change = Change {
+            write: Write::Create,
+            key,
+            only_if: Vec::new(),
+            set,
+            remove: Vec::new(),
+        };
+        assert!(matches!(table.apply(now, lag, &change), Applied::Made { .. }));
+    }
+
+    fn seen(table: &mut Table, now: i64) -> Vec<(String, i64)> {
+        let lane = Lane {
+            kind: LaneKind::Ready,
+            shard: 0,
+        };
+        let (page, _) = table
+            .due(now, lane, PRIORITY_MAX, Timestamp(i64::MAX), 10, None)
+            .unwrap();
+        let entry = |record: &Rc<Record>| (record.key().file, record.due().unwrap().0);
+        page.iter().map(entry).collect()
+    }
+
+    #[test]
+    fn the_index_is_late_item_by_item_and_in_the_order_of_each() {
+        let mut table = Table::default();
+        put(&mut table, 0, 100, "a", 1);
+        put(&mut table, 1, 5, "a", 2);
+        put(&mut table, 2, 5, "b", 3);
+        assert_eq!(
+            seen(&mut table, 50),
+            [("b".to_owned(), 3)],
+            "it overtakes the other"
+        );
+        assert_eq!(
+            seen(&mut table, 100),
+            [("a".to_owned(), 2), ("b".to_owned(), 3)],
+            "the second change of an item comes behind its first"
+        );
+    }
 }

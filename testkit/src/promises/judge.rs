@@ -8,20 +8,51 @@ use roundtrip_core::lifecycle::{RecordKey, attribute as a};
 use roundtrip_core::names::JobKey;
 
 use super::{Breach, Promise};
-use crate::actors::outbox::Fact;
+use crate::actors::outbox::{Fact, How};
 use crate::model::services::Services;
 
+mod endings;
 mod objects;
 mod writes;
 
 use objects::job_of;
 pub(crate) use writes::Writer;
 
+/// The policies that promises are held against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// How long a claim holds without a heartbeat.
+    pub(crate) lease: Duration,
+    /// How often a job may fail.
+    pub(crate) attempts_max: u32,
+    /// How many fetchers may be lost on a job.
+    pub(crate) losses_max: u32,
+    /// How long a result in the bucket is kept for its client.
+    pub(crate) results_keep: Duration,
+    /// How long after its creation a job's upload may end.
+    pub(crate) upload_max: Duration,
+}
+
+/// A claim, while a job is held.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    /// When it was made: what its holder writes under it is sent later.
+    at: i64,
+    /// When the claim was sent, or the heartbeat that kept it last.
+    kept: i64,
+    /// Until when it keeps the job, by the clock of its holder.
+    until: i64,
+}
+
 /// What the checkers remember of a job.
 #[derive(Debug, Default)]
 struct Known {
-    /// Until when its holder keeps it, in true time.
-    kept_until: i64,
+    /// The claim of ours that holds it.
+    claim: Option<Claim>,
+    /// Since when it waits as it does.
+    waits: i64,
+    /// When everything of it was in the bucket first.
+    whole: Option<i64>,
     /// The content its client announced.
     state: Option<u64>,
     delivered: Option<(u32, Option<u64>)>,
@@ -40,22 +71,27 @@ struct Known {
 struct Work {
     /// When the claim was made that it works under.
     assigned: Option<Timestamp>,
-    /// Whether the job failed; none while it goes on.
-    failed: Option<bool>,
+    /// How it ended; none while it goes on.
+    ended: Option<How>,
 }
 
 /// The checkers.
 #[derive(Debug)]
 pub(crate) struct Judge {
     start: i64,
-    lease: i64,
-    results_keep: i64,
-    /// How far two clocks may be apart.
-    skew: i64,
+    rules: Rules,
+    /// What the clock of who writes said when the write was sent.
+    reading: i64,
+    /// How far the clock of each process was ahead, at most.
+    ahead: BTreeMap<usize, i64>,
     jobs: BTreeMap<RecordKey, Known>,
     /// Under which claim a process works on a job, and whether that work ended in a failure of the job.
     work: BTreeMap<(usize, u32, RecordKey), Work>,
     forged: BTreeSet<RecordKey>,
+    /// Claims of jobs that somebody had altered, by the moment they tell.
+    tainted: BTreeSet<(RecordKey, Option<Timestamp>)>,
+    /// Jobs among the forged that were genuine once.
+    altered: BTreeSet<RecordKey>,
     /// Objects that came after their job was swept: puts that were repeated, or came late.
     pub(crate) strays: u64,
     /// Jobs that were created and not cleaned yet.
@@ -66,24 +102,32 @@ pub(crate) struct Judge {
     pub(crate) claim_waits: Vec<i64>,
     pub(crate) created: u64,
     pub(crate) finished: u64,
+    pub(crate) completed: u64,
     pub(crate) deliveries: u64,
+    /// Records that went when their time had ended.
+    pub(crate) expired: u64,
     pub(crate) requeues: u64,
+}
+
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Breaches one run tells of, at most.
 const BREACHES_MAX: usize = 20;
 
 impl Judge {
-    pub(crate) fn new(start: i64, lease: Duration, results_keep: Duration, skew: i64) -> Self {
-        let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    pub(crate) fn new(start: i64, rules: Rules) -> Self {
         Self {
             start,
-            lease: ms(lease),
-            results_keep: ms(results_keep),
-            skew,
+            rules,
+            reading: start,
+            ahead: BTreeMap::new(),
             jobs: BTreeMap::new(),
             work: BTreeMap::new(),
             forged: BTreeSet::new(),
+            tainted: BTreeSet::new(),
+            altered: BTreeSet::new(),
             strays: 0,
             open: 0,
             forgets: false,
@@ -91,7 +135,9 @@ impl Judge {
             claim_waits: Vec::new(),
             created: 0,
             finished: 0,
+            completed: 0,
             deliveries: 0,
+            expired: 0,
             requeues: 0,
         }
     }
@@ -106,10 +152,32 @@ impl Judge {
         self.forgets = true;
     }
 
+    /// The clock of a process is this far ahead from now on, or behind where it is negative.
+    pub(crate) fn clock_set(&mut self, process: usize, ahead: i64) {
+        let most = self.ahead.entry(process).or_insert(ahead);
+        *most = ahead.max(*most);
+    }
+
+    /// What comes next was sent when its sender's clock said this.
+    pub(crate) fn sent_at(&mut self, reading: Timestamp) {
+        self.reading = reading.0;
+    }
+
+    /// The most that a process's clock may have said until now: what was decided by it may be done later.
+    fn furthest(&self, process: usize, now: i64) -> i64 {
+        now + self.ahead.get(&process).copied().unwrap_or(0)
+    }
+
     /// A record that nobody signed lies in the table.
     pub(crate) fn forged(&mut self, key: RecordKey) {
         self.forged.insert(key.clone());
         self.made(key);
+    }
+
+    /// A waiting job is not any more what its client signed.
+    pub(crate) fn altered(&mut self, key: RecordKey) {
+        self.forged.insert(key.clone());
+        self.altered.insert(key);
     }
 
     /// A job lies in the table that none of our machines made.
@@ -130,17 +198,22 @@ impl Judge {
     pub(crate) fn told(&mut self, now: i64, process: usize, incarnation: u32, fact: Fact) {
         match fact {
             Fact::Began { key, assigned } => {
+                let record = RecordKey::from(&key);
+                if !self.tainted.is_empty() && self.tainted.contains(&(record, assigned)) {
+                    let what = format!("work began on {key}, which was altered");
+                    self.breach(now, Promise::Genuine, what);
+                }
                 self.work.insert(
                     (process, incarnation, RecordKey::from(&key)),
                     Work {
                         assigned,
-                        failed: None,
+                        ended: None,
                     },
                 );
             }
-            Fact::Ended { key, failed } => {
+            Fact::Ended { key, how } => {
                 if let Some(work) = self.work.get_mut(&(process, incarnation, RecordKey::from(&key))) {
-                    work.failed = Some(failed);
+                    work.ended = Some(how);
                 }
             }
             Fact::Announced { key, state } => {

@@ -44,7 +44,7 @@ pub enum Fault {
     Gone,
     /// The system does not tell of a new file: the next scan finds it.
     NoticeLost,
-    /// A record that its client did not sign.
+    /// A record that is not what its client signed, that another signed, that is no job, or that is of the future.
     Forged,
     /// A client that knows no lanes, outlines and manifests; sometimes it stops in the middle.
     ForeignClient,
@@ -58,15 +58,19 @@ pub enum Fault {
     Split,
     /// Records of the stream come again.
     Again,
-    /// Clocks are up to two seconds off.
+    /// The clock of a process is up to two seconds off from its beginning.
     Skew,
     /// A result is too large for the record: it goes into the bucket.
     LargeResult,
+    /// The clock of a process is set, by up to a minute back or ahead.
+    ClockSet,
+    /// The stream keeps its records, and what is read by, for seconds instead of a day.
+    Trimmed,
 }
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Crash,
         Self::Pause,
         Self::Drain,
@@ -92,13 +96,15 @@ impl Fault {
         Self::Again,
         Self::Skew,
         Self::LargeResult,
+        Self::ClockSet,
+        Self::Trimmed,
     ];
 
     /// How likely it is where it may happen, unless told otherwise.
     pub const fn rate(self) -> f64 {
         match self {
             Self::Crash => 0.004,
-            Self::Pause | Self::Drain => 0.001,
+            Self::Pause | Self::Drain | Self::ClockSet => 0.001,
             Self::LostRequest
             | Self::LostAnswer
             | Self::Doubled
@@ -118,7 +124,7 @@ impl Fault {
             Self::Split => 0.005,
             Self::Again => 0.05,
             Self::Skew => 1.0,
-            Self::LargeResult => 0.3,
+            Self::LargeResult | Self::Trimmed => 0.3,
         }
     }
 }
@@ -146,6 +152,8 @@ impl FromStr for Fault {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Faults {
     rates: [f64; Fault::ALL.len()],
+    /// Kinds whose rate was asked for: no seed leaves them out.
+    named: [bool; Fault::ALL.len()],
     /// Faults that do not happen, by their number in the history: how a story is made shorter.
     pub(crate) left_out: BTreeSet<u32>,
 }
@@ -155,6 +163,7 @@ impl Faults {
     pub const fn none() -> Self {
         Self {
             rates: [0.0; Fault::ALL.len()],
+            named: [false; Fault::ALL.len()],
             left_out: BTreeSet::new(),
         }
     }
@@ -163,14 +172,16 @@ impl Faults {
     pub fn all() -> Self {
         Self {
             rates: Fault::ALL.map(Fault::rate),
+            named: [false; Fault::ALL.len()],
             left_out: BTreeSet::new(),
         }
     }
 
-    /// The same, with this kind at this rate (0 to 1).
+    /// The same, with this kind at this rate (0 to 1), in every seed.
     #[must_use]
     pub fn with(mut self, fault: Fault, rate: f64) -> Self {
         self.rates[fault as usize] = rate;
+        self.named[fault as usize] = true;
         self
     }
 
@@ -180,11 +191,12 @@ impl Faults {
     }
 
     /// The same with about a third of the kinds left out, as the chance of a seed has it: many histories are less
-    /// alike than when everything always goes wrong.
+    /// alike than when everything always goes wrong. A kind whose rate was asked for stays.
     pub(crate) fn some(&self, chance: &mut Chance) -> Self {
         let mut some = self.clone();
-        for rate in &mut some.rates {
-            if chance.hits(0.35) {
+        for (rate, named) in some.rates.iter_mut().zip(self.named) {
+            // It is drawn in any case: what one kind is set to moves no other.
+            if chance.hits(0.35) && !named {
                 *rate = 0.0;
             }
         }
@@ -230,5 +242,29 @@ impl Striking {
     /// How many faults struck, those left out included.
     pub(crate) fn struck(&self) -> u32 {
         self.struck
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_that_was_named_is_in_every_seed_and_moves_no_other() {
+        let (all, named) = (Faults::all(), Faults::all().with(Fault::Crash, 0.5));
+        let mut without = 0;
+        for seed in 0..100 {
+            let some = |faults: &Faults| faults.some(&mut Chance::new(seed));
+            let (all, named) = (some(&all), some(&named));
+            assert!((named.rate(Fault::Crash) - 0.5).abs() < f64::EPSILON);
+            without += u32::from(all.rate(Fault::Crash) == 0.0);
+            assert!(
+                Fault::ALL
+                    .into_iter()
+                    .filter(|fault| *fault != Fault::Crash)
+                    .all(|fault| all.rate(fault).total_cmp(&named.rate(fault)).is_eq())
+            );
+        }
+        assert!((20..50).contains(&without), "{without}");
     }
 }

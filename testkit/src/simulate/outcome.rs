@@ -22,8 +22,12 @@ pub struct Statistics {
     pub jobs: u64,
     /// Jobs that ended.
     pub finished: u64,
+    /// Jobs among them that ended with a result.
+    pub completed: u64,
     /// Outcomes that reached their client.
     pub deliveries: u64,
+    /// Records that went when their time had ended.
+    pub expired: u64,
     /// Jobs taken from a lost fetcher.
     pub requeues: u64,
     /// Faults that struck, by kind.

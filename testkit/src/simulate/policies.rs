@@ -18,6 +18,7 @@ use roundtrip_core::sweep::SweepPolicy;
 use roundtrip_core::upload::{Announce, UploadPolicy};
 use roundtrip_core::worker::WorkerPolicy;
 
+use crate::model::chance::Chance;
 use crate::pipelines::{
     AnalysePipeline, CarePipeline, CollectPipeline, QueuePipeline, SweepPipeline, UploadPipeline,
 };
@@ -25,6 +26,9 @@ use crate::pipelines::{
 /// The pipelines of the three roles: the core's own policies, as the engine reads them from TOML.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policies {
+    /// Whether a scenario that varies draws for each seed what a role may as well say in another way, instead of what is
+    /// written here: `announce`, `start` and `feed`, and now and then a short retention.
+    pub varies: bool,
     /// Shards of each lane: `store.shards`.
     pub shards: u32,
     /// `[stream]` of the watchers; the reader's name is set for each process.
@@ -46,6 +50,12 @@ pub struct Policies {
     /// From `[source.lanes]` to `[sink.metrics]`; nobody is told of thresholds.
     pub queue: QueuePipeline,
 }
+
+/// A retention that a history outlasts, and no write that comes late.
+const RETENTION_SHORT: Duration = Duration::from_mins(5);
+
+/// How often a seed draws another policy than the one that is written.
+const DRAWN: f64 = 0.35;
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -82,6 +92,7 @@ impl Policies {
     pub fn shipped() -> Self {
         let shards = 8;
         Self {
+            varies: false,
             shards,
             stream: StreamPolicy {
                 reader: String::new(),
@@ -166,10 +177,11 @@ impl Policies {
     }
 
     /// The same with long waits cut short, so that a history with lost workers is over in minutes: what matters for
-    /// the order of events keeps the proportions of the shipped ones.
+    /// the order of events keeps the proportions of the shipped ones. Each seed may draw some of it.
     #[must_use]
     pub fn cut_short(self) -> Self {
         let mut brisk = self.with_shards(2);
+        brisk.varies = true;
         let upload_max = seconds(600);
         brisk.upload.policy.retry.interval_max = seconds(20);
         brisk.collect.pace = between(2, 15);
@@ -207,6 +219,26 @@ impl Policies {
         brisk.stream.interval = seconds(1);
         brisk.stream.interval_max = seconds(5);
         brisk
+    }
+
+    /// The same as one seed draws it.
+    pub(super) fn drawn(mut self, chance: &mut Chance) -> Self {
+        if !self.varies {
+            return self;
+        }
+        if chance.hits(DRAWN) {
+            self.upload.policy.announce = Announce::Last;
+        }
+        if chance.hits(DRAWN) {
+            self.analyse.worker.claim.start = Start::Uploaded;
+        }
+        if chance.hits(DRAWN) {
+            self.analyse.worker.claim.feed = Feed::Complete;
+        }
+        if let (Duty::Clean { retention, .. }, true) = (&mut self.clean.duty, chance.hits(DRAWN / 2.0)) {
+            *retention = RETENTION_SHORT;
+        }
+        self
     }
 
     /// The same with so many shards of each lane.

@@ -9,6 +9,8 @@ pub struct Found {
     pub seeds: u64,
     /// Jobs in all of them.
     pub jobs: u64,
+    /// Jobs among them that ended with a result.
+    pub completed: u64,
     /// Things that happened in all of them.
     pub events: u64,
     /// Faults that struck in all of them.
@@ -22,6 +24,7 @@ pub fn seeds(scenario: &Scenario, first: u64, count: u64, mut goes_on: impl FnMu
     let mut found = Found {
         seeds: 0,
         jobs: 0,
+        completed: 0,
         events: 0,
         faults: 0,
         failed: None,
@@ -30,6 +33,7 @@ pub fn seeds(scenario: &Scenario, first: u64, count: u64, mut goes_on: impl FnMu
         let outcome = run(scenario, seed, false);
         found.seeds += 1;
         found.jobs += outcome.statistics.jobs;
+        found.completed += outcome.statistics.completed;
         found.events += outcome.statistics.events;
         found.faults += outcome
             .statistics

@@ -2,7 +2,9 @@
 
 mod beginning;
 mod bulk;
+mod clocks;
 mod ending;
+mod forging;
 mod others;
 mod process;
 
@@ -13,7 +15,7 @@ use roundtrip_core::at::Timestamp;
 use roundtrip_core::lifecycle::Write;
 
 use super::faults::Striking;
-use super::{Fault, Outcome, Scenario};
+use super::{Fault, Outcome, Policies, Scenario};
 use crate::actors::outbox::{Outbox, Task};
 use crate::model::agenda::Agenda;
 use crate::model::chance::Chance;
@@ -34,6 +36,9 @@ const SKEW_MAX: i64 = 2_000;
 
 /// Things one history may consist of, at most: one that goes on without end is found out.
 const EVENTS_MAX: u64 = 3_000_000;
+
+/// The last records are waited for until they go, where that is no longer than this.
+const EXPIRY_AWAITED: i64 = 600_000;
 
 /// How long after a job ended as an error an operator has it taken again, at most.
 const OPERATOR_MS_MAX: i64 = 2_000;
@@ -90,6 +95,8 @@ struct Message {
 /// The world of one history.
 struct World<'a> {
     scenario: &'a Scenario,
+    /// Those of the scenario, as this seed draws them.
+    policies: Policies,
     now: i64,
     agenda: Agenda<Step>,
     chance: Chance,
@@ -169,6 +176,7 @@ impl World<'_> {
                 && self.judge.is_quiet()
                 && self.services.bucket.is_empty()
                 && self.is_settled()
+                && !self.services.is_to_expire(self.now + EXPIRY_AWAITED)
             {
                 break;
             }
@@ -197,7 +205,10 @@ impl World<'_> {
 
     fn service(&mut self) {
         if self.bulk.is_none() {
-            self.services.expire(self.now);
+            for (key, record) in self.services.expire(self.now) {
+                self.say(|| format!("the record of {} is deleted: its time has ended", key.file));
+                self.judge.expired(self.now, &key, &record);
+            }
         }
         if self.strikes(Fault::Split) {
             let (chosen, children) = (self.chance.below(4), 1 + self.chance.below(2));
@@ -239,8 +250,7 @@ impl World<'_> {
         let fatal = self.strikes(Fault::Crash);
         let unanswered = !fatal && self.strikes(Fault::LostAnswer);
         if writes && self.strikes(Fault::Doubled) {
-            let lease =
-                i64::try_from(self.scenario.policies.analyse.worker.claim.lease.as_millis()).unwrap_or(0);
+            let lease = i64::try_from(self.policies.analyse.worker.claim.lease.as_millis()).unwrap_or(0);
             let late = self.chance.between(1, lease * 2);
             let again = Message {
                 process,
@@ -295,7 +305,7 @@ impl World<'_> {
         } else if self.strikes(Fault::Away) {
             Verdict::Away
         } else if self.strikes(Fault::Hangs) {
-            takes = ms(self.scenario.policies.analyse.timeout);
+            takes = ms(self.policies.analyse.timeout);
             Verdict::Hangs
         } else if self.strikes(Fault::Broken) {
             Verdict::Broken
@@ -344,6 +354,7 @@ impl World<'_> {
                     name: &name,
                     sent,
                 };
+                self.judge.sent_at(now);
                 self.judged(writer, what, &effect);
             }
             reply
@@ -392,7 +403,7 @@ impl World<'_> {
             }
             Effect::Put(key) => {
                 self.say(|| format!("{} put {}", short(writer.name), key.get(138..).unwrap_or(key)));
-                self.judge.put(key, &self.services);
+                self.judge.put(self.now, key, &self.services);
             }
             Effect::Deleted(keys) => {
                 let first = keys
@@ -407,8 +418,7 @@ impl World<'_> {
                         keys.len()
                     )
                 });
-                let by_client = writer.name.starts_with("client-");
-                self.judge.deleted(self.now, by_client, keys, &self.services);
+                self.judge.deleted(self.now, writer, keys, &self.services);
             }
         }
     }

@@ -206,7 +206,16 @@ fn a_heartbeat_that_comes_late_takes_nothing_back() {
     assert!(record.apply(&beat(8)), "a repeated request");
     assert!(record.apply(&beat(9)));
     // By a clock that was set back the lease ends earlier than the record says.
-    assert!(record.apply(&heartbeat_anew(&held, PROCESSOR, START, LEASE)));
+    let anew = |due| {
+        let known = Job {
+            due: Some(due),
+            ..held.clone()
+        };
+        heartbeat_anew(&known, PROCESSOR, START, LEASE)
+    };
+    let back = anew(START + seconds(9) + LEASE);
+    assert!(record.apply(&back));
+    assert!(!record.apply(&back), "once more: the lease has moved");
 }
 
 /// The next claim by the same processor is another generation once the watcher took the job from it.

@@ -47,7 +47,13 @@ impl Worker {
         let Some(held) = self.held.get_mut(key) else {
             return;
         };
+        let was_altered = !held.job.is_signed_alike(&job);
         held.won(job, at.now, self.policy.claim.heartbeat);
+        if was_altered {
+            let why = "somebody altered the job between the look and the claim";
+            self.commit(at, key, Ending::Refused(why.to_owned()));
+            return;
+        }
         if self.drain.is_told() {
             self.commit(at, key, Ending::Stopped);
             return;
@@ -189,9 +195,19 @@ impl Worker {
                 if job.due.is_none_or(|due| due >= sent + lease) {
                     held.lease_ends = held.lease_ends.max(sent + lease);
                 }
+                held.job.due = job.due;
+                // Where this one was not made before, the new time has still to be told, and it is known from where on.
+                if held.told == Told::Anew {
+                    if job.due == Some(held.tells) {
+                        held.told = Told::Now;
+                    } else {
+                        held.next_beat = at.now + heartbeat / 4;
+                    }
+                }
             }
             Outcome::Done(_) => {
                 held.lease_ends = sent + lease;
+                held.job.due = Some(held.tells);
                 if held.told == Told::Anew {
                     held.told = Told::Now;
                 }
@@ -284,6 +300,7 @@ impl Worker {
                         lifecycle::heartbeat_anew
                     }
                 };
+                held.tells = at.now + claim.lease;
                 let change = write(&held.job, processor, at.now, claim.lease);
                 self.decide(
                     Action::Write(change),

@@ -97,6 +97,9 @@ pub(super) struct Held {
     pub(super) next_beat: Timestamp,
     /// When the heartbeat under way was sent.
     pub(super) beating: Option<Timestamp>,
+    /// The end of the lease that the latest heartbeat tells, as it tells it. What the record says, as far as is known, is
+    /// in `job`.
+    pub(super) tells: Timestamp,
     pub(super) told: Told,
     /// Bytes here, and in all where known.
     pub(super) progress: Option<(u64, Option<u64>)>,
@@ -116,6 +119,7 @@ impl Held {
             lease_ends,
             next_beat: now,
             beating: None,
+            tells: lease_ends,
             told: Told::Now,
             progress: None,
             arrived: None,

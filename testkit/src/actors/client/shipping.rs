@@ -29,6 +29,19 @@ pub(super) struct Shipment {
     key: JobKey,
     created: String,
     outline: Outline,
+    /// Whether everything was sent, in this life of the process.
+    sent: bool,
+}
+
+/// What of a job that is to be made is asked for first: whether what was sent ahead of it was swept since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Making {
+    Begin,
+    /// The first chunk.
+    Chunk,
+    /// The record, since there is no chunk.
+    Record,
+    Create,
 }
 
 /// One step under way.
@@ -41,6 +54,7 @@ pub(super) struct Shipping {
     /// Chunks sent.
     sent: u64,
     asked: bool,
+    making: Making,
 }
 
 impl Shipping {
@@ -52,6 +66,7 @@ impl Shipping {
             resume,
             sent: 0,
             asked: false,
+            making: Making::Begin,
         }
     }
 
@@ -99,7 +114,7 @@ impl Shipping {
                 Some(shipment) => self.create(settings, disk, shipment, clock, out, task, &reply),
                 None => self.failed(Fault::Permanent("a step came before its beginning".to_owned())),
             },
-            Step::Send => match shipments.get(&self.path) {
+            Step::Send => match shipments.get_mut(&self.path) {
                 Some(shipment) => self.send(disk, shipment, out, task, &reply),
                 None => self.failed(Fault::Permanent("a step came before its beginning".to_owned())),
             },
@@ -190,6 +205,7 @@ impl Shipping {
                 key,
                 created,
                 outline,
+                sent: false,
             },
         );
         self.done()
@@ -209,11 +225,33 @@ impl Shipping {
         task: Task,
         reply: &Reply,
     ) -> Option<Event> {
-        if !std::mem::replace(&mut self.asked, true) {
-            let job = job(settings, shipment, disk.ahead(&shipment.key.file), clock);
-            out.ask(task, Request::Apply(Box::new(lifecycle::create(&job))));
-            return None;
+        let is_swept = match (self.making, reply) {
+            (Making::Begin, _) if shipment.sent => {
+                self.making = Making::Chunk;
+                out.ask(task, Request::GetObject(shipment.key.chunk(0)));
+                return None;
+            }
+            (Making::Chunk, Reply::Object(None)) => {
+                self.making = Making::Record;
+                out.ask(task, Request::Get(vec![shipment.key.clone()]));
+                return None;
+            }
+            // A job that is there already may be done, and its chunks with it.
+            (Making::Record, Reply::Records(records)) => records.is_empty(),
+            (Making::Begin, _) | (Making::Chunk, Reply::Object(Some(_))) => false,
+            (Making::Chunk | Making::Record, _) => return self.away(),
+            (Making::Create, reply) => return self.created(shipment, reply),
+        };
+        if is_swept {
+            return self.failed(Fault::Changed);
         }
+        self.making = Making::Create;
+        let job = job(settings, shipment, disk.ahead(&shipment.key.file), clock);
+        out.ask(task, Request::Apply(Box::new(lifecycle::create(&job))));
+        None
+    }
+
+    fn created(&self, shipment: &Shipment, reply: &Reply) -> Option<Event> {
         match reply {
             Reply::Made(_) => self.done(),
             Reply::Refused(Some(record)) if record.text(a::OUTLINE) == Some(&shipment.outline.text()) => {
@@ -227,7 +265,7 @@ impl Shipping {
     fn send(
         &mut self,
         disk: &Disk,
-        shipment: &Shipment,
+        shipment: &mut Shipment,
         out: &mut Outbox,
         task: Task,
         reply: &Reply,
@@ -243,6 +281,7 @@ impl Shipping {
             return self.failed(fault);
         }
         if self.sent == shipment.outline.cut().chunks() {
+            shipment.sent = true;
             return self.done();
         }
         let object = Object::Chunk(content(&self.stamp));
@@ -283,9 +322,7 @@ impl Shipping {
         }
         match reply {
             Reply::Records(records) => match records.first().map(|record| record.job()) {
-                Some(Ok(job))
-                    if job.cleaned.is_none() && job.outline.is_some() && names::verify(&job).is_ok() =>
-                {
+                Some(Ok(job)) if job.cleaned.is_none() && has_outline(&job) => {
                     let object = Object::Manifest {
                         state: content(&self.stamp),
                         abandoned: true,
@@ -311,6 +348,15 @@ impl Shipping {
     }
 }
 
+/// Whether the record has the outline that its client signed.
+fn has_outline(job: &Job) -> bool {
+    let signed = job
+        .outline
+        .as_ref()
+        .map(|outline| names::sign(&job.key.client, outline));
+    signed.is_some() && signed == job.outline_signature
+}
+
 fn forget(disk: &mut Disk, out: &mut Outbox, key: &JobKey) {
     if disk.forget(&key.file) {
         out.facts.push(Fact::Forgot(key.clone()));
@@ -323,6 +369,7 @@ fn job(settings: &Settings, shipment: &Shipment, ahead: u64, clock: &Clock) -> J
         key,
         created,
         outline,
+        ..
     } = shipment;
     let chunks = outline.cut().chunks();
     let ahead = if settings.priority > 0 { shard::MANY } else { ahead };

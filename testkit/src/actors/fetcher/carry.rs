@@ -14,6 +14,7 @@ use roundtrip_core::worker::{Ending, Event};
 use super::Settings;
 use crate::actors::outbox::{Clock, Outbox, Task};
 use crate::model::bucket::Object;
+use crate::model::names;
 use crate::model::network::{Reply, Request, Verdict};
 
 /// Waits between looks for an object that is not there yet, in milliseconds.
@@ -42,7 +43,8 @@ pub(super) struct Carry {
     outline: Option<Outline>,
     asked: Asked,
     wait_ms: i64,
-    last_came: Timestamp,
+    /// When something came last, by the course of time.
+    last_came: i64,
     /// The state of the file by its first chunk; none before it, or where chunks differ.
     state: Option<u64>,
     mixed: bool,
@@ -60,7 +62,7 @@ impl Carry {
             outline: None,
             asked: Asked::Chunk(0),
             wait_ms: LOOK_MS,
-            last_came: Timestamp(0),
+            last_came: 0,
             state: None,
             mixed: false,
             proven: false,
@@ -78,12 +80,16 @@ impl Carry {
     pub(super) fn begin(&mut self, clock: &Clock, out: &mut Outbox, task: Task) -> Option<Ending> {
         if let Some(text) = &self.job.outline {
             let JobKey { client, file } = &self.job.key;
+            if self.job.outline_signature.as_deref() != Some(&*names::sign(client, text)) {
+                let why = "the outline is not what its client signed";
+                return Some(Ending::Refused(why.to_owned()));
+            }
             match Outline::read(text, client, file, self.job.chunks) {
                 Ok(outline) => self.outline = Some(outline),
                 Err(error) => return Some(Ending::Refused(error.to_string())),
             }
         }
-        self.last_came = clock.now;
+        self.last_came = clock.course;
         self.ask(out, task);
         None
     }
@@ -144,7 +150,7 @@ impl Carry {
     ) -> Option<Ending> {
         match (self.asked, found) {
             (Asked::Chunk(index), Some(Object::Chunk(state))) => {
-                self.last_came = clock.now;
+                self.last_came = clock.course;
                 self.wait_ms = LOOK_MS;
                 self.mixed |= self.state.is_some_and(|first| first != state);
                 self.state.get_or_insert(state);
@@ -195,7 +201,8 @@ impl Carry {
     }
 
     fn wait(&mut self, settings: &Settings, clock: &Clock, out: &mut Outbox, task: Task) -> Option<Ending> {
-        if clock.now.since(self.last_came) >= settings.analyse.worker.claim.stall {
+        let waited = Timestamp(clock.course).since(Timestamp(self.last_came));
+        if waited >= settings.analyse.worker.claim.stall {
             return Some(Ending::Stalled("chunks did not come".to_owned()));
         }
         out.sleep(task, self.wait_ms);

@@ -78,8 +78,12 @@ impl Look {
                     };
                     let signature = names::verify(&job);
                     if claim.waits_for_upload(&signature) {
-                        // Our clients put the manifest last.
-                        out.ask(task, Request::GetObject(job.key.manifest()));
+                        // Our clients put the manifest last; of a foreign one the last chunk has to do.
+                        let last = match &job.outline {
+                            Some(_) => job.key.manifest(),
+                            None => job.key.chunk(job.chunks.saturating_sub(1)),
+                        };
+                        out.ask(task, Request::GetObject(last));
                         self.asking = Some(job);
                         return None;
                     }

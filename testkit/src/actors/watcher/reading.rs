@@ -82,6 +82,7 @@ impl Asked {
             (Self::Locate(shard), Some(Reply::Located(iterator))) => Event::Located(shard, iterator),
             (asked, Some(Reply::Missing(Missing::Trimmed))) => Event::Trimmed(asked.shard()),
             (asked, Some(Reply::Missing(Missing::Gone))) => Event::Gone(asked.shard()),
+            (asked, Some(Reply::Missing(Missing::Expired))) => Event::Expired(asked.shard()),
             (asked, Some(Reply::Throttled)) => Event::Throttled(asked.shard()),
             (asked, _) => Event::Failed(asked.shard(), "the stream did not answer".to_owned()),
         }

@@ -3,7 +3,7 @@
 use roundtrip_core::job::{LaneKind, Status};
 use roundtrip_core::lifecycle::{Change, RecordKey, Write, attribute as a};
 
-use super::{Judge, Work};
+use super::{Claim, Judge, ms};
 use crate::model::record::Record;
 use crate::promises::Promise;
 
@@ -44,29 +44,32 @@ impl Judge {
             );
         }
         match change.write {
-            Write::Create => self.create(key),
+            Write::Create => self.create(now, key),
             Write::Claim => self.claimed(now, writer, key, before, after),
             Write::Heartbeat => {
-                let known = self.jobs.entry(key.clone()).or_default();
-                known.kept_until = known.kept_until.max(writer.sent + self.lease);
+                self.fenced(now, writer, change, before);
+                self.kept(writer, key);
             }
+            Write::Downloaded => drop(self.fenced(now, writer, change, before)),
             Write::Complete | Write::Fail | Write::Release => self.ended(now, writer, change, before, after),
-            Write::Requeue | Write::GiveUp => self.taken_away(now, change, before, after),
+            Write::Requeue | Write::GiveUp => self.taken_away(now, writer, change, before, after),
             Write::Cleaned => self.cleaned(key),
             Write::Refuse => {
+                if !self.forged.contains(key) {
+                    let what = format!("{} refused {}", writer.name, key.file);
+                    self.breach(now, Promise::Genuine, what);
+                }
                 if after.get(a::CLEANED).is_some() {
                     self.cleaned(key);
                 }
             }
-            Write::Downloaded
-            | Write::Cleaning
-            | Write::Keep
-            | Write::Admit
-            | Write::Adopt
-            | Write::Cancel => {}
+            Write::Admit | Write::Adopt => self.waits(now, key),
+            Write::Cancel => self.let_go(now, key),
+            Write::Cleaning | Write::Keep => {}
         }
         if !was_finished && after.is_finished() {
             self.finished += 1;
+            self.completed += u64::from(after.status() == Some(Status::Completed));
         }
         self.lane(now, change, after);
     }
@@ -85,15 +88,62 @@ impl Judge {
             self.breach(now, Promise::Fenced, what);
         }
         self.lane(now, change, after);
+        self.let_go(now, &change.key);
         if let Some(known) = self.jobs.get_mut(&change.key) {
             known.failed.clear();
         }
     }
 
-    fn create(&mut self, key: &RecordKey) {
+    fn create(&mut self, now: i64, key: &RecordKey) {
         self.open += 1;
         self.created += 1;
-        self.jobs.entry(key.clone()).or_default();
+        self.waits(now, key);
+    }
+
+    /// From now on it waits as it does.
+    fn waits(&mut self, now: i64, key: &RecordKey) {
+        self.jobs.entry(key.clone()).or_default().waits = now;
+    }
+
+    /// Nobody holds it any more.
+    pub(super) fn let_go(&mut self, now: i64, key: &RecordKey) {
+        let known = self.jobs.entry(key.clone()).or_default();
+        (known.claim, known.waits) = (None, now);
+    }
+
+    /// A heartbeat keeps the job from the moment it was sent, whenever it comes. One that was sent earlier says nothing
+    /// new.
+    fn kept(&mut self, writer: Writer<'_>, key: &RecordKey) {
+        let until = self.reading + ms(self.rules.lease);
+        let claim = self.jobs.get_mut(key).and_then(|known| known.claim.as_mut());
+        if let Some(claim) = claim.filter(|claim| claim.kept <= writer.sent) {
+            (claim.kept, claim.until) = (writer.sent, until);
+        }
+    }
+
+    /// Whether it is the holder who writes, under its claim.
+    pub(super) fn fenced(&mut self, now: i64, writer: Writer<'_>, change: &Change, before: &Record) -> bool {
+        let key = &change.key;
+        let claim = self.jobs.get(key).and_then(|known| known.claim);
+        let is_held =
+            before.status() == Some(Status::Processing) && before.text(a::PROCESSOR) == Some(writer.name);
+        let is_under = claim.is_some_and(|claim| claim.at <= writer.sent);
+        if is_held && is_under {
+            return true;
+        }
+        let why = if is_held {
+            "sent before its claim".to_owned()
+        } else {
+            format!("held by {}", before.text(a::PROCESSOR).unwrap_or("nobody"))
+        };
+        let what = format!(
+            "{} of {} by {}, {why}",
+            change.write.as_str(),
+            key.file,
+            writer.name
+        );
+        self.breach(now, Promise::Fenced, what);
+        false
     }
 
     fn cleaned(&mut self, key: &RecordKey) {
@@ -107,7 +157,11 @@ impl Judge {
     }
 
     fn claimed(&mut self, now: i64, writer: Writer<'_>, key: &RecordKey, before: &Record, after: &Record) {
-        if self.forged.contains(key) {
+        if self.altered.contains(key) {
+            // It may have been seen before it was altered: whether work begins on it is what counts.
+            let assigned = after.time(a::ASSIGNED);
+            self.tainted.insert((key.clone(), assigned));
+        } else if self.forged.contains(key) {
             self.breach(
                 now,
                 Promise::Genuine,
@@ -115,11 +169,21 @@ impl Judge {
             );
         }
         let offered = before.due().map_or(now, |due| due.0);
+        let until = self.reading + ms(self.rules.lease);
         let known = self.jobs.entry(key.clone()).or_default();
-        known.kept_until = writer.sent + self.lease;
+        known.claim = Some(Claim {
+            at: now,
+            kept: writer.sent,
+            until,
+        });
+        let waits = known.waits;
         if known.first_offered.is_none() {
             known.first_offered = Some(offered);
             self.claim_waits.push((now - offered).max(0));
+        }
+        if writer.sent < waits {
+            let what = format!("{} claimed {} before it waited as it does", writer.name, key.file);
+            self.breach(now, Promise::Fenced, what);
         }
         if after.get(a::RETRIES) != before.get(a::RETRIES)
             || after.get(a::FAILURES) != before.get(a::FAILURES)
@@ -128,100 +192,6 @@ impl Judge {
                 now,
                 Promise::CountedApart,
                 format!("the claim of {} counted something", key.file),
-            );
-        }
-    }
-
-    /// The holder ended its claim.
-    fn ended(&mut self, now: i64, writer: Writer<'_>, change: &Change, before: &Record, after: &Record) {
-        let key = &change.key;
-        let work = self
-            .work
-            .get(&(writer.process, writer.incarnation, key.clone()))
-            .copied();
-        let what = change.write.as_str();
-        let is_holder = before.status() == Some(Status::Processing)
-            && before.text(a::PROCESSOR) == Some(writer.name)
-            // A claim that is given back at once, while the process stops, began no work.
-            && work.is_none_or(|work| work.assigned == before.time(a::ASSIGNED));
-        if !is_holder && change.write != Write::Release {
-            let holder = before.text(a::PROCESSOR).unwrap_or("nobody");
-            self.breach(
-                now,
-                Promise::Fenced,
-                format!("{what} of {} by {}, held by {holder}", key.file, writer.name),
-            );
-        }
-        if self.forged.contains(key) && change.write == Write::Complete {
-            self.breach(now, Promise::Genuine, format!("{} has a result", key.file));
-        }
-        let state = after
-            .text(a::RESULTS)
-            .and_then(|text| u64::from_str_radix(text, 16).ok());
-        let announced = self.jobs.get(key).and_then(|known| known.state);
-        if change.write == Write::Complete && state.is_some() && announced.is_some() && state != announced {
-            self.breach(
-                now,
-                Promise::RightResult,
-                format!("{} was given another file's result", key.file),
-            );
-        }
-        let known = self.jobs.entry(key.clone()).or_default();
-        known.is_completed |= change.write == Write::Complete && state.is_some();
-        // Work of an earlier claim is not what this write ends.
-        if let Some(Work {
-            assigned,
-            failed: Some(true),
-        }) = work
-            && assigned == before.time(a::ASSIGNED)
-        {
-            // A write that is repeated counts once.
-            known
-                .failed
-                .insert((writer.process, writer.incarnation, assigned));
-        }
-        let (expected, counted) = (known.failed.len() as u64, after.number(a::FAILURES));
-        let retries_same = after.number(a::RETRIES) == before.number(a::RETRIES);
-        if self.forgets {
-            self.work
-                .remove(&(writer.process, writer.incarnation, key.clone()));
-        }
-        if is_holder && (counted != expected || !retries_same) {
-            self.breach(
-                now,
-                Promise::CountedApart,
-                format!(
-                    "after {what} {} has {counted} failures, {expected} is right",
-                    key.file
-                ),
-            );
-        }
-    }
-
-    /// A watcher took a job from its holder.
-    fn taken_away(&mut self, now: i64, change: &Change, before: &Record, after: &Record) {
-        self.requeues += 1;
-        let key = &change.key;
-        let what = change.write.as_str();
-        let kept_until = self.jobs.get(key).map_or(0, |known| known.kept_until);
-        let due = before.due().map_or(0, |due| due.0);
-        let early = kept_until.max(due) - self.skew * 2 - now;
-        // One that waits and whose upload never became complete is closed; nobody holds it.
-        let held = before.status() == Some(Status::Processing);
-        if held && early > 0 {
-            self.breach(
-                now,
-                Promise::LeaseKept,
-                format!("{what} of {} {early} ms before its lease ended", key.file),
-            );
-        }
-        let lost = after.number(a::RETRIES).wrapping_sub(before.number(a::RETRIES));
-        let failures_same = after.number(a::FAILURES) == before.number(a::FAILURES);
-        if !failures_same || lost != u64::from(change.write == Write::Requeue) {
-            self.breach(
-                now,
-                Promise::CountedApart,
-                format!("{what} of {} counts a lost worker as something else", key.file),
             );
         }
     }

@@ -18,12 +18,15 @@ use crate::model::chance::Chance;
 use crate::model::names;
 use crate::model::network::Verdict;
 use crate::model::services::Services;
-use crate::promises::Judge;
+use crate::promises::{Judge, Rules};
 use crate::simulate::faults::Striking;
-use crate::simulate::{Fault, Scenario};
+use crate::simulate::{Fault, Policies, Scenario};
 
 /// More than there are of anything, and divisible by the small numbers.
 const HOW_MANY: usize = 5_040;
+
+/// How long a stream keeps records that keeps them for too short a time, at most, in milliseconds.
+const KEPT_MAX: i64 = 120_000;
 
 /// The bucket of every history.
 pub(super) const BUCKET: &str = "lab";
@@ -39,17 +42,11 @@ impl<'a> World<'a> {
         } else {
             scenario.faults.clone()
         };
-        let policies = &scenario.policies;
+        let mut policies = scenario.policies.clone();
+        if scenario.vary {
+            policies = policies.drawn(&mut chance.fork());
+        }
         let load = i64::try_from(scenario.load.as_millis()).unwrap_or(i64::MAX);
-        let results_keep = match policies.clean.duty {
-            Duty::Clean { results_keep, .. } => results_keep,
-            Duty::Requeue(_) | Duty::Admit { .. } => Duration::ZERO,
-        };
-        let skew = if faults.rate(Fault::Skew) > 0.0 {
-            SKEW_MAX
-        } else {
-            0
-        };
         let mut world = World {
             scenario,
             now: START,
@@ -57,7 +54,7 @@ impl<'a> World<'a> {
             striking: Striking::new(faults, chance.fork(), START + load),
             services: Services::new(policies.shards, policies.analyse.fleet.report),
             processes: Vec::new(),
-            judge: Judge::new(START, policies.analyse.worker.claim.lease, results_keep, skew),
+            judge: Judge::new(START, rules(&policies)),
             out: Outbox {
                 lines: trace.then(Vec::new),
                 ..Outbox::default()
@@ -75,8 +72,17 @@ impl<'a> World<'a> {
             still_until: START,
             ends_broken: false,
             bulk: None,
+            policies,
         };
-        world.people(skew);
+        if trace {
+            world.services.stream.remembers();
+        }
+        if world.strikes(Fault::Trimmed) {
+            let kept = world.chance.between(5_000, KEPT_MAX);
+            let iterator = world.chance.between(2_000, KEPT_MAX / 4);
+            world.services.stream.keeps(kept, iterator);
+        }
+        world.people();
         world.files(load);
         world.agenda.plan(START + 10_000, Step::Service);
         world
@@ -88,7 +94,7 @@ impl<'a> World<'a> {
     }
 
     /// Every process starts within the first second.
-    fn people(&mut self, skew: i64) {
+    fn people(&mut self) {
         let (clients, fetchers) = (
             self.how_many(self.scenario.clients),
             self.how_many(self.scenario.fetchers),
@@ -97,19 +103,19 @@ impl<'a> World<'a> {
         for number in 0..clients {
             let settings = self.client(number);
             let disk = Disk::new(settings.id.clone());
-            self.person(Kind::Client(Box::new(settings)), Some(disk), skew);
+            self.person(Kind::Client(Box::new(settings)), Some(disk));
         }
         for _ in 0..fetchers {
             let settings = self.fetcher();
-            self.person(Kind::Fetcher(Box::new(settings)), None, skew);
+            self.person(Kind::Fetcher(Box::new(settings)), None);
         }
         for _ in 0..watchers {
             let settings = self.watcher();
-            self.person(Kind::Watcher(Box::new(settings)), None, skew);
+            self.person(Kind::Watcher(Box::new(settings)), None);
         }
     }
 
-    fn person(&mut self, kind: Kind, disk: Option<Disk>, skew: i64) {
+    fn person(&mut self, kind: Kind, disk: Option<Disk>) {
         let number = self.processes.len();
         let role = match &kind {
             Kind::Client(_) => 1,
@@ -120,7 +126,12 @@ impl<'a> World<'a> {
             |process: &&Process| std::mem::discriminant(&process.kind) == std::mem::discriminant(&kind);
         let place = self.processes.iter().filter(same).count();
         let mut chance = self.own(role, place);
-        let (skew, when) = (chance.between(-skew, skew), START + chance.between(0, 1_000));
+        let (skew, when) = (
+            chance.between(-SKEW_MAX, SKEW_MAX),
+            START + chance.between(0, 1_000),
+        );
+        let skew = if self.strikes(Fault::Skew) { skew } else { 0 };
+        self.judge.clock_set(number, skew);
         self.processes
             .push(Process::new(kind, number, disk, skew, chance));
         self.agenda.plan(when, Step::Start(number));
@@ -133,7 +144,7 @@ impl<'a> World<'a> {
     }
 
     fn client(&self, number: usize) -> client::Settings {
-        let policies = &self.scenario.policies;
+        let policies = &self.policies;
         // One client in three says that it is urgent.
         let mut chance = self.own(5, number);
         let priority = if chance.hits(0.33) { 1 + chance.below(9) } else { 0 };
@@ -151,7 +162,7 @@ impl<'a> World<'a> {
     }
 
     fn fetcher(&self) -> fetcher::Settings {
-        let policies = &self.scenario.policies;
+        let policies = &self.policies;
         let mut analyse = policies.analyse.clone();
         BUCKET.clone_into(&mut analyse.worker.bucket);
         fetcher::Settings {
@@ -161,7 +172,7 @@ impl<'a> World<'a> {
     }
 
     fn watcher(&self) -> watcher::Settings {
-        let policies = &self.scenario.policies;
+        let policies = &self.policies;
         let mut queue = policies.queue.clone();
         queue.policy.thresholds.clear();
         watcher::Settings {
@@ -204,6 +215,8 @@ impl<'a> World<'a> {
         }
         let others = [
             (Fault::Forged, Other::Forge),
+            (Fault::Forged, Other::Forge),
+            (Fault::Forged, Other::Forge),
             (Fault::ForeignClient, Other::Create),
             (Fault::ForeignFetcher, Other::Take),
             (Fault::ForeignFetcher, Other::Take),
@@ -227,7 +240,7 @@ impl<'a> World<'a> {
     /// A person or a machine writes a file.
     pub(super) fn file(&mut self, number: usize, path: PathBuf) {
         self.coming -= 1;
-        let chunk = self.scenario.policies.upload.chunk_size;
+        let chunk = self.policies.upload.chunk_size;
         let chunks = self
             .chance
             .between(1, i64::try_from(self.scenario.chunks_max).unwrap_or(1));
@@ -267,4 +280,24 @@ impl<'a> World<'a> {
             None => process.disk.as_mut(),
         }
     }
+}
+
+/// What the policies come to, as far as promises are held against them.
+fn rules(policies: &Policies) -> Rules {
+    let worker = &policies.analyse.worker;
+    let mut rules = Rules {
+        lease: worker.claim.lease,
+        attempts_max: worker.retry.attempts_max,
+        losses_max: 0,
+        results_keep: Duration::ZERO,
+        upload_max: worker.claim.upload_max,
+    };
+    for care in [&policies.clean, &policies.requeue, &policies.admit] {
+        match &care.duty {
+            Duty::Clean { results_keep, .. } => rules.results_keep = *results_keep,
+            Duty::Requeue(retry) => rules.losses_max = retry.attempts_max,
+            Duty::Admit { upload_max, .. } => rules.upload_max = rules.upload_max.min(*upload_max),
+        }
+    }
+    rules
 }

@@ -32,7 +32,7 @@ impl World<'_> {
             return;
         }
         let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        let silent = ms(self.scenario.policies.analyse.worker.claim.heartbeat * 2) + CALM_MIN;
+        let silent = ms(self.policies.analyse.worker.claim.heartbeat * 2) + CALM_MIN;
         if self.now > faults_end.max(self.stirred).saturating_add(silent) {
             let leap = ms(self.scenario.settle_max / LEAPS);
             self.say(|| format!("nothing happens for {} s", leap / 1_000));
@@ -82,7 +82,9 @@ impl World<'_> {
             requests: self.requests,
             jobs: self.judge.created,
             finished: self.judge.finished,
+            completed: self.judge.completed,
             deliveries: self.judge.deliveries,
+            expired: self.judge.expired,
             requeues: self.judge.requeues,
             faults: faults.filter(|(_, count)| *count > 0).collect(),
             strays: self.judge.strays,

@@ -5,8 +5,7 @@ use std::rc::Rc;
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::job::{Signed, Status};
 use roundtrip_core::lifecycle::{Change, RecordKey, Term, Value, Write, attribute as a, operator};
-use roundtrip_core::names::JobKey;
-use roundtrip_core::shard;
+use roundtrip_core::names::{ClientId, JobKey};
 
 use super::beginning::{BUCKET, VERSION};
 use super::{Step, World};
@@ -19,7 +18,7 @@ use crate::promises::Writer;
 /// What somebody else does.
 #[derive(Clone, Debug)]
 pub(super) enum Other {
-    /// Makes a job in a client's name without its key.
+    /// Makes a job that is not to be believed, or makes one of a genuine one.
     Forge,
     /// Makes a job that knows no lanes.
     Create,
@@ -36,11 +35,38 @@ pub(super) enum Other {
 }
 
 /// The number of the client whose program is another than ours.
-const FOREIGN_CLIENT: usize = 9_999;
+pub(super) const FOREIGN_CLIENT: usize = 9_999;
 
 /// A text as a record holds it.
-fn text(text: &str) -> Value {
+pub(super) fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
+}
+
+/// The eight attributes of a job that was created then and signed by this client.
+pub(super) fn record_of(
+    key: &JobKey,
+    chunks: u64,
+    created: Timestamp,
+    signer: &ClientId,
+) -> Vec<(&'static str, Value)> {
+    let created = names::iso(created);
+    let record = Signed {
+        version: VERSION,
+        created: &created,
+        bucket: BUCKET,
+        file: key.file.as_str(),
+        chunks,
+        client: key.client.as_str(),
+    };
+    let signature = names::sign(signer, &record.text());
+    vec![
+        (a::STATUS, text(Status::Queued.as_str())),
+        (a::VERSION, text(VERSION)),
+        (a::CREATED, Value::Text(created)),
+        (a::BUCKET, text(BUCKET)),
+        (a::CHUNKS, Value::Number(chunks)),
+        (a::SIGNATURE, Value::Text(signature)),
+    ]
 }
 
 impl World<'_> {
@@ -56,7 +82,7 @@ impl World<'_> {
         }
     }
 
-    fn key(&mut self, client: usize) -> JobKey {
+    pub(super) fn key(&mut self, client: usize) -> JobKey {
         JobKey {
             client: names::client(client),
             file: names::file(self.chance.bits(), self.chance.bits()),
@@ -64,57 +90,21 @@ impl World<'_> {
     }
 
     /// The eight attributes of a job.
-    fn record(&self, key: &JobKey, chunks: u64, signed: bool) -> Vec<(&'static str, Value)> {
-        let created = names::iso(Timestamp(self.now));
-        let record = Signed {
-            version: VERSION,
-            created: &created,
-            bucket: BUCKET,
-            file: key.file.as_str(),
-            chunks,
-            client: key.client.as_str(),
-        };
-        let signature = if signed {
-            names::sign(&key.client, &record.text())
-        } else {
-            "30ff".to_owned()
-        };
-        vec![
-            (a::STATUS, text(Status::Queued.as_str())),
-            (a::VERSION, text(VERSION)),
-            (a::CREATED, Value::Text(created)),
-            (a::BUCKET, text(BUCKET)),
-            (a::CHUNKS, Value::Number(chunks)),
-            (a::SIGNATURE, Value::Text(signature)),
-        ]
+    pub(super) fn record(&self, key: &JobKey, chunks: u64) -> Vec<(&'static str, Value)> {
+        record_of(key, chunks, Timestamp(self.now), &key.client)
     }
 
-    fn write_over(&mut self, key: RecordKey, attributes: Vec<(&'static str, Value)>) {
+    pub(super) fn write_over(&mut self, key: RecordKey, attributes: Vec<(&'static str, Value)>) {
         let (before, after) = self.services.table.overwrite(self.now, key.clone(), attributes);
         self.services
             .stream
             .tell(self.now, Rc::new(key), before, Some(after));
     }
 
-    fn forge(&mut self) {
-        self.coming -= 1;
-        let key = self.key(0);
-        let mut attributes = self.record(&key, 1, false);
-        if self.chance.hits(0.5) {
-            let shard = shard::of(&key, self.scenario.policies.shards, 0);
-            attributes.push((a::LANE, Value::Text(format!("ready#{shard}"))));
-            attributes.push((a::DUE, Value::Time(Timestamp(self.now))));
-        }
-        let record = RecordKey::from(&key);
-        self.judge.forged(record.clone());
-        self.write_over(record, attributes);
-        self.say(|| format!("somebody forges {key}"));
-    }
-
     fn create(&mut self) {
         let key = self.key(FOREIGN_CLIENT);
         let chunks = 1 + self.chance.below(3) as u64;
-        let attributes = self.record(&key, chunks, true);
+        let attributes = self.record(&key, chunks);
         let record = RecordKey::from(&key);
         self.judge.made(record.clone());
         self.write_over(record, attributes);
@@ -135,8 +125,10 @@ impl World<'_> {
         };
         self.judge.told(self.now, usize::MAX, 0, fact);
         let object = key.chunk(index);
-        self.judge.put(&object, &self.services);
-        self.services.bucket.put(self.now, object, Object::Chunk(state));
+        self.services
+            .bucket
+            .put(self.now, object.clone(), Object::Chunk(state));
+        self.judge.put(self.now, &object, &self.services);
         let when = self.now + self.chance.between(100, 5_000);
         let next = Other::Send {
             key,
@@ -147,7 +139,7 @@ impl World<'_> {
     }
 
     /// A job that satisfies this, by chance.
-    fn any(&mut self, fits: impl Fn(&RecordKey, Status) -> bool) -> Option<RecordKey> {
+    pub(super) fn any(&mut self, fits: impl Fn(&RecordKey, Status) -> bool) -> Option<RecordKey> {
         let records = self.services.table.records();
         let fitting = records.filter(|(key, record)| record.status().is_some_and(|status| fits(key, status)));
         let fitting: Vec<RecordKey> = fitting.map(|(key, _)| (**key).clone()).collect();
@@ -185,6 +177,15 @@ impl World<'_> {
         let Some(key) = self.any(|_, status| status == Status::Queued) else {
             return;
         };
+        // What is no job, no fetcher takes.
+        if self
+            .services
+            .table
+            .get(&key)
+            .is_none_or(|record| record.job().is_err())
+        {
+            return;
+        }
         let by = format!("foreign-{}", self.events);
         let only_if = vec![
             Term::Missing(a::PROCESSOR),

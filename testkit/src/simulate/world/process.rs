@@ -1,8 +1,10 @@
 //! A process: alive or not, with its own clock, and what it keeps when it dies.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use roundtrip_core::at::Timestamp;
+use roundtrip_core::names::JobKey;
 
 use super::{Step, World};
 use crate::actors::client::{self, Client, Disk};
@@ -37,9 +39,11 @@ pub(super) struct Process {
     pub(super) living: Option<Living>,
     /// A client's disk while it does not run.
     pub(super) disk: Option<Disk>,
+    /// What lies in a fetcher's spool while it does not run.
+    spool: BTreeSet<JobKey>,
     /// Counts its starts: replies to an earlier life are not for this one.
     pub(super) incarnation: u32,
-    skew: i64,
+    pub(super) skew: i64,
     paused_until: i64,
     clock: Clock,
     /// The wake that is planned.
@@ -69,6 +73,7 @@ impl Process {
     pub(super) fn new(kind: Kind, number: usize, disk: Option<Disk>, skew: i64, chance: Chance) -> Self {
         let clock = Clock {
             now: Timestamp(0),
+            course: 0,
             chance,
         };
         Self {
@@ -76,6 +81,7 @@ impl Process {
             number,
             living: None,
             disk,
+            spool: BTreeSet::new(),
             incarnation: 0,
             skew,
             paused_until: 0,
@@ -88,6 +94,10 @@ impl Process {
     /// Its own clock.
     pub(super) fn now(&self, now: i64) -> Timestamp {
         Timestamp(now + self.skew)
+    }
+
+    fn read_clock(&mut self, now: i64) {
+        (self.clock.now, self.clock.course) = (self.now(now), now);
     }
 
     pub(super) fn name(&self) -> String {
@@ -107,10 +117,14 @@ impl Process {
                 let disk = self.disk.take().unwrap_or_else(|| Disk::new(settings.id.clone()));
                 Living::Client(Box::new(Client::new((**settings).clone(), disk, now)))
             }
-            // A new process has a new name, and sweeps what an earlier one left in the spool.
+            // A new process has a new name, and finds what an earlier one left in the spool.
             Kind::Fetcher(settings) => {
                 settings.analyse.worker.processor = format!("fetcher-{number}-{incarnation}");
-                Living::Fetcher(Box::new(Fetcher::new((**settings).clone(), now)))
+                Living::Fetcher(Box::new(Fetcher::new(
+                    (**settings).clone(),
+                    std::mem::take(&mut self.spool),
+                    now,
+                )))
             }
             Kind::Watcher(settings) => {
                 settings.name = format!("watcher-{number}-{incarnation}");
@@ -121,18 +135,20 @@ impl Process {
     }
 
     fn end(&mut self) {
-        if let Some(Living::Client(client)) = self.living.take() {
-            self.disk = Some(client.disk);
+        match self.living.take() {
+            Some(Living::Client(client)) => self.disk = Some(client.disk),
+            Some(Living::Fetcher(fetcher)) => self.spool = fetcher.spool,
+            Some(Living::Watcher(_)) | None => {}
         }
     }
 }
 
 impl World<'_> {
     /// Lets a process act, then does what it asks for.
-    fn act(&mut self, number: usize, act: impl FnOnce(&mut dyn Actor, &mut Clock, &mut Outbox)) {
+    pub(super) fn act(&mut self, number: usize, act: impl FnOnce(&mut dyn Actor, &mut Clock, &mut Outbox)) {
         let process = &mut self.processes[number];
+        process.read_clock(self.now);
         let Some(living) = &mut process.living else { return };
-        process.clock.now = Timestamp(self.now + process.skew);
         act(living.actor_mut(), &mut process.clock, &mut self.out);
         self.after(number);
     }
@@ -168,9 +184,11 @@ impl World<'_> {
             }
             self.send(number, task, request);
         }
+        if self.strikes(Fault::ClockSet) {
+            self.set_clock(number);
+        }
         if self.strikes(Fault::Pause) {
-            let lease =
-                i64::try_from(self.scenario.policies.analyse.worker.claim.lease.as_millis()).unwrap_or(0);
+            let lease = i64::try_from(self.policies.analyse.worker.claim.lease.as_millis()).unwrap_or(0);
             self.processes[number].paused_until = self.now + self.chance.between(1, lease * 2);
             self.say(|| format!("process {number} is paused"));
         }
@@ -284,7 +302,7 @@ impl World<'_> {
         if process.paused_until > self.now {
             return;
         }
-        process.clock.now = Timestamp(self.now + process.skew);
+        process.read_clock(self.now);
         if let Some(Living::Client(client)) = &mut process.living {
             client.notice(&mut process.clock, &mut self.out, path);
             self.after(number);

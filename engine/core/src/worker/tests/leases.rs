@@ -102,6 +102,52 @@ fn only_a_heartbeat_by_the_new_time_moves_a_lease_back() {
     assert_eq!(moves_back(&mut worker), [false]);
 }
 
+/// A heartbeat that moves a lease back asks for its end as it is known; where that is another by now, the next one knows it.
+#[test]
+fn a_lease_is_moved_back_from_where_it_is_known_to_end() {
+    let mut worker = one();
+    let known = |worker: &mut Worker| {
+        let beats = actions(worker).into_iter().filter_map(|action| match action {
+            Action::Write(change) if change.write == Write::Heartbeat => Some(change.only_if),
+            Action::Write(_)
+            | Action::Look { .. }
+            | Action::Fetch(_)
+            | Action::Engage(_)
+            | Action::Stop(_)
+            | Action::Report(_)
+            | Action::Protect(_) => None,
+        });
+        let due = beats.flatten().find_map(|term| {
+            if let lifecycle::Term::Is(attribute::DUE, Value::Time(due)) = term {
+                Some(due)
+            } else {
+                None
+            }
+        });
+        due.expect("a heartbeat that asks for the end of the lease")
+    };
+    worker.tick(at(60_000));
+    short(&mut worker);
+    worker.set_back(at(-1_000_000), Duration::from_secs(1_060));
+    worker.handle(at(-990_000), written(1, Write::Heartbeat, done()));
+    worker.tick(at(-940_000));
+    assert_eq!(
+        known(&mut worker),
+        at(360_000).now,
+        "as the heartbeat before told it"
+    );
+    // That one had not been answered, and was made after all.
+    let due = Some(at(-700_000).now);
+    let found = Job {
+        due,
+        ..claimed(1, PROCESSOR, LEASE)
+    };
+    let behind = Outcome::Lost(Some(Box::new(found)));
+    worker.handle(at(-939_000), written(1, Write::Heartbeat, behind));
+    worker.tick(at(-924_000));
+    assert_eq!(Some(known(&mut worker)), due);
+}
+
 /// The table refuses a heartbeat that comes behind a later one: the claim holds all the same.
 #[test]
 fn a_heartbeat_behind_a_later_one_loses_nothing() {
@@ -265,6 +311,22 @@ fn a_drain_lets_a_commit_under_way_end() {
     assert_eq!(short(&mut worker), ["complete 1"]);
     worker.handle(at(10_010), written(1, Write::Complete, done()));
     assert!(worker.is_idle());
+}
+
+/// Its signature was judged as it was found: what is another job by now was never judged.
+#[test]
+fn a_job_that_was_altered_before_it_was_claimed_is_ended_unworked() {
+    let mut worker = worker();
+    worker.tick(at(0));
+    worker.handle(at(0), found([job(1)]));
+    short(&mut worker);
+    let altered = Job {
+        chunks: 1_000,
+        ..claimed(1, PROCESSOR, LEASE)
+    };
+    let outcome = Outcome::Done(Some(Box::new(altered)));
+    worker.handle(at(1), written(1, Write::Claim, outcome));
+    assert_eq!(short(&mut worker), ["fail 1"]);
 }
 
 #[test]
