@@ -118,10 +118,12 @@ impl Member {
             }
             Ending::JobFault(_) | Ending::Failed { .. } => self.failed(now, key),
             Ending::Away { .. }
+            | Ending::TurnedAway { .. }
             | Ending::Refused(_)
             | Ending::Stalled(_)
             | Ending::Fault(_)
             | Ending::Unfit(_)
+            | Ending::Barred(_)
             | Ending::Stopped => {}
         }
     }

@@ -5,11 +5,13 @@ mod drain;
 mod exchange;
 mod held;
 mod look;
+mod refusals;
+mod rounds;
 mod slots;
 mod verdict;
 pub mod words;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::at::{At, Timestamp};
@@ -28,9 +30,7 @@ pub use exchange::{Action, Event, Outcome};
 pub use held::Ending;
 use held::Held;
 use look::Looking;
-
-/// Records refused and still being written, at most: the rest is refused at a later look.
-const REFUSING_MAX: usize = 100;
+use refusals::Refusals;
 
 /// How a worker decides.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,9 +50,7 @@ pub struct WorkerPolicy {
 pub struct Worker {
     policy: WorkerPolicy,
     held: BTreeMap<JobKey, Held>,
-    refusing: BTreeSet<RecordKey>,
-    /// Records that are no jobs and cannot be ended either; as many as may be refused at once.
-    unending: BTreeSet<RecordKey>,
+    refusals: Refusals,
     pace: Pace,
     /// Its part in the fleet; none where it works by itself.
     member: Option<Member>,
@@ -66,6 +64,10 @@ pub struct Worker {
     found_nothing: bool,
     /// How often in a row the processor was away.
     rests: u32,
+    /// When the last job was claimed that the processor gave an answer for.
+    answered: Option<Timestamp>,
+    /// The job that the bucket refused something of last, while nothing went well since.
+    barred: Option<JobKey>,
     drain: Drain,
     actions: VecDeque<Decision<Action>>,
 }
@@ -76,8 +78,7 @@ impl Worker {
         Self {
             policy,
             held: BTreeMap::new(),
-            refusing: BTreeSet::new(),
-            unending: BTreeSet::new(),
+            refusals: Refusals::default(),
             pace,
             member: None,
             protection: None,
@@ -86,6 +87,8 @@ impl Worker {
             priority_seen: 0,
             found_nothing: false,
             rests: 0,
+            answered: None,
+            barred: None,
             drain: Drain::No,
             actions: VecDeque::new(),
         }
@@ -139,12 +142,9 @@ impl Worker {
 
     fn written(&mut self, at: At, record: &RecordKey, write: Write, outcome: Outcome) {
         if write == Write::Refuse {
-            self.refusing.remove(record);
-            // A record that is no job and cannot be ended is not tried at every look, whether the table does not take the
-            // write or its condition does not hold.
-            let is_unending = matches!(outcome, Outcome::Refused(_) | Outcome::Lost(_));
-            if is_unending && self.unending.len() < REFUSING_MAX {
-                self.unending.insert(record.clone());
+            if let Some(shorter) = self.refusals.answered(record, &outcome) {
+                let rule = "the table refused the write for good: a shorter one is made";
+                self.decide(Action::Write(shorter), Reason::rule(rule));
             }
         }
         let Some(key) = self.held_key(record) else {
@@ -238,6 +238,7 @@ impl Machine for Worker {
 
     fn set_back(&mut self, at: At, by: Duration) {
         self.pace.set_back(at, by);
+        self.answered = self.answered.map(|answered| answered.set_back(by));
         for held in self.held.values_mut() {
             held.set_back(by);
         }
@@ -273,7 +274,7 @@ impl Machine for Worker {
 
     fn is_idle(&self) -> bool {
         let nothing_more = self.drain.is_told() || (self.found_nothing && self.looking == Looking::No);
-        self.held.is_empty() && self.refusing.is_empty() && nothing_more && self.actions.is_empty()
+        self.held.is_empty() && self.refusals.is_empty() && nothing_more && self.actions.is_empty()
     }
 }
 

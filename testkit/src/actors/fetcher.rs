@@ -15,10 +15,12 @@ use roundtrip_core::at::Timestamp;
 use roundtrip_core::lifecycle::{RecordKey, Write};
 use roundtrip_core::machine::{Decision, Machine, Reason};
 use roundtrip_core::names::JobKey;
+use roundtrip_core::search::Places;
 use roundtrip_core::worker::{Action, Ending, Event, Outcome, Worker};
 
 use super::outbox::{Actor, Clock, Fact, How, Outbox, Task};
 use crate::model::network::{Reply, Request};
+use crate::model::table::Cursor;
 use crate::pipelines::AnalysePipeline;
 use carry::Carry;
 use looking::Look;
@@ -52,6 +54,8 @@ pub(crate) struct Fetcher {
     /// What lies on its disk: it outlives a crash.
     pub(crate) spool: BTreeSet<JobKey>,
     events: VecDeque<Event>,
+    /// Where the last look stopped.
+    places: Places<Cursor>,
     work: BTreeMap<Task, Work>,
     tasks: Task,
 }
@@ -65,9 +69,17 @@ impl Fetcher {
             settings,
             spool,
             events: VecDeque::new(),
+            places: Places::new(),
             work: BTreeMap::new(),
             tasks: 0,
         }
+    }
+
+    fn looked(&mut self, look: Look, event: Event) {
+        if matches!(event, Event::Found(_)) {
+            self.places = look.into_places();
+        }
+        self.events.push_back(event);
     }
 
     fn begin(&mut self, work: Work) -> Task {
@@ -92,10 +104,11 @@ impl Fetcher {
         let Decision { action, reason } = decision;
         match action {
             Action::Look { limit, priority_max } => {
-                let mut look = Look::new(limit, priority_max, self.settings.shards, clock);
+                let places = self.places.clone();
+                let mut look = Look::new(limit, priority_max, self.settings.shards, places, clock);
                 let task = self.tasks + 1;
                 match look.go(&self.settings, clock, out, task, None) {
-                    Some(event) => self.events.push_back(event),
+                    Some(event) => self.looked(look, event),
                     None => drop(self.begin(Work::Look(Box::new(look)))),
                 }
             }
@@ -184,7 +197,7 @@ impl Actor for Fetcher {
         };
         match work {
             Work::Look(mut look) => match look.go(&self.settings, clock, out, task, Some(reply)) {
-                Some(event) => self.events.push_back(event),
+                Some(event) => self.looked(*look, event),
                 None => drop(self.work.insert(task, Work::Look(look))),
             },
             Work::Write { key, write } => {
@@ -242,7 +255,12 @@ fn how(ending: &Ending) -> How {
         Ending::Failed { .. } => How::Failed,
         Ending::Refused(_) => How::Refused,
         Ending::Stalled(_) => How::Stalled,
-        Ending::Away { .. } | Ending::Fault(_) | Ending::Unfit(_) | Ending::Stopped => How::BrokenOff,
+        Ending::Away { .. }
+        | Ending::TurnedAway { .. }
+        | Ending::Fault(_)
+        | Ending::Unfit(_)
+        | Ending::Barred(_)
+        | Ending::Stopped => How::BrokenOff,
     }
 }
 

@@ -10,12 +10,13 @@ use roundtrip_core::job::Job;
 use roundtrip_core::lifecycle::{Change, RecordKey, Write};
 use roundtrip_core::machine::{Decision, Machine as _, Reason};
 use roundtrip_core::names::JobKey;
-use roundtrip_core::search::{Search, Step};
+use roundtrip_core::search::{Places, Search, Step};
 use roundtrip_core::worker::{Action, Ending, Event, Outcome as Answer, Worker, WorkerPolicy};
 
 use super::agenda::Plan;
 use super::line::Outcome;
 use super::survey::{Fetcher, Survey};
+use super::table::Place;
 use super::world::World;
 use crate::pipelines::AnalysePipeline;
 
@@ -32,6 +33,8 @@ pub(super) struct Analyse {
     shards: u32,
     /// Where its looks begin: production draws a shard.
     first_shard: u32,
+    /// Where the last look stopped.
+    places: Places<Place>,
     /// What it works on.
     work: BTreeMap<JobKey, Work>,
     works: u64,
@@ -100,6 +103,7 @@ impl Analyse {
             until: fetcher.until,
             shards: shards.max(1),
             first_shard: u32::try_from(seat.actor).unwrap_or(0) % shards.max(1),
+            places: Places::new(),
             work: BTreeMap::new(),
             works: 0,
             others: false,
@@ -277,14 +281,14 @@ impl Analyse {
 
     /// Searches the ready lanes. Production begins with a shard and a job that chance picks; this one always with the
     /// same shard and with the oldest job, so that two policies are compared under the same chance.
-    fn look(&self, world: &mut World, wanted: usize, priority_max: u8) -> Event {
+    fn look(&mut self, world: &mut World, wanted: usize, priority_max: u8) -> Event {
         let at = At {
             now: world.now,
             jitter: 0.0,
         };
         let WorkerPolicy { claim, bucket, .. } = &self.policy.worker;
         let shards = (0..self.shards).map(|n| (self.first_shard + n) % self.shards);
-        let mut search = Search::new(wanted, priority_max, shards);
+        let mut search = Search::new(wanted, priority_max, shards).going_on(self.places.clone());
         let mut page = Vec::new();
         loop {
             match search.step() {
@@ -305,7 +309,10 @@ impl Analyse {
                         search.judged(offer);
                     }
                 }
-                Step::Over(findings) => return Event::Found(findings),
+                Step::Over(findings) => {
+                    self.places = search.into_places();
+                    return Event::Found(findings);
+                }
             }
         }
     }

@@ -48,6 +48,8 @@ enum End {
     Fault,
     /// The processor was away.
     Away,
+    /// The processor did not take the request.
+    TurnedAway,
     Stopped,
     /// Its fetcher went silent, and the job was taken from it.
     Lost,
@@ -357,6 +359,7 @@ impl Survey {
             End::Stalled => Ending::Stalled(why),
             End::Fault => Ending::Fault(why),
             End::Away => Ending::Away { why, after: None },
+            End::TurnedAway => Ending::TurnedAway { why, after: None },
             End::Unfit => Ending::Unfit(why),
             End::Stopped => Ending::Stopped,
             End::Lost | End::GivenUp | End::Taken | End::Open => {
@@ -416,6 +419,7 @@ fn fault(recorded: &Recorded, after: &Job) -> End {
         (true, false) => End::JobFault,
         (false, _) if error.starts_with(words::NEVER_COMPLETE) => End::Stalled,
         (false, _) if error.starts_with(words::NOBODY) => End::Unfit,
+        (false, _) if error.starts_with(words::TURNED_AWAY_FOR_LONG) => End::TurnedAway,
         (false, _) => End::Refused,
     }
 }
@@ -435,6 +439,7 @@ fn release(recorded: &Recorded, after: &Job) -> End {
     match why {
         _ if begins(words::UNFIT) => End::Unfit,
         _ if begins(words::STALLED) => End::Stalled,
+        _ if begins(words::TURNED_AWAY) => End::TurnedAway,
         _ if begins(words::STOPPED) => End::Stopped,
         Some(_) if !had_file => End::Fault,
         Some(_) => End::Away,

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::lifecycle::{self, Change};
 
 fn record() -> Record<'static> {
     let client = format!("client-04{}", "ab".repeat(64));
@@ -200,9 +201,11 @@ fn an_open_job_is_no_larger_than_what_its_later_writes_leave_room_for() {
         record.insert(name, Attribute::text("x".repeat(bytes - rest)));
         record
     };
-    assert!(Job::read(&padded("padding", RECORD_BYTES_MAX)).is_ok());
+    // Its status is ours.
+    let max = RECORD_BYTES_MAX + "statusQUEUED".len();
+    assert!(Job::read(&padded("padding", max)).is_ok());
     for name in ["padding", "version", "outline"] {
-        let malformed = Job::read(&padded(name, RECORD_BYTES_MAX + 1)).unwrap_err();
+        let malformed = Job::read(&padded(name, max + 1)).unwrap_err();
         assert!(malformed.too_large, "{}", malformed.why);
     }
     let bytes = |count: usize| {
@@ -218,6 +221,35 @@ fn an_open_job_is_no_larger_than_what_its_later_writes_leave_room_for() {
     assert!(Job::read(&finished).is_err());
     finished.insert("status", Attribute::text("COMPLETED"));
     assert!(Job::read(&finished).is_ok());
+}
+
+/// A claim makes the record larger, and so does a release: neither makes it another's.
+#[test]
+fn a_job_that_was_taken_for_one_stays_one() {
+    use crate::fixture::{PROCESSOR, seconds};
+    let now = Timestamp(1_758_799_311_690);
+    let mut queued = record();
+    queued.insert("lane", Attribute::text("ready#3"));
+    queued.insert("due", Attribute::text("2025-09-25T11:21:51.690Z"));
+    let padding = RECORD_BYTES_MAX + "statusQUEUEDlaneready#3due2025-09-25T11:21:51.690Z".len()
+        - queued.size_bytes()
+        - "padding".len();
+    queued.insert("padding", Attribute::text("x".repeat(padding)));
+    let job = Job::read(&queued).unwrap();
+    let claimed = after(queued, &lifecycle::claim(&job, PROCESSOR, now, seconds(300)));
+    let job = Job::read(&claimed).unwrap();
+    let claimed = after(claimed, &lifecycle::downloaded(&job, PROCESSOR, now));
+    let job = Job::read(&claimed).unwrap();
+    let released = after(claimed, &lifecycle::release(&job, PROCESSOR, now, now, 1, "why"));
+    let job = Job::read(&released).unwrap();
+    let requeued = after(released, &lifecycle::requeue(&job, now, now, "why"));
+    assert!(Job::read(&requeued).is_ok());
+    // But not whatever lies there.
+    let mut padded = record();
+    padded.insert("processor", Attribute::text("x".repeat(RECORD_BYTES_MAX)));
+    assert!(Job::read(&padded).is_ok(), "a kibibyte of it is not counted");
+    padded.insert("processor", Attribute::text("x".repeat(RECORD_BYTES_MAX + 1_024)));
+    assert!(Job::read(&padded).unwrap_err().too_large);
 }
 
 #[test]
@@ -239,30 +271,84 @@ fn a_history_that_nobody_of_ours_wrote_is_bounded_before_it_is_written_again() {
     assert!(Job::read(&long).unwrap_err().too_large);
 }
 
-/// It is as large as an item may be: what ends it must not make it larger.
-#[test]
-fn a_record_that_is_too_large_shrinks_by_its_refusal() {
+/// A record of the lane `ready#3` that is as large as an item may be.
+fn full(change: impl Fn(&mut Record<'static>)) -> Record<'static> {
     let mut record = record();
     record.insert("lane", Attribute::text("ready#3"));
     record.insert("due", Attribute::text("2025-09-25T11:21:51.690Z"));
     record.insert("signature", Attribute::text("0".repeat(140)));
+    change(&mut record);
     let padding = ITEM_BYTES_MAX - record.size_bytes() - "padding".len();
     record.insert("padding", Attribute::text("x".repeat(padding)));
+    record
+}
+
+fn after(mut record: Record<'static>, change: &Change) -> Record<'static> {
+    for (name, value) in &change.set {
+        record.insert(*name, Attribute::from(value));
+    }
+    record.retain(|name| !change.remove.contains(&name));
+    record
+}
+
+/// What ends it must not make it larger, whatever else is wrong with it.
+#[test]
+fn a_record_that_is_too_large_shrinks_by_its_refusal() {
+    let now = Timestamp(1_758_799_311_690);
+    for (name, value) in [
+        ("lane", "ready#3"),
+        ("status", "queued"),
+        ("file", "file-1"),
+        ("chunks", "1"),
+    ] {
+        let record = full(|record| record.insert(name, Attribute::text(value)));
+        let refusal = Job::read(&record).unwrap_err().refusal(now);
+        let ended = after(record, &refusal);
+        assert!(
+            ended.size_bytes() <= ITEM_BYTES_MAX,
+            "{name}: {}",
+            ended.size_bytes()
+        );
+        assert_eq!(text(&ended, "status"), Some("ERROR"), "{name}");
+        assert!(!text(&ended, "error").unwrap().is_empty() && !ended.contains_key("lane"));
+    }
+}
+
+/// It has nothing that it could give up for the error.
+#[test]
+fn a_record_that_is_full_of_other_things_leaves_its_lane_without_a_word() {
+    let record = full(|record| {
+        record.retain(|name| !["signature", "status"].contains(&name));
+    });
     let refusal = Job::read(&record)
         .unwrap_err()
         .refusal(Timestamp(1_758_799_311_690));
-    let before = record.size_bytes();
-    for (name, value) in &refusal.set {
-        record.insert(*name, Attribute::from(value));
-    }
-    record.retain(|name| !refusal.remove.contains(&name));
-    assert!(
-        record.size_bytes() <= before,
-        "{} of {before} bytes",
-        record.size_bytes()
+    assert!(after(record.clone(), &refusal).size_bytes() > ITEM_BYTES_MAX);
+    let shorter = refusal.shorter().unwrap();
+    assert_eq!(shorter.only_if, refusal.only_if);
+    let ended = after(record, &shorter);
+    assert!(ended.size_bytes() <= ITEM_BYTES_MAX, "{}", ended.size_bytes());
+    assert_eq!(text(&ended, "status"), Some("ERROR"));
+    assert!(ended.contains_key("expires") && !ended.contains_key("lane") && !ended.contains_key("due"));
+    assert_eq!(shorter.shorter(), None);
+}
+
+#[test]
+fn a_record_that_is_no_job_is_ended_as_it_was_seen() {
+    let is = |name, text: &str| Term::Is(name, Value::Text(text.to_owned()));
+    let mut record = record();
+    record.insert("chunks", Attribute::text("none"));
+    let seen = |record: &Record<'_>| Job::read(record).unwrap_err().seen;
+    let unplaced = [Term::Missing("lane"), Term::Missing("due")];
+    assert_eq!(
+        seen(&record),
+        [&[is("status", "QUEUED")], unplaced.as_slice()].concat()
     );
-    let ended = Job::read(&record).unwrap();
-    assert!(ended.status == Status::Error && ended.error.unwrap().contains("too large"));
+    record.insert("status", Attribute::number(7));
+    assert_eq!(seen(&record), unplaced, "it cannot be said");
+    record.insert("lane", Attribute::text("ready#3"));
+    record.insert("due", Attribute::text("soon"));
+    assert_eq!(seen(&record), [is("lane", "ready#3"), is("due", "soon")]);
 }
 
 fn hostile() -> impl Strategy<Value = Attribute<'static>> {

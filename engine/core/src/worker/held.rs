@@ -32,15 +32,25 @@ pub enum Ending {
         /// When the processor asked to be tried again.
         after: Option<Duration>,
     },
+    /// The processor did not take the request. That may be wrong for every file, as with a wrong path or a missing
+    /// token, or it is this job.
+    TurnedAway {
+        /// What happened.
+        why: String,
+        /// When the processor asked to be tried again.
+        after: Option<Duration>,
+    },
     /// What came is not what the client signed, or the client gave the job up: final.
     Refused(String),
     /// Chunks stopped coming.
     Stalled(String),
     /// A service failed while chunks were fetched.
     Fault(String),
-    /// This fetcher cannot keep or read the file: its disk is full, or a service refuses it. Another may be able to, or
-    /// nobody.
+    /// This fetcher cannot keep or read the file: its disk is full or fails. Another may be able to, or nobody.
     Unfit(String),
+    /// The bucket refuses to give something of this job to this fetcher, or to take it. That may be so for one object or
+    /// for all; another fetcher may be let, or nobody.
+    Barred(String),
     /// Work stopped because it was told to.
     Stopped,
 }

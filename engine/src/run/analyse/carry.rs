@@ -103,6 +103,7 @@ async fn carry_on(load: Load, alive: Alive) -> Ending {
             | Answer::JobFault(_)
             | Answer::Failed { .. }
             | Answer::Away { .. }
+            | Answer::TurnedAway { .. }
             | Answer::Unfit(_)) => answer,
         },
     };
@@ -115,6 +116,7 @@ fn not_arrived(error: FetchError) -> Ending {
         FetchError::Stalled(why) => Ending::Stalled(why),
         FetchError::Fault(why) => Ending::Fault(why),
         FetchError::Unfit(why) => Ending::Unfit(why),
+        FetchError::Barred(why) => Ending::Barred(why),
     }
 }
 
@@ -130,6 +132,7 @@ async fn ended(objects: &Objects, key: &JobKey, answer: Answer) -> Ending {
         Answer::JobFault(why) => Ending::JobFault(why),
         Answer::Failed { why, after } => Ending::Failed { why, after },
         Answer::Away { why, after } => Ending::Away { why, after },
+        Answer::TurnedAway { why, after } => Ending::TurnedAway { why, after },
         Answer::Unproven(why) => Ending::Fault(why),
         Answer::Unfit(why) => Ending::Unfit(why),
     }
@@ -156,7 +159,7 @@ async fn seal_result(objects: &Objects, key: &JobKey, body: Vec<u8>) -> Result<S
             Err(if fault.is_transient() {
                 Ending::Fault(why)
             } else {
-                Ending::Unfit(why)
+                Ending::Barred(why)
             })
         }
     }

@@ -2,7 +2,7 @@
 
 use roundtrip_core::claim::{Malformed, Offer};
 use roundtrip_core::job::Job;
-use roundtrip_core::search::{Search, Step};
+use roundtrip_core::search::{Places, Search, Step};
 use roundtrip_core::worker::{Event, WorkerPolicy};
 
 use super::Settings;
@@ -22,14 +22,26 @@ pub(super) struct Look {
 }
 
 impl Look {
-    pub(super) fn new(wanted: usize, priority_max: u8, shards: u32, clock: &mut Clock) -> Self {
+    /// One that goes on where an earlier one stopped.
+    pub(super) fn new(
+        wanted: usize,
+        priority_max: u8,
+        shards: u32,
+        places: Places<Cursor>,
+        clock: &mut Clock,
+    ) -> Self {
         let mut shards: Vec<u32> = (0..shards).collect();
         clock.chance.shuffle(&mut shards);
         Self {
-            search: Search::new(wanted, priority_max, shards),
+            search: Search::new(wanted, priority_max, shards).going_on(places),
             page: Vec::new(),
             asking: None,
         }
+    }
+
+    /// Where the next one may go on.
+    pub(super) fn into_places(self) -> Places<Cursor> {
+        self.search.into_places()
     }
 
     pub(super) fn go(
