@@ -75,10 +75,17 @@ pub(crate) fn hash(parts: &[&str]) -> u64 {
     })
 }
 
-/// A signature that only the client can make, since nobody in the model calls this for another.
+/// A signature that only the client can make, since nobody in the model calls this for another. It is as long as a real
+/// one mostly is: 71 bytes of DER in hex.
 pub(crate) fn sign(client: &ClientId, text: &str) -> String {
     let number = client.as_str().get(120..).unwrap_or_default();
-    format!("30{:016x}", hash(&[number, text]))
+    format!("30{:016x}{:0124}", hash(&[number, text]), 0)
+}
+
+/// A result that was sealed: key, iv and tag, and so many bytes of text, in hex.
+pub(crate) fn sealed(results: &str, plain_bytes: usize) -> String {
+    let width = plain_bytes * 2;
+    format!("04{:0128}:{:024}:{:032}:{results:0>width$}", 0, 0, 0)
 }
 
 /// Whether a record is what its client signed, its outline included.

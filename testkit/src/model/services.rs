@@ -7,11 +7,12 @@ use std::time::Duration;
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::fleet;
 use roundtrip_core::job::{Lane, LaneKind, PRIORITY_MAX, Status};
-use roundtrip_core::lifecycle::{Change, RecordKey, Write};
+use roundtrip_core::lifecycle::{Change, RecordKey, Value, Write, attribute as a};
 use roundtrip_core::queue::{Counts, LaneCount};
 
 use super::bucket::Bucket;
 use super::load::Partition;
+use super::names;
 use super::network::{Reply, Request};
 use super::record::Record;
 use super::stream::{Stream, Taken};
@@ -64,8 +65,15 @@ pub(crate) struct Services {
     /// Time between a fetcher's reports.
     report: Duration,
     shards: u32,
-    /// What is done with is dropped.
-    forgets: bool,
+    /// How it is measured; none where it is judged alone.
+    measuring: Option<Measuring>,
+}
+
+/// What is otherwise while the services are measured: what is done with is dropped, and records are as large as real ones.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measuring {
+    /// Bytes of a result before it is sealed.
+    pub(crate) result_bytes: usize,
 }
 
 impl Services {
@@ -77,13 +85,13 @@ impl Services {
             fleet: BTreeMap::new(),
             report,
             shards,
-            forgets: false,
+            measuring: None,
         }
     }
 
-    /// From now on a record goes when its job is cleaned, and the stream keeps a minute.
-    pub(crate) fn forgets(&mut self) {
-        self.forgets = true;
+    /// From now on a record goes when its job is cleaned, the stream keeps a minute, and a result is sealed.
+    pub(crate) fn measure(&mut self, measuring: Measuring) {
+        self.measuring = Some(measuring);
         self.stream.forgets();
     }
 
@@ -192,13 +200,18 @@ impl Services {
         }
     }
 
-    fn apply(&mut self, now: i64, lag: i64, change: Box<Change>) -> (Reply, Option<Effect>) {
+    fn apply(&mut self, now: i64, lag: i64, mut change: Box<Change>) -> (Reply, Option<Effect>) {
+        if let Some(measuring) = self.measuring
+            && change.write == Write::Complete
+        {
+            seal(&mut change, measuring.result_bytes);
+        }
         match self.table.apply(now, lag, &change) {
             Applied::Made { before, after } => {
                 let key = Rc::new(change.key.clone());
                 self.stream
                     .tell(now, key, before.clone(), Some(Rc::clone(&after)));
-                if self.forgets && change.write == Write::Cleaned {
+                if self.measuring.is_some() && change.write == Write::Cleaned {
                     self.table.drop_record(&change.key);
                 }
                 let reply = Reply::Made(Rc::clone(&after));
@@ -272,4 +285,16 @@ impl Services {
             }
         }
     }
+}
+
+/// The fetchers of the model commit a word for a file's state: makes it as large as a sealed JSON of so many bytes.
+fn seal(change: &mut Change, plain_bytes: usize) {
+    for (name, value) in &mut change.set {
+        if let (&mut a::RESULTS, Value::Text(results)) = (name, value) {
+            *results = names::sealed(results, plain_bytes);
+        }
+    }
+    change.remove.retain(|name| *name != a::RESULTS_TYPE);
+    let kind = Value::Text("application/json".to_owned());
+    change.set.push((a::RESULTS_TYPE, kind));
 }

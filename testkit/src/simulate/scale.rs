@@ -26,6 +26,8 @@ pub struct Scale {
     pub rate: Option<f64>,
     /// How long an analysis takes, at most; half of it on average.
     pub analysis_max: Duration,
+    /// Bytes of a result before it is sealed, at most as many as a record takes in: it lies there.
+    pub result_bytes: usize,
     /// The policies, with the number of shards.
     pub policies: Policies,
 }
@@ -40,6 +42,7 @@ impl Scale {
             clients: 1_000,
             rate: None,
             analysis_max: Duration::from_secs(60),
+            result_bytes: 1_024,
             policies: Policies::shipped(),
         }
     }

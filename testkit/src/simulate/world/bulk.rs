@@ -7,6 +7,7 @@ use roundtrip_core::job::{Job, Lane, LaneKind, Signed, Status};
 use roundtrip_core::lifecycle::{self, Change, Write};
 use roundtrip_core::names::JobKey;
 use roundtrip_core::plan::{Codec, FORMAT, Outline};
+use roundtrip_core::record::INLINE_RESULT_BYTES_MAX;
 use roundtrip_core::shard;
 
 use super::beginning::{BUCKET, VERSION};
@@ -14,7 +15,8 @@ use super::{START, Step, World};
 use crate::model::bucket::Object;
 use crate::model::names;
 use crate::model::network::Request;
-use crate::model::services::Caller;
+use crate::model::services::{Caller, Measuring};
+use crate::simulate::Scenario;
 use crate::simulate::scale::{Measured, Prices, Scale};
 
 /// Milliseconds between two handfuls of jobs.
@@ -42,10 +44,25 @@ pub(in crate::simulate) fn measure(
     mut ended: impl FnMut(u64),
 ) -> Measured {
     let scenario = what.scenario();
-    let mut world = World::new(&scenario, seed, false);
+    let mut world = begin(&scenario, what, seed);
+    let mut finished = 0;
+    world.go(|world| {
+        if world.judge.finished > finished {
+            finished = world.judge.finished;
+            ended(finished);
+        }
+    });
+    world.measured(what, prices)
+}
+
+/// The fleet before its first job.
+fn begin<'a>(scenario: &'a Scenario, what: &Scale, seed: u64) -> World<'a> {
+    let mut world = World::new(scenario, seed, false);
     world.coming = 1;
     world.judge.forgets();
-    world.services.forgets();
+    world.services.measure(Measuring {
+        result_bytes: what.result_bytes.min(INLINE_RESULT_BYTES_MAX),
+    });
     world.events_max = u64::MAX;
     world.bulk = Some(Bulk {
         waiting: vec![0; what.clients.max(1)],
@@ -55,14 +72,7 @@ pub(in crate::simulate) fn measure(
     });
     // The fleet is there before the jobs.
     world.agenda.plan(START + 10_000, Step::Bulk);
-    let mut finished = 0;
-    world.go(|world| {
-        if world.judge.finished > finished {
-            finished = world.judge.finished;
-            ended(finished);
-        }
-    });
-    world.measured(what, prices)
+    world
 }
 
 impl World<'_> {
@@ -257,3 +267,6 @@ impl World<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

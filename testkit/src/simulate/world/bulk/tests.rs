@@ -1,0 +1,99 @@
+//! What is measured, held to what was recorded and to what must not be kept silent.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use roundtrip_core::lifecycle::attribute as a;
+use serde_json::Value;
+
+use super::*;
+
+const RECORDED: &str = include_str!("../../../../recordings/real-round-trip.jsonl");
+
+/// Bytes of the results in the recording before they were sealed.
+const RECORDED_RESULT_BYTES: usize = 126;
+
+/// How far a record has come.
+type Stage = (String, bool, bool);
+
+/// Bytes of a value as DynamoDB counts them.
+fn bytes(value: &Value) -> usize {
+    let (kind, held) = value.as_object().unwrap().iter().next().unwrap();
+    match kind.as_str() {
+        "S" => held.as_str().unwrap().len(),
+        "N" => 1 + held.as_str().unwrap().len().div_ceil(2),
+        "L" => {
+            3 + held
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| 1 + bytes(one))
+                .sum::<usize>()
+        }
+        "M" => {
+            let pairs = held.as_object().unwrap().iter();
+            3 + pairs
+                .map(|(name, one)| 1 + name.len() + bytes(one))
+                .sum::<usize>()
+        }
+        "BOOL" => 1,
+        other => panic!("no record of ours holds {other}"),
+    }
+}
+
+/// The first record of each stage.
+fn recorded() -> BTreeMap<Stage, usize> {
+    let mut sizes = BTreeMap::new();
+    for line in RECORDED.lines().skip(1) {
+        let entry: Value = serde_json::from_str(line).unwrap();
+        let Some(record) = entry["dynamodb"]["NewImage"].as_object() else {
+            continue;
+        };
+        let Some(status) = record.get(a::STATUS) else {
+            continue;
+        };
+        let has = |name: &str| record.contains_key(name);
+        let stage = (
+            status["S"].as_str().unwrap().to_owned(),
+            has(a::DOWNLOADED),
+            has(a::CLEANED),
+        );
+        let size = record.iter().map(|(name, held)| name.len() + bytes(held)).sum();
+        sizes.entry(stage).or_insert(size);
+    }
+    sizes
+}
+
+#[test]
+fn records_are_as_large_as_recorded_ones() {
+    let what = Scale {
+        analysis_max: Duration::from_secs(1),
+        result_bytes: RECORDED_RESULT_BYTES,
+        ..Scale::new(1, 1)
+    };
+    let scenario = what.scenario();
+    let mut world = begin(&scenario, &what, 1);
+    world.go(|_| ());
+    let mut modelled = BTreeMap::new();
+    for (_, news) in world.services.stream.all() {
+        let record = news.after.as_ref().unwrap();
+        let has = |name: &str| record.get(name).is_some();
+        let status = record.text(a::STATUS).unwrap().to_owned();
+        let stage = (status, has(a::DOWNLOADED), has(a::CLEANED));
+        modelled.entry(stage).or_insert(record.bytes());
+    }
+    let recorded = recorded();
+    assert_eq!(recorded.len(), 5, "{recorded:?}");
+    assert_eq!(
+        modelled.keys().collect::<Vec<_>>(),
+        recorded.keys().collect::<Vec<_>>()
+    );
+    for (stage, size) in recorded {
+        let off = modelled[&stage].abs_diff(size) * 100 / size;
+        assert!(
+            off <= 2,
+            "{stage:?}: {} is modelled, {size} is real",
+            modelled[&stage]
+        );
+    }
+}
