@@ -15,14 +15,24 @@ use super::load::Partition;
 use super::names;
 use super::network::{Reply, Request};
 use super::record::Record;
+use super::scan::Retained;
 use super::stream::{Stream, Taken};
 use super::table::{Applied, Key, Table, Throttled};
 
-/// Records one page of a scan reads.
-const SCAN_PAGE: usize = 1_000;
+/// Objects one page of a listing brings.
+const LISTING_PAGE: usize = 1_000;
 
-/// Bytes of the page of rows a fetcher reads to find another: 25 of about 400 bytes.
-const NEIGHBOURS_BYTES: usize = 10_000;
+/// Bytes of a fetcher's row that holds a job.
+const ROW_BYTES: usize = 400;
+
+/// Bytes of the page of rows a fetcher reads to find another.
+const NEIGHBOURS_BYTES: usize = 25 * ROW_BYTES;
+
+/// Where the leases on the stream's shards lie.
+const LEASES: &str = "roundtrip#stream";
+
+/// Bytes of a lease.
+const LEASE_BYTES: usize = 200;
 
 /// A fetcher's row.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +75,7 @@ pub(crate) struct Services {
     /// Time between a fetcher's reports.
     report: Duration,
     shards: u32,
+    retained: Retained,
     /// How it is measured; none where it is judged alone.
     measuring: Option<Measuring>,
 }
@@ -85,6 +96,7 @@ impl Services {
             fleet: BTreeMap::new(),
             report,
             shards,
+            retained: Retained::default(),
             measuring: None,
         }
     }
@@ -118,10 +130,7 @@ impl Services {
                 Some((page, next)) => Reply::Page(page, next),
                 None => Reply::Throttled,
             }),
-            Request::Scan(from) => {
-                let (page, next) = self.table.without_lane(SCAN_PAGE, from.as_ref());
-                read_only(Reply::Scanned(page, next))
-            }
+            Request::Scan(from) => read_only(self.scan(from.as_ref())),
             Request::Astray(lane, belongs, old) => {
                 read_only(match self.table.astray(now, lane, belongs, old) {
                     Some(records) => Reply::Records(records),
@@ -165,7 +174,7 @@ impl Services {
             }
             Request::GetObject(key) => read_only(Reply::Object(self.bucket.get(&key).cloned())),
             Request::Holdings(after) => {
-                let (page, next) = self.bucket.page(after, SCAN_PAGE);
+                let (page, next) = self.bucket.page(after, LISTING_PAGE);
                 read_only(Reply::Holdings(page, next))
             }
             Request::List(prefix) => read_only(Reply::Keys(self.bucket.list(&prefix))),
@@ -174,7 +183,13 @@ impl Services {
                 (Reply::Done, (!keys.is_empty()).then_some(Effect::Deleted(keys)))
             }
             Request::Shards => read_only(Reply::Shards(self.stream.shards(now))),
-            Request::Rows => read_only(Reply::Rows(self.stream.rows())),
+            Request::Rows => read_only(self.leases(now)),
+            // A lease is written whether its condition holds or not.
+            Request::Take { .. } | Request::Hold { .. }
+                if !self.table.load.write(now, Partition::Leases, 1) =>
+            {
+                read_only(Reply::Throttled)
+            }
             Request::Take { shard, seen, until } => read_only(
                 match self.stream.take(&shard, caller.name, seen.as_ref(), until) {
                     Ok(place) => Reply::Taken(place),
@@ -213,6 +228,7 @@ impl Services {
                     .tell(now, key, before.clone(), Some(Rc::clone(&after)));
                 if self.measuring.is_some() && change.write == Write::Cleaned {
                     self.table.drop_record(&change.key);
+                    self.retained.keep(&change.key, after.bytes());
                 }
                 let reply = Reply::Made(Rc::clone(&after));
                 (
@@ -229,6 +245,34 @@ impl Services {
         }
     }
 
+    /// Records without a lane that were never cleaned, of one page of the whole table: whatever it reads costs.
+    fn scan(&mut self, from: Option<&Key>) -> Reply {
+        let records = self.table.records();
+        let rows = [
+            (fleet::PARTITION, self.fleet.len() * ROW_BYTES),
+            (LEASES, self.stream.rows().len() * LEASE_BYTES),
+        ];
+        let others = records
+            .map(|(key, record)| (&*key.client, record.bytes()))
+            .chain(rows);
+        let (bytes, end) = self.retained.page(others, from.map(|key| &**key));
+        self.table.load.scan(bytes);
+        let (mut found, _) = self.table.without_lane(usize::MAX, from);
+        found.retain(|record| end.as_ref().is_none_or(|end| record.key() <= *end));
+        Reply::Scanned(found, end.map(Rc::new))
+    }
+
+    /// The leases on the stream's shards, read consistently.
+    fn leases(&mut self, now: i64) -> Reply {
+        let rows = self.stream.rows();
+        let bytes = rows.len() * LEASE_BYTES;
+        if self.table.load.read(now, Partition::Leases, bytes, true) {
+            Reply::Rows(rows)
+        } else {
+            Reply::Throttled
+        }
+    }
+
     fn has_others(&self, caller: Caller<'_>) -> bool {
         self.fleet.iter().any(|(name, row)| {
             let rests = row.resting_until.is_some_and(|until| until > caller.now);
@@ -242,6 +286,9 @@ impl Services {
     }
 
     fn count(&mut self, now: i64, until: Timestamp) -> Counts {
+        // Every row of the fleet is read; where that is too much it is read all the same, as far as pages go.
+        let rows = self.fleet.len() * ROW_BYTES;
+        self.table.load.read(now, Partition::Fleet, rows, false);
         let mut lane = |kind: LaneKind| {
             let mut count = LaneCount::default();
             for shard in 0..self.shards {
@@ -297,4 +344,40 @@ fn seal(change: &mut Change, plain_bytes: usize) {
     change.remove.retain(|name| *name != a::RESULTS_TYPE);
     let kind = Value::Text("application/json".to_owned());
     change.set.push((a::RESULTS_TYPE, kind));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(services: &mut Services, request: Request) -> u64 {
+        let caller = Caller {
+            name: "watcher",
+            now: Timestamp(0),
+        };
+        let before = (services.table.load.writes, services.table.load.reads_halves);
+        services.serve(0, caller, request, 0, 0);
+        let load = &services.table.load;
+        (load.writes - before.0) * 2 + load.reads_halves - before.1
+    }
+
+    #[test]
+    fn leases_cost_units_and_a_scan_costs_those_of_all_it_reads() {
+        let mut services = Services::new(1, Duration::from_secs(30));
+        let empty = asked(&mut services, Request::Scan(None));
+        assert_eq!(empty, 1, "halves of a unit");
+        let take = Request::Take {
+            shard: "shardId-0000000000-0".to_owned(),
+            seen: None,
+            until: Timestamp(1),
+        };
+        assert_eq!(asked(&mut services, take), 2);
+        assert_eq!(asked(&mut services, Request::Rows), 2);
+        let key = RecordKey {
+            client: "client-a".to_owned(),
+            file: String::new(),
+        };
+        services.retained.keep(&key, 5 << 20);
+        assert_eq!(asked(&mut services, Request::Scan(None)), 256, "a page of 1 MiB");
+    }
 }
