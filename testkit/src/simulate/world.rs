@@ -62,8 +62,10 @@ enum Step {
         client: usize,
         path: PathBuf,
     },
-    /// Jobs by the thousand.
+    /// One of the jobs that come by the thousand.
     Bulk,
+    /// Its client makes a request again.
+    Again(Box<Request>),
     /// Somebody else writes to the table.
     Other(Box<Other>),
     /// The services tidy up, and the stream may split.
@@ -190,6 +192,7 @@ impl World<'_> {
             Step::File { client, path } => self.file(client, path),
             Step::Gone { client, path } => self.gone(client, path),
             Step::Bulk => self.bulk(),
+            Step::Again(request) => self.again(*request),
             Step::Other(other) => self.other(*other),
             Step::Service => self.service(),
         }

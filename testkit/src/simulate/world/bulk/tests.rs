@@ -1,8 +1,5 @@
 //! What is measured, held to what was recorded and to what must not be kept silent.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use roundtrip_core::lifecycle::attribute as a;
 use serde_json::Value;
 
@@ -67,7 +64,6 @@ fn recorded() -> BTreeMap<Stage, usize> {
 #[test]
 fn records_are_as_large_as_recorded_ones() {
     let what = Scale {
-        analysis_max: Duration::from_secs(1),
         result_bytes: RECORDED_RESULT_BYTES,
         ..Scale::new(1, 1)
     };
@@ -96,4 +92,46 @@ fn records_are_as_large_as_recorded_ones() {
             modelled[&stage]
         );
     }
+}
+
+/// One client makes more jobs than its partition takes in.
+#[test]
+fn a_job_whose_creation_is_throttled_is_made_later_and_its_wait_counts() {
+    let what = Scale {
+        clients: 1,
+        rate: Some(4_000.0),
+        analysis_max: Duration::from_secs(1),
+        ..Scale::new(40, 1_400)
+    };
+    let mut finished = 0;
+    let measured = measure(&what, Prices::default(), 1, |ended| finished = ended);
+    assert_eq!(
+        (measured.jobs, measured.finished, finished),
+        (1_400, 1_400, 1_400)
+    );
+    assert!(measured.requests_per_job["create"] > 1.2, "{measured:?}");
+    assert!(measured.claim_p99_ms > 500, "{measured:?}");
+}
+
+#[test]
+fn jobs_come_at_random_and_as_many_as_were_asked_for() {
+    let what = Scale {
+        rate: Some(50.0),
+        analysis_max: Duration::from_secs(1),
+        ..Scale::new(100, 1_000)
+    };
+    let scenario = what.scenario();
+    let mut world = begin(&scenario, &what, 1);
+    let mut moments = Vec::new();
+    world.go(|world| {
+        if world.judge.created > moments.len() as u64 {
+            moments.push(world.now);
+        }
+    });
+    let gaps: Vec<i64> = moments.windows(2).map(|two| two[1] - two[0]).collect();
+    let mean = gaps.iter().sum::<i64>() / 999;
+    assert!((18..=22).contains(&mean), "{mean} ms");
+    // Of an exponential distribution, 63 of 100 are shorter than the mean.
+    let shorter = gaps.iter().filter(|gap| **gap < mean).count();
+    assert!((580..=680).contains(&shorter), "{shorter}");
 }
