@@ -153,7 +153,8 @@ impl World<'_> {
     /// Lets it happen; `look` sees the world after each event.
     fn go(&mut self, mut look: impl FnMut(&Self)) {
         let faults_end = self.striking.until;
-        let end = faults_end + i64::try_from(self.scenario.patience().as_millis()).unwrap_or(i64::MAX);
+        let patience = i64::try_from(self.scenario.patience().as_millis()).unwrap_or(i64::MAX);
+        let end = faults_end.saturating_add(patience);
         while let Some((when, step)) = self.agenda.next() {
             let when = when.max(self.still_until);
             if when > end || self.events >= self.events_max {

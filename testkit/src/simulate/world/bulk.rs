@@ -239,6 +239,10 @@ impl World<'_> {
 
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     fn measured(mut self, what: &Scale, prices: Prices) -> Measured {
+        // Of a run that was cut short it is known that something is left.
+        if self.judge.finished == what.jobs {
+            self.judge_end();
+        }
         let bulk = self.bulk.take().unwrap_or_default();
         let jobs = self.judge.created.max(1) as f64;
         let mut waits = std::mem::take(&mut self.judge.claim_waits);
@@ -265,7 +269,8 @@ impl World<'_> {
         Measured {
             fetchers: what.fetchers,
             shards: what.policies.shards,
-            jobs: self.judge.created,
+            jobs: what.jobs,
+            created: self.judge.created,
             finished: self.judge.finished,
             jobs_per_second: what.jobs_per_second(),
             span_seconds: (self.now - START) / 1_000,
@@ -288,6 +293,7 @@ impl World<'_> {
             reads_per_job: reads / jobs,
             dollars_per_million: dollars / jobs * 1e6,
             events: self.events,
+            breaches: std::mem::take(&mut self.judge.breaches),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is measured, held to what was recorded and to what must not be kept silent.
 
 use roundtrip_core::lifecycle::attribute as a;
+use roundtrip_core::pace::PacePolicy;
 use serde_json::Value;
 
 use super::*;
@@ -134,4 +135,40 @@ fn jobs_come_at_random_and_as_many_as_were_asked_for() {
     // Of an exponential distribution, 63 of 100 are shorter than the mean.
     let shorter = gaps.iter().filter(|gap| **gap < mean).count();
     assert!((580..=680).contains(&shorter), "{shorter}");
+}
+
+/// Fetchers that look when they start and then not for a month.
+#[test]
+fn a_run_that_is_cut_short_says_so() {
+    let mut what = Scale::new(1, 10);
+    what.policies.analyse.pace = PacePolicy::every(Duration::from_hours(720));
+    let measured = measure(&what, Prices::default(), 1, |_| ());
+    assert_eq!((measured.jobs, measured.created, measured.finished), (10, 10, 0));
+    assert!(!measured.holds());
+    let told = measured.faults();
+    assert!(
+        told[0].contains("of 10 jobs 10 were made and 0 ended"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_promise_that_breaks_is_told() {
+    let what = Scale::new(1, 2);
+    let scenario = what.scenario();
+    let mut world = begin(&scenario, &what, 1);
+    let key = JobKey {
+        client: names::client(0),
+        file: names::file(1, 1),
+    };
+    // No job has this chunk, and it is too young to be swept.
+    world.services.bucket.put(START, key.chunk(0), Object::Chunk(1));
+    world.go(|_| ());
+    let measured = world.measured(&what, Prices::default());
+    assert_eq!((measured.finished, measured.holds()), (2, false));
+    assert_eq!(measured.faults().len(), 1);
+    assert!(
+        measured.faults()[0].contains("lies in the bucket"),
+        "{measured:?}"
+    );
 }
