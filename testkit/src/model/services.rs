@@ -380,4 +380,31 @@ mod tests {
         services.retained.keep(&key, 5 << 20);
         assert_eq!(asked(&mut services, Request::Scan(None)), 256, "a page of 1 MiB");
     }
+
+    #[test]
+    fn an_entry_that_moves_costs_what_it_was_and_what_it_is() {
+        let mut services = Services::new(1, Duration::from_secs(30));
+        let mut write = |lane: &str, results: usize| {
+            let set = vec![
+                (a::LANE, Value::Text(lane.to_owned())),
+                (a::DUE, Value::Time(Timestamp(0))),
+                (a::RESULTS, Value::Text("0".repeat(results))),
+            ];
+            let change = Change {
+                write: Write::Heartbeat,
+                key: RecordKey {
+                    client: "client-a".to_owned(),
+                    file: "file-a".to_owned(),
+                },
+                only_if: Vec::new(),
+                set,
+                remove: Vec::new(),
+            };
+            asked(&mut services, Request::Apply(Box::new(change))) / 2
+        };
+        assert_eq!(write("leased#0", 500), 1 + 1);
+        assert_eq!(write("leased#0", 600), 1 + 1, "in place");
+        assert_eq!(write("done#0", 3_500), 4 + 1 + 4);
+        assert_eq!(write("done#0", 500), 4 + 4, "in place");
+    }
 }

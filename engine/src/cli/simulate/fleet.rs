@@ -17,6 +17,7 @@ pub(super) fn measure(arguments: &Arguments, jobs: u64, policies: Policies) -> R
     };
     what.watchers = arguments.watchers.into();
     what.analysis_max = arguments.analysis_max;
+    what.result_bytes = arguments.result_bytes as usize;
     say(&format!(
         "simulates {jobs} jobs, {:.1} a second, for {} fetchers",
         what.jobs_per_second(),
