@@ -31,10 +31,10 @@ impl Retained {
         for (client, bytes) in others {
             *all.entry(client).or_default() += bytes as u64;
         }
-        let (first, begun) = from.map_or(("", 0), |key| (key.client.as_str(), part(&key.file)));
+        let (first, behind) = from.map_or(("", 0), |key| (key.client.as_str(), part(&key.file)));
         let mut read = 0;
         for (client, bytes) in all.range(first..) {
-            let begin = if *client == first { begun } else { 0 };
+            let begin = if *client == first { behind } else { 0 };
             let rest = bytes * (PARTS - begin) / PARTS;
             let room = PAGE_BYTES - read;
             // However large a part is, the next page begins further on.

@@ -240,7 +240,8 @@ mod tests {
                 ..Scale::new(1, 100_000)
             },
         ] {
-            let least = what.jobs as f64 / what.jobs_per_second().min(what.capacity());
+            let jobs = f64::from(u32::try_from(what.jobs).unwrap());
+            let least = jobs / what.jobs_per_second().min(what.capacity());
             let there_is = what.scenario().settle_max.as_secs_f64();
             assert!(there_is > least * 1.2 && there_is < least * 2.0, "{there_is} s");
         }
