@@ -84,8 +84,8 @@ pub(crate) fn sign(client: &ClientId, text: &str) -> String {
 
 /// A result that was sealed: key, iv and tag, and so many bytes of text, in hex.
 pub(crate) fn sealed(results: &str, plain_bytes: usize) -> String {
-    let width = plain_bytes * 2;
-    format!("04{:0128}:{:024}:{:032}:{results:0>width$}", 0, 0, 0)
+    let rest = "0".repeat((plain_bytes * 2).saturating_sub(results.len()));
+    format!("04{:0128}:{:024}:{:032}:{rest}{results}", 0, 0, 0)
 }
 
 /// Whether a record is what its client signed, its outline included.
@@ -104,6 +104,14 @@ pub(crate) fn verify(job: &Job) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sealed_result_is_as_long_as_a_real_one() {
+        for plain_bytes in [8, 126, 160_000] {
+            let sealed = sealed("0123456789abcdef", plain_bytes);
+            assert_eq!(sealed.len(), 130 + 1 + 24 + 1 + 32 + 1 + 2 * plain_bytes);
+        }
+    }
 
     #[test]
     fn moments_read_as_they_are_written() {
