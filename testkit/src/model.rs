@@ -7,6 +7,7 @@ pub(crate) mod load;
 pub(crate) mod names;
 pub(crate) mod network;
 pub(crate) mod record;
+pub(crate) mod scan;
 pub(crate) mod services;
 pub(crate) mod stream;
 pub(crate) mod table;

@@ -78,6 +78,10 @@ pub struct Arguments {
     /// With --jobs: how long an analysis takes, at most; half of it on average
     #[arg(long, value_name = "TIME", default_value = "60s", requires = "jobs", value_parser = humantime::parse_duration)]
     analysis_max: Duration,
+    /// With --jobs: bytes of a result before it is sealed, which lies in its record
+    #[arg(long, value_name = "BYTES", default_value_t = 1_024, requires = "jobs",
+        value_parser = clap::value_parser!(u32).range(..=160_000))]
+    result_bytes: u32,
     /// Where the recording of the history goes, or of the one in which a promise broke: a file that is not there yet
     #[arg(long, value_name = "FILE")]
     recording: Option<PathBuf>,

@@ -66,9 +66,10 @@ fn a_fleet_is_measured() {
     assert_eq!(code, Some(0));
     let measured: serde_json::Value = serde_json::from_str(&told).unwrap();
     assert_eq!(
-        (&measured["fetchers"], &measured["finished"]),
-        (&10.into(), &200.into())
+        (&measured["fetchers"], &measured["jobs"], &measured["finished"]),
+        (&10.into(), &200.into(), &200.into())
     );
+    assert_eq!(measured["breaches"], serde_json::json!([]));
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(crate) enum Partition {
     Index(roundtrip_core::job::Lane),
     /// Of the table: the fetchers' rows.
     Fleet,
+    /// Of the table: the leases on the stream's shards.
+    Leases,
 }
 
 impl fmt::Display for Partition {
@@ -32,6 +34,7 @@ impl fmt::Display for Partition {
             Self::Table(_) => f.write_str("table, a client"),
             Self::Index(lane) => write!(f, "index, {lane}"),
             Self::Fleet => f.write_str("table, roundtrip#fleet"),
+            Self::Leases => f.write_str("table, roundtrip#stream"),
         }
     }
 }
@@ -107,6 +110,11 @@ impl Load {
             self.throttled += 1;
         }
         fits
+    }
+
+    /// Uses read units of a scan, which need not be consistent: its pages lie anywhere, no partition has many of them.
+    pub(crate) fn scan(&mut self, bytes: u64) {
+        self.reads_halves += bytes.div_ceil(READ_BYTES as u64).max(1);
     }
 
     /// Uses read units for so many bytes; a read that need not be consistent costs half.

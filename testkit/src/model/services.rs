@@ -7,21 +7,32 @@ use std::time::Duration;
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::fleet;
 use roundtrip_core::job::{Lane, LaneKind, PRIORITY_MAX};
-use roundtrip_core::lifecycle::{Change, RecordKey, Write, attribute as a};
+use roundtrip_core::lifecycle::{Change, RecordKey, Value, Write, attribute as a};
 use roundtrip_core::queue::{Counts, LaneCount};
 
 use super::bucket::Bucket;
 use super::load::Partition;
+use super::names;
 use super::network::{Reply, Request};
 use super::record::Record;
+use super::scan::Retained;
 use super::stream::{Stream, Taken};
 use super::table::{Applied, Key, Table, Throttled};
 
-/// Records one page of a scan reads.
-const SCAN_PAGE: usize = 1_000;
+/// Objects one page of a listing brings.
+const LISTING_PAGE: usize = 1_000;
 
-/// Bytes of the page of rows a fetcher reads to find another: 25 of about 400 bytes.
-const NEIGHBOURS_BYTES: usize = 10_000;
+/// Bytes of a fetcher's row that holds a job.
+const ROW_BYTES: usize = 400;
+
+/// Bytes of the page of rows a fetcher reads to find another.
+const NEIGHBOURS_BYTES: usize = 25 * ROW_BYTES;
+
+/// Where the leases on the stream's shards lie.
+const LEASES: &str = "roundtrip#stream";
+
+/// Bytes of a lease.
+const LEASE_BYTES: usize = 200;
 
 /// A fetcher's row.
 #[derive(Clone, Copy, Debug)]
@@ -64,8 +75,16 @@ pub(crate) struct Services {
     /// Time between a fetcher's reports.
     report: Duration,
     shards: u32,
-    /// What is done with is dropped.
-    forgets: bool,
+    retained: Retained,
+    /// How it is measured; none where it is judged alone.
+    measuring: Option<Measuring>,
+}
+
+/// What is otherwise while the services are measured: what is done with is dropped, and records are as large as real ones.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measuring {
+    /// Bytes of a result before it is sealed.
+    pub(crate) result_bytes: usize,
 }
 
 impl Services {
@@ -77,13 +96,14 @@ impl Services {
             fleet: BTreeMap::new(),
             report,
             shards,
-            forgets: false,
+            retained: Retained::default(),
+            measuring: None,
         }
     }
 
-    /// From now on a record goes when its job is cleaned, and the stream keeps a minute.
-    pub(crate) fn forgets(&mut self) {
-        self.forgets = true;
+    /// From now on a record goes when its job is cleaned, the stream keeps a minute, and a result is sealed.
+    pub(crate) fn measure(&mut self, measuring: Measuring) {
+        self.measuring = Some(measuring);
         self.stream.forgets();
     }
 
@@ -110,10 +130,7 @@ impl Services {
                 Some((page, next)) => Reply::Page(page, next),
                 None => Reply::Throttled,
             }),
-            Request::Scan(from) => {
-                let (page, next) = self.table.without_lane(SCAN_PAGE, from.as_ref());
-                read_only(Reply::Scanned(page, next))
-            }
+            Request::Scan(from) => read_only(self.scan(from.as_ref())),
             Request::Astray(lane, belongs, old) => {
                 read_only(match self.table.astray(now, lane, belongs, old) {
                     Some(records) => Reply::Records(records),
@@ -157,7 +174,7 @@ impl Services {
             }
             Request::GetObject(key) => read_only(Reply::Object(self.bucket.get(&key).cloned())),
             Request::Holdings(after) => {
-                let (page, next) = self.bucket.page(after, SCAN_PAGE);
+                let (page, next) = self.bucket.page(after, LISTING_PAGE);
                 read_only(Reply::Holdings(page, next))
             }
             Request::List(prefix) => read_only(Reply::Keys(self.bucket.list(&prefix))),
@@ -166,7 +183,13 @@ impl Services {
                 (Reply::Done, (!keys.is_empty()).then_some(Effect::Deleted(keys)))
             }
             Request::Shards => read_only(Reply::Shards(self.stream.shards(now))),
-            Request::Rows => read_only(Reply::Rows(self.stream.rows())),
+            Request::Rows => read_only(self.leases(now)),
+            // A lease is written whether its condition holds or not.
+            Request::Take { .. } | Request::Hold { .. }
+                if !self.table.load.write(now, Partition::Leases, 1) =>
+            {
+                read_only(Reply::Throttled)
+            }
             Request::Take { shard, seen, until } => read_only(
                 match self.stream.take(&shard, caller.name, seen.as_ref(), until) {
                     Ok(place) => Reply::Taken(place),
@@ -192,14 +215,20 @@ impl Services {
         }
     }
 
-    fn apply(&mut self, now: i64, lag: i64, change: Box<Change>) -> (Reply, Option<Effect>) {
+    fn apply(&mut self, now: i64, lag: i64, mut change: Box<Change>) -> (Reply, Option<Effect>) {
+        if let Some(measuring) = self.measuring
+            && change.write == Write::Complete
+        {
+            seal(&mut change, measuring.result_bytes);
+        }
         match self.table.apply(now, lag, &change) {
             Applied::Made { before, after } => {
                 let key = Rc::new(change.key.clone());
                 self.stream
                     .tell(now, key, before.clone(), Some(Rc::clone(&after)));
-                if self.forgets && change.write == Write::Cleaned {
+                if self.measuring.is_some() && change.write == Write::Cleaned {
                     self.table.drop_record(&change.key);
+                    self.retained.keep(&change.key, after.bytes());
                 }
                 let reply = Reply::Made(Rc::clone(&after));
                 (
@@ -216,6 +245,34 @@ impl Services {
         }
     }
 
+    /// Records without a lane that were never cleaned, of one page of the whole table: whatever it reads costs.
+    fn scan(&mut self, from: Option<&Key>) -> Reply {
+        let records = self.table.records();
+        let rows = [
+            (fleet::PARTITION, self.fleet.len() * ROW_BYTES),
+            (LEASES, self.stream.rows().len() * LEASE_BYTES),
+        ];
+        let others = records
+            .map(|(key, record)| (&*key.client, record.bytes()))
+            .chain(rows);
+        let (bytes, end) = self.retained.page(others, from.map(|key| &**key));
+        self.table.load.scan(bytes);
+        let (mut found, _) = self.table.without_lane(usize::MAX, from);
+        found.retain(|record| end.as_ref().is_none_or(|end| record.key() <= *end));
+        Reply::Scanned(found, end.map(Rc::new))
+    }
+
+    /// The leases on the stream's shards, read consistently.
+    fn leases(&mut self, now: i64) -> Reply {
+        let rows = self.stream.rows();
+        let bytes = rows.len() * LEASE_BYTES;
+        if self.table.load.read(now, Partition::Leases, bytes, true) {
+            Reply::Rows(rows)
+        } else {
+            Reply::Throttled
+        }
+    }
+
     fn has_others(&self, caller: Caller<'_>) -> bool {
         self.fleet.iter().any(|(name, row)| {
             let rests = row.resting_until.is_some_and(|until| until > caller.now);
@@ -229,6 +286,9 @@ impl Services {
     }
 
     fn count(&mut self, now: i64, until: Timestamp) -> Counts {
+        // Every row of the fleet is read; where that is too much it is read all the same, as far as pages go.
+        let rows = self.fleet.len() * ROW_BYTES;
+        self.table.load.read(now, Partition::Fleet, rows, false);
         let mut lane = |kind: LaneKind| {
             let mut count = LaneCount::default();
             for shard in 0..self.shards {
@@ -278,5 +338,80 @@ impl Services {
     pub(crate) fn is_to_expire(&self, until: i64) -> bool {
         let mut all = self.table.records();
         all.any(|(_, record)| record.time(a::EXPIRES).is_some_and(|end| end.0 <= until))
+    }
+}
+
+/// The fetchers of the model commit a word for a file's state: makes it as large as a sealed JSON of so many bytes.
+fn seal(change: &mut Change, plain_bytes: usize) {
+    for (name, value) in &mut change.set {
+        if let (&mut a::RESULTS, Value::Text(results)) = (name, value) {
+            *results = names::sealed(results, plain_bytes);
+        }
+    }
+    change.remove.retain(|name| *name != a::RESULTS_TYPE);
+    let kind = Value::Text("application/json".to_owned());
+    change.set.push((a::RESULTS_TYPE, kind));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(services: &mut Services, request: Request) -> u64 {
+        let caller = Caller {
+            name: "watcher",
+            now: Timestamp(0),
+        };
+        let before = (services.table.load.writes, services.table.load.reads_halves);
+        services.serve(0, caller, request, 0, 0);
+        let load = &services.table.load;
+        (load.writes - before.0) * 2 + load.reads_halves - before.1
+    }
+
+    #[test]
+    fn leases_cost_units_and_a_scan_costs_those_of_all_it_reads() {
+        let mut services = Services::new(1, Duration::from_secs(30));
+        let empty = asked(&mut services, Request::Scan(None));
+        assert_eq!(empty, 1, "halves of a unit");
+        let take = Request::Take {
+            shard: "shardId-0000000000-0".to_owned(),
+            seen: None,
+            until: Timestamp(1),
+        };
+        assert_eq!(asked(&mut services, take), 2);
+        assert_eq!(asked(&mut services, Request::Rows), 2);
+        let key = RecordKey {
+            client: "client-a".to_owned(),
+            file: String::new(),
+        };
+        services.retained.keep(&key, 5 << 20);
+        assert_eq!(asked(&mut services, Request::Scan(None)), 256, "a page of 1 MiB");
+    }
+
+    #[test]
+    fn an_entry_that_moves_costs_what_it_was_and_what_it_is() {
+        let mut services = Services::new(1, Duration::from_secs(30));
+        let mut write = |lane: &str, results: usize| {
+            let set = vec![
+                (a::LANE, Value::Text(lane.to_owned())),
+                (a::DUE, Value::Time(Timestamp(0))),
+                (a::RESULTS, Value::Text("0".repeat(results))),
+            ];
+            let change = Change {
+                write: Write::Heartbeat,
+                key: RecordKey {
+                    client: "client-a".to_owned(),
+                    file: "file-a".to_owned(),
+                },
+                only_if: Vec::new(),
+                set,
+                remove: Vec::new(),
+            };
+            asked(&mut services, Request::Apply(Box::new(change))) / 2
+        };
+        assert_eq!(write("leased#0", 500), 1 + 1);
+        assert_eq!(write("leased#0", 600), 1 + 1, "in place");
+        assert_eq!(write("done#0", 3_500), 4 + 1 + 4);
+        assert_eq!(write("done#0", 500), 4 + 4, "in place");
     }
 }

@@ -82,9 +82,9 @@ impl Table {
         }
         let mut after = current.clone();
         after.apply(change);
-        let units = write_units(current.bytes().max(after.bytes()));
+        let units = (write_units(current.bytes()), write_units(after.bytes()));
         let (was, is) = (before.as_ref().and_then(|record| record.place()), after.place());
-        if !self.load.write(now, partition, units) || !self.load_index(now, units, was, is) {
+        if !self.load.write(now, partition, units.0.max(units.1)) || !self.load_index(now, units, was, is) {
             return Applied::Throttled;
         }
         let after = Rc::new(after);
@@ -93,11 +93,19 @@ impl Table {
         Applied::Made { before, after }
     }
 
-    /// Uses the units an index write costs: one entry taken out, one put in, or one updated in place.
-    fn load_index(&mut self, now: i64, units: u32, was: Option<Place>, is: Option<Place>) -> bool {
+    /// Uses the units an index write costs: one entry taken out as large as it was, one put in as large as it is, or one
+    /// updated in place.
+    fn load_index(
+        &mut self,
+        now: i64,
+        (before, after): (u32, u32),
+        was: Option<Place>,
+        is: Option<Place>,
+    ) -> bool {
         let moved = was != is;
-        let out = was.is_none_or(|(lane, ..)| !moved || self.load.write(now, Partition::Index(lane), units));
-        out && is.is_none_or(|(lane, ..)| self.load.write(now, Partition::Index(lane), units))
+        let put = if moved { after } else { before.max(after) };
+        let out = was.is_none_or(|(lane, ..)| !moved || self.load.write(now, Partition::Index(lane), before));
+        out && is.is_none_or(|(lane, ..)| self.load.write(now, Partition::Index(lane), put))
     }
 
     fn follow(&mut self, when: i64, key: Key, was: Option<Place>, is: Option<Place>, record: &Rc<Record>) {

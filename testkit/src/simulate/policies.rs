@@ -275,15 +275,19 @@ impl Policies {
             &self.admit.pace,
             &self.requeue.pace,
         ];
-        let looks = paces.iter().map(|pace| match pace {
-            PacePolicy::Between(_, longest) => *longest,
-            // The next moment is not known here; a week is longer than most calendars wait.
-            PacePolicy::Calendar(_) => days(7),
-        });
-        let look = looks.max().unwrap_or_default();
+        let look = paces.iter().map(|pace| longest(pace)).max().unwrap_or_default();
         keep.saturating_add(upload_max * 2)
             .saturating_add(look * 2)
             .saturating_add(days(1))
+    }
+}
+
+/// The longest time between two looks.
+pub(super) const fn longest(pace: &PacePolicy) -> Duration {
+    match pace {
+        PacePolicy::Between(_, longest) => *longest,
+        // The next moment is not known here; a week is longer than most calendars wait.
+        PacePolicy::Calendar(_) => days(7),
     }
 }
 

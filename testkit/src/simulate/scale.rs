@@ -8,8 +8,19 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::policies::longest;
 use super::world::measure;
 use super::{Faults, Policies, Scenario};
+use crate::promises::Breach;
+
+/// How long the last jobs may take, beside their analyses and looks that come seldom.
+const MARGIN: Duration = Duration::from_hours(1);
+
+/// How often the last job may be analysed.
+const ANALYSES_MAX: u32 = 10;
+
+/// The longest time that is simulated: ten years.
+const LONGEST: Duration = Duration::from_hours(24 * 3_653);
 
 /// What is measured.
 #[derive(Clone, Debug)]
@@ -26,6 +37,8 @@ pub struct Scale {
     pub rate: Option<f64>,
     /// How long an analysis takes, at most; half of it on average.
     pub analysis_max: Duration,
+    /// Bytes of a result before it is sealed, at most as many as a record takes in: it lies there.
+    pub result_bytes: usize,
     /// The policies, with the number of shards.
     pub policies: Policies,
 }
@@ -40,6 +53,7 @@ impl Scale {
             clients: 1_000,
             rate: None,
             analysis_max: Duration::from_secs(60),
+            result_bytes: 1_024,
             policies: Policies::shipped(),
         }
     }
@@ -53,13 +67,28 @@ impl Scale {
 
     /// Jobs a second.
     pub fn jobs_per_second(&self) -> f64 {
+        self.rate.unwrap_or_else(|| 0.8 * self.capacity())
+    }
+
+    /// Jobs a second the fetchers can do.
+    fn capacity(&self) -> f64 {
         let claim = &self.policies.analyse.worker.claim;
         let held = self
             .fetchers
             .saturating_mul(claim.analyses_max.min(claim.in_flight_max));
         let held = f64::from(u32::try_from(held).unwrap_or(u32::MAX));
-        self.rate
-            .unwrap_or_else(|| 0.8 * held / (self.analysis_max.as_secs_f64() / 2.0 + 1.0))
+        held / (self.analysis_max.as_secs_f64() / 2.0 + 1.0)
+    }
+
+    /// How long all of it may take: as long as the jobs come, or the fetchers have enough to do, a quarter of that, and as
+    /// long as the last of them may take to be analysed and cleaned.
+    fn span_max(&self) -> Duration {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52 jobs")]
+        let jobs = self.jobs as f64;
+        let seconds = jobs / self.jobs_per_second().min(self.capacity()) * 1.25;
+        let coming = Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST);
+        let last = (self.analysis_max * ANALYSES_MAX).max(longest(&self.policies.clean.pace) * 2);
+        coming.saturating_add(MARGIN).saturating_add(last).min(LONGEST)
     }
 
     /// The scenario beneath.
@@ -75,7 +104,7 @@ impl Scale {
             faults: Faults::none(),
             vary: false,
             load: Duration::ZERO,
-            settle_max: Duration::from_hours(48),
+            settle_max: self.span_max(),
             leaps: false,
         }
     }
@@ -120,8 +149,10 @@ pub struct Measured {
     pub fetchers: usize,
     /// Shards of each lane.
     pub shards: u32,
-    /// Jobs that were made.
+    /// Jobs that were asked for.
     pub jobs: u64,
+    /// Jobs that were made.
+    pub created: u64,
     /// Jobs that ended.
     pub finished: u64,
     /// Jobs a second.
@@ -154,9 +185,70 @@ pub struct Measured {
     pub dollars_per_million: f64,
     /// Things that happened.
     pub events: u64,
+    /// Promises that did not hold; the first of them.
+    pub breaches: Vec<Breach>,
+}
+
+impl Measured {
+    /// Whether every job that was asked for ended, and every promise held.
+    pub const fn holds(&self) -> bool {
+        self.finished == self.jobs && self.breaches.is_empty()
+    }
+
+    /// What makes the figures none of a whole run, a sentence each.
+    pub fn faults(&self) -> Vec<String> {
+        let cut_short = (self.finished < self.jobs).then(|| {
+            let Self {
+                jobs,
+                created,
+                finished,
+                span_seconds,
+                ..
+            } = self;
+            format!(
+                "cut short after {span_seconds} s: of {jobs} jobs {created} were made and {finished} ended, and the figures are of \
+                 those alone"
+            )
+        });
+        let breaches = self
+            .breaches
+            .iter()
+            .map(|breach| format!("a promise broke: {breach}"));
+        cut_short.into_iter().chain(breaches).collect()
+    }
 }
 
 /// Runs it; `ended` hears how many jobs have ended, each time that more have.
 pub fn scale(what: &Scale, prices: Prices, seed: u64, ended: impl FnMut(u64)) -> Measured {
     measure(what, prices, seed, ended)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_time_for_all_the_jobs_that_were_asked_for() {
+        for what in [
+            Scale::new(10, 1_000_000),
+            Scale {
+                rate: Some(0.01),
+                ..Scale::new(10, 1_000)
+            },
+            Scale {
+                rate: Some(1_000.0),
+                ..Scale::new(1, 100_000)
+            },
+        ] {
+            let jobs = f64::from(u32::try_from(what.jobs).unwrap());
+            let least = jobs / what.jobs_per_second().min(what.capacity());
+            let there_is = what.scenario().settle_max.as_secs_f64();
+            assert!(there_is > least * 1.2 && there_is < least * 2.0, "{there_is} s");
+        }
+        let endless = Scale {
+            rate: Some(0.0),
+            ..Scale::new(1, 1)
+        };
+        assert_eq!(endless.scenario().settle_max, LONGEST);
+    }
 }

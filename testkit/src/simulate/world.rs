@@ -67,8 +67,10 @@ enum Step {
         client: usize,
         path: PathBuf,
     },
-    /// Jobs by the thousand.
+    /// One of the jobs that come by the thousand.
     Bulk,
+    /// Its client makes a request again.
+    Again(Box<Request>),
     /// Somebody else writes to the table.
     Other(Box<Other>),
     /// The services tidy up, and the stream may split.
@@ -158,7 +160,8 @@ impl World<'_> {
     /// Lets it happen; `look` sees the world after each event.
     fn go(&mut self, mut look: impl FnMut(&Self)) {
         let faults_end = self.striking.until;
-        let end = faults_end + i64::try_from(self.scenario.patience().as_millis()).unwrap_or(i64::MAX);
+        let patience = i64::try_from(self.scenario.patience().as_millis()).unwrap_or(i64::MAX);
+        let end = faults_end.saturating_add(patience);
         while let Some((when, step)) = self.agenda.next() {
             let when = when.max(self.still_until);
             if when > end || self.events >= self.events_max {
@@ -198,6 +201,7 @@ impl World<'_> {
             Step::File { client, path } => self.file(client, path),
             Step::Gone { client, path } => self.gone(client, path),
             Step::Bulk => self.bulk(),
+            Step::Again(request) => self.again(*request),
             Step::Other(other) => self.other(*other),
             Step::Service => self.service(),
         }

@@ -2,7 +2,7 @@
 
 use roundtrip_testkit::simulate::{Measured, Policies, Prices, Scale, scale};
 
-use super::{Arguments, json};
+use super::{Arguments, json, verdict};
 use crate::cli::Format;
 use crate::cli::counting::Counting;
 use crate::cli::output::{print, say};
@@ -17,6 +17,7 @@ pub(super) fn measure(arguments: &Arguments, jobs: u64, policies: Policies) -> R
     };
     what.watchers = arguments.watchers.into();
     what.analysis_max = arguments.analysis_max;
+    what.result_bytes = arguments.result_bytes as usize;
     say(&format!(
         "simulates {jobs} jobs, {:.1} a second, for {} fetchers",
         what.jobs_per_second(),
@@ -30,8 +31,10 @@ pub(super) fn measure(arguments: &Arguments, jobs: u64, policies: Policies) -> R
         Format::Json => json(&measured)?,
         Format::Text => drop(print(text(&measured).as_bytes())?),
     }
-    let all_ended = measured.finished == measured.jobs;
-    Ok(if all_ended { Exit::Done } else { Exit::Failed })
+    for fault in measured.faults() {
+        say(&fault);
+    }
+    Ok(verdict(measured.holds()))
 }
 
 fn text(measured: &Measured) -> String {
@@ -39,6 +42,7 @@ fn text(measured: &Measured) -> String {
         fetchers,
         shards,
         jobs,
+        created: _,
         finished,
         jobs_per_second,
         span_seconds,
@@ -55,6 +59,7 @@ fn text(measured: &Measured) -> String {
         reads_per_job,
         dollars_per_million,
         events: _,
+        breaches: _,
     } = measured;
     let mut lines = vec![
         format!("fleet                 {fetchers} fetchers, {shards} shards"),

@@ -1,34 +1,41 @@
 //! Jobs by the thousand, and what they cost: the world when it is measured rather than judged.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::job::{Job, Lane, LaneKind, Signed, Status};
-use roundtrip_core::lifecycle::{self, Change, Write};
-use roundtrip_core::names::JobKey;
+use roundtrip_core::lifecycle::{self, Change, RecordKey, Write};
+use roundtrip_core::names::{ClientId, FileId, JobKey};
 use roundtrip_core::plan::{Codec, FORMAT, Outline};
+use roundtrip_core::record::INLINE_RESULT_BYTES_MAX;
 use roundtrip_core::shard;
 
 use super::beginning::{BUCKET, VERSION};
 use super::{START, Step, World};
 use crate::model::bucket::Object;
 use crate::model::names;
-use crate::model::network::Request;
-use crate::model::services::Caller;
+use crate::model::network::{Reply, Request};
+use crate::model::services::{Caller, Measuring};
+use crate::simulate::Scenario;
 use crate::simulate::scale::{Measured, Prices, Scale};
 
-/// Milliseconds between two handfuls of jobs.
-const EVERY_MS: i64 = 100;
+/// How long after the fleet the first job comes, in milliseconds.
+const FIRST_MS: u64 = 10_000;
+
+/// Milliseconds until a throttled request of a client is made again.
+const AGAIN_MS: i64 = 100;
 
 /// What is counted while jobs come by the thousand.
 #[derive(Debug, Default)]
 pub(super) struct Bulk {
     /// Jobs that wait for their outcome, by client.
     waiting: Vec<u64>,
+    /// Jobs that are still to come.
     left: u64,
     per_second: f64,
-    /// Jobs that were due and not made yet.
-    owed: f64,
+    /// When the next one comes, since the beginning.
+    next: Duration,
     pub(super) requests: BTreeMap<&'static str, u64>,
     pub(super) claims_tried: u64,
     claims_won: u64,
@@ -42,19 +49,7 @@ pub(in crate::simulate) fn measure(
     mut ended: impl FnMut(u64),
 ) -> Measured {
     let scenario = what.scenario();
-    let mut world = World::new(&scenario, seed, false);
-    world.coming = 1;
-    world.judge.forgets();
-    world.services.forgets();
-    world.events_max = u64::MAX;
-    world.bulk = Some(Bulk {
-        waiting: vec![0; what.clients.max(1)],
-        left: what.jobs,
-        per_second: what.jobs_per_second(),
-        ..Bulk::default()
-    });
-    // The fleet is there before the jobs.
-    world.agenda.plan(START + 10_000, Step::Bulk);
+    let mut world = begin(&scenario, what, seed);
     let mut finished = 0;
     world.go(|world| {
         if world.judge.finished > finished {
@@ -65,31 +60,53 @@ pub(in crate::simulate) fn measure(
     world.measured(what, prices)
 }
 
+/// The fleet before its first job.
+fn begin<'a>(scenario: &'a Scenario, what: &Scale, seed: u64) -> World<'a> {
+    let mut world = World::new(scenario, seed, false);
+    world.coming = 1;
+    world.judge.forgets();
+    world.services.measure(Measuring {
+        result_bytes: what.result_bytes.min(INLINE_RESULT_BYTES_MAX),
+    });
+    world.events_max = u64::MAX;
+    world.bulk = Some(Bulk {
+        waiting: vec![0; what.clients.max(1)],
+        left: what.jobs,
+        per_second: what.jobs_per_second(),
+        next: Duration::from_millis(FIRST_MS),
+        ..Bulk::default()
+    });
+    world.plan_bulk();
+    world
+}
+
 impl World<'_> {
-    /// Makes the jobs that are due.
+    fn plan_bulk(&mut self) {
+        match &self.bulk {
+            Some(Bulk { left: 1.., next, .. }) => {
+                let ms = i64::try_from(next.as_millis()).unwrap_or(i64::MAX);
+                self.agenda.plan(START.saturating_add(ms), Step::Bulk);
+            }
+            Some(_) | None => self.coming -= 1,
+        }
+    }
+
+    /// A job comes. How long until the next one does is drawn: many clients that know nothing of each other.
     pub(super) fn bulk(&mut self) {
         let Some(bulk) = &mut self.bulk else { return };
-        if bulk.owed == 0.0 && !bulk.requests.contains_key("create") {
+        if !bulk.requests.contains_key("create") {
             // The moment the whole fleet starts is no measure of a day.
             self.services.table.load.forget_peaks();
         }
-        bulk.owed += bulk.per_second / 10.0;
-        while let Some(bulk) = &mut self.bulk
-            && bulk.owed >= 1.0
-            && bulk.left > 0
-        {
-            bulk.owed -= 1.0;
-            bulk.left -= 1;
-            let client = self.chance.below(bulk.waiting.len());
-            let ahead = bulk.waiting[client];
-            bulk.waiting[client] += 1;
-            self.bulk_job(client, ahead);
-        }
-        if self.bulk.as_ref().is_some_and(|bulk| bulk.left > 0) {
-            self.agenda.plan(self.now + EVERY_MS, Step::Bulk);
-        } else {
-            self.coming = 0;
-        }
+        bulk.left -= 1;
+        let seconds = -(1.0 - self.chance.fraction()).ln() / bulk.per_second;
+        let wait = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        bulk.next = bulk.next.saturating_add(wait);
+        let client = self.chance.below(bulk.waiting.len());
+        let ahead = bulk.waiting[client];
+        bulk.waiting[client] += 1;
+        self.bulk_job(client, ahead);
+        self.plan_bulk();
     }
 
     fn bulk_job(&mut self, client: usize, ahead: u64) {
@@ -158,8 +175,12 @@ impl World<'_> {
         self.ask(Request::Put(key.chunk(0), Object::Chunk(state)));
         self.ask(Request::Put(key.manifest(), manifest));
         self.ask(Request::Apply(Box::new(lifecycle::create(&job))));
-        // Its client reads the finished record once.
-        self.ask(Request::Get(vec![key]));
+    }
+
+    /// A client's request that was throttled is made again, as an SDK does; a job waits from when it was first made.
+    pub(super) fn again(&mut self, request: Request) {
+        self.coming -= 1;
+        self.ask(request);
     }
 
     fn ask(&mut self, request: Request) {
@@ -168,7 +189,12 @@ impl World<'_> {
             name: "",
             now: Timestamp(self.now),
         };
-        let (_, effect) = self.services.serve(self.now, caller, request, 20, 0);
+        let (reply, effect) = self.services.serve(self.now, caller, request.clone(), 20, 0);
+        if matches!(reply, Reply::Throttled) {
+            self.coming += 1;
+            let again = Step::Again(Box::new(request));
+            self.agenda.plan(self.now + AGAIN_MS, again);
+        }
         if let Some(effect) = effect {
             let writer = crate::promises::Writer {
                 process: usize::MAX,
@@ -190,6 +216,14 @@ impl World<'_> {
             if let Some(waiting) = bulk.waiting.get_mut(client) {
                 *waiting = waiting.saturating_sub(1);
             }
+            self.collected(&change.key);
+        }
+    }
+
+    /// The client reads the finished record once.
+    fn collected(&mut self, key: &RecordKey) {
+        if let (Ok(client), Ok(file)) = (ClientId::parse(&key.client), FileId::parse(&key.file)) {
+            self.ask(Request::Get(vec![JobKey { client, file }]));
         }
     }
 
@@ -205,6 +239,10 @@ impl World<'_> {
 
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     fn measured(mut self, what: &Scale, prices: Prices) -> Measured {
+        // Of a run that was cut short it is known that something is left.
+        if self.judge.finished == what.jobs {
+            self.judge_end();
+        }
         let bulk = self.bulk.take().unwrap_or_default();
         let jobs = self.judge.created.max(1) as f64;
         let mut waits = std::mem::take(&mut self.judge.claim_waits);
@@ -231,7 +269,8 @@ impl World<'_> {
         Measured {
             fetchers: what.fetchers,
             shards: what.policies.shards,
-            jobs: self.judge.created,
+            jobs: what.jobs,
+            created: self.judge.created,
             finished: self.judge.finished,
             jobs_per_second: what.jobs_per_second(),
             span_seconds: (self.now - START) / 1_000,
@@ -254,6 +293,10 @@ impl World<'_> {
             reads_per_job: reads / jobs,
             dollars_per_million: dollars / jobs * 1e6,
             events: self.events,
+            breaches: std::mem::take(&mut self.judge.breaches),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,7 @@ impl World<'_> {
     }
 
     /// What is not finished, and what was left behind.
-    fn judge_end(&mut self) {
+    pub(super) fn judge_end(&mut self) {
         self.judge.conclude(self.now, &self.services);
         let mut left = Vec::new();
         for process in &self.processes {
