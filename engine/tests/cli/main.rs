@@ -3,6 +3,7 @@
 
 mod configuration;
 mod desk;
+mod environment;
 mod folders;
 mod local;
 mod output;
