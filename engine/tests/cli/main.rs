@@ -7,6 +7,7 @@ mod environment;
 mod folders;
 mod local;
 mod output;
+mod record;
 mod replay;
 mod services;
 mod simulate;
