@@ -41,6 +41,13 @@ const REFUSED_TOLD_EVERY: Duration = Duration::from_mins(1);
 /// A shard whose last record is not older than this has come to the present.
 const PRESENT_MS: i64 = 5_000;
 
+/// A read that brings no more time than this goes with the present: the stream tells moments to the second, and one that
+/// lies behind brings a page at a time.
+const PACE_MS: i64 = 2_000;
+
+/// How far the clocks of this machine and of the stream may be apart: more, and no request would be taken.
+const SKEW_MS: i64 = 300_000;
+
 /// Pages of the list of shards that are read, at most.
 const PAGES_MAX: usize = 1_000;
 
@@ -80,6 +87,8 @@ struct Reading {
     read: Timestamp,
     /// The moment of its last record.
     last: Option<Timestamp>,
+    /// How much later that is than the last one of the read before.
+    advance_ms: Option<i64>,
     next: Instant,
     refused: u32,
     /// Whether it was said that it cannot be read.
@@ -229,6 +238,7 @@ impl Recorder {
             since: None,
             read: now(),
             last: None,
+            advance_ms: None,
             next: Instant::now(),
             refused: 0,
             is_told: false,
@@ -308,7 +318,9 @@ impl Recorder {
         reading.read = begun;
         reading.next = Instant::now() + READ_EVERY;
         if let Some(last) = answer.entries.last() {
-            reading.last = last.moment().or(reading.last);
+            let moment = last.moment().or(reading.last);
+            reading.advance_ms = moment.zip(reading.last).map(|(now, then)| now.0 - then.0);
+            reading.last = moment;
             if let Some(sequence) = last.body.sequence.clone() {
                 reading.from = From::After(sequence);
             }
@@ -347,8 +359,9 @@ impl Recorder {
                 reading.next = Instant::now();
                 if reading.from == From::Newest {
                     // Nothing of it was read yet: what came since the last read lies somewhere in what the stream keeps.
+                    // By which clock, nobody knows: rather too much of it than a gap.
                     reading.from = From::Oldest;
-                    reading.since = Some(Timestamp(reading.read.0 - PRESENT_MS));
+                    reading.since = Some(Timestamp(reading.read.0 - PRESENT_MS - SKEW_MS));
                 }
             }
             Refusal::Trimmed => {

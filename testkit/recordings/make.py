@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Writes the edited histories of this folder: `python3 testkit/recordings/make.py [NAME...]`.
+"""Writes the told histories of this folder: `python3 testkit/recordings/make.py [--check] [NAME...]`.
 
-Each is told as a story, write by write, in the form that `roundtrip record` writes; the attributes and their order are
-those of the real recordings beside them. Nothing is drawn by chance without a seed: the files come out the same.
+Each is told as a story, write by write, in the form that `roundtrip record` writes. What our own programs write in it is
+held against the real recordings beside it (`form.py`): what no real one has is named, and nothing is written then.
+`--check` writes nothing at all. Nothing is drawn by chance without a seed: the files come out the same.
 """
 
 import copy
@@ -14,8 +15,12 @@ import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
+from form import Form
+
 HERE = Path(__file__).parent
 MIB = 1 << 20
+ORIGIN = "written by testkit/recordings/make.py in the form of real-round-trip"
+OPERATOR_ASKED = "an operator asked for it"
 START = 1_772_000_000_000  # 2026-02-25T06:13:20Z
 STORIES = {}
 
@@ -59,6 +64,8 @@ class Story:
     def __init__(self, shards=8):
         self.now, self.rows, self.lines, self.sequence, self.shards = START, {}, [], 0, shards
         self.shard = "shardId-00000001-roundtrip-jobs"
+        self.keys = {}
+        self.ours = []  # lines about rows that our own programs alone have written
 
     def at(self, seconds):
         self.now = max(self.now, START + int(seconds * 1000))
@@ -67,10 +74,10 @@ class Story:
     def emit(self, kind, key, before, after, signature=None, identity=None):
         self.sequence += 1
         body = {"ApproximateCreationDateTime": self.now // 1000, "Keys": image(dict(zip(("client", "file"), key)))}
-        if after is not None:
-            body["NewImage"] = image(after)
         if before is not None:
             body["OldImage"] = image(before)
+        if after is not None:
+            body["NewImage"] = image(after)
         body |= {"SequenceNumber": str(100_000_000_000_000_000_000 + self.sequence), "SizeBytes": 1000,
                  "StreamViewType": "NEW_AND_OLD_IMAGES"}
         line = {"eventID": f"{self.sequence:032x}", "eventName": kind}
@@ -80,9 +87,11 @@ class Story:
         if signature:
             line["roundtrip"]["signature"] = signature
         self.lines.append(line)
+        if not any(row and row.get("_foreign") for row in (before, after)):
+            self.ours.append(line)
 
     def key(self, number):
-        return next(key for key in self.rows if key[1] == file(number))
+        return self.keys[number]
 
     def write(self, number, remove=(), **changes):
         key = self.key(number)
@@ -93,11 +102,20 @@ class Story:
         self.rows[key] = after
         self.emit("MODIFY", key, before, after)
 
+    def foreign(self, number, **changes):
+        """A write of somebody else's program."""
+        self.write(number, **changes, _foreign=True)
+
     def row(self, number):
         return self.rows[self.key(number)]
 
     def lane(self, number, kind):
         return f"{kind}#{number % self.shards}"
+
+    def place(self, number, wait=0):
+        """Where it waits among those to be taken: urgent jobs come before every moment."""
+        priority, moment = self.row(number).get("priority"), iso(self.now + int(wait * 1000))
+        return f"!{9 - priority}#{moment}" if priority else moment
 
     def attempt(self, number, by, what, why="", failed=False):
         row = self.row(number)
@@ -108,16 +126,20 @@ class Story:
             entry["failed"] = True
         return (row.get("history", []) + [entry])[-20:]
 
-    def create(self, number, of=1, size=20 * MIB, chunk=8 * MIB, foreign=False, signature="holds"):
+    def create(self, number, of=1, size=20 * MIB, chunk=8 * MIB, foreign=False, signature="holds", priority=0):
         chunks = max(1, -(-size // chunk))
         row = {"client": client(of), "file": file(number), "status": "QUEUED", "version": "0.1.0",
                "created": iso(self.now), "bucket": "roundtrip", "chunks": chunks, "signature": "30"}
-        if not foreign:
+        self.keys[number] = client(of), file(number)
+        self.rows[self.keys[number]] = row
+        if foreign:
+            row["_foreign"] = True
+        else:
             outline = {"format": 1, "client": client(of), "file": file(number), "size": size, "chunk_size": chunk,
                        "codec": "zstd"}
+            row |= {"priority": priority} if priority else {}
             row |= {"outline": json.dumps(outline, separators=(",", ":")), "outline_signature": "30",
-                    "lane": self.lane(number, "ready"), "due": iso(self.now)}
-        self.rows[client(of), file(number)] = row
+                    "lane": self.lane(number, "ready"), "due": self.place(number)}
         self.emit("INSERT", (client(of), file(number)), None, row, signature)
 
     def claim(self, number, by=1, lease=300, clock=0):
@@ -147,7 +169,7 @@ class Story:
     def release(self, number, why, wait=5, counted=True):
         row = self.row(number)
         self.write(number, remove=["processor", "assigned", "downloaded"], status="QUEUED",
-                   lane=self.lane(number, "ready"), due=iso(self.now + int(wait * 1000)),
+                   lane=self.lane(number, "ready"), due=self.place(number, wait),
                    failures=row.get("failures", 0) + counted,
                    history=self.attempt(number, row["processor"], "release", why, counted))
 
@@ -156,8 +178,8 @@ class Story:
         held = row.get("processor", "operator")
         why = why or f"{held} sent no heartbeat before its lease ended"
         self.write(number, remove=["processor", "assigned", "downloaded", "error", "processed"], status="QUEUED",
-                   lane=self.lane(number, "ready"), due=iso(self.now + wait * 1000), retries=row.get("retries", 0) + 1,
-                   history=self.attempt(number, by or held, "requeue", why))
+                   lane=self.lane(number, "ready"), due=self.place(number, wait), retries=row.get("retries", 0) + 1,
+                   **({"failures": 0} if why == OPERATOR_ASKED else {}), history=self.attempt(number, by or held, "requeue", why))
 
     def give_up(self, number):
         row = self.row(number)
@@ -176,7 +198,7 @@ class Story:
                    due=iso(self.now), history=self.attempt(number, by, "refuse", why))
 
     def admit(self, number):
-        self.write(number, lane=self.lane(number, "ready"), due=iso(self.now))
+        self.write(number, lane=self.lane(number, "ready"), due=self.place(number))
 
     def adopt(self, number, kind, wait=0):
         self.write(number, lane=self.lane(number, kind), due=iso(self.now + wait * 1000))
@@ -185,6 +207,9 @@ class Story:
         self.write(number, due=iso(self.now + wait * 1000))
 
     def cleaned(self, number):
+        if self.row(number)["status"] == "ERROR":
+            # From here on no operator has it taken again.
+            self.write(number, cleaning=iso(self.now))
         self.write(number, remove=["lane", "due"], cleaned=iso(self.now), expires=(self.now // 1000) + 30 * 86400)
 
     def gone(self, number, expired=False):
@@ -194,8 +219,11 @@ class Story:
 
     def fleet(self, by=1):
         key = ("roundtrip#fleet", f"{processor(by)}#analyse")
-        row = {"client": key[0], "file": key[1], "seen": iso(self.now), "report_ms": 30000}
         before = self.rows.get(key)
+        row = {"client": key[0], "file": key[1], "processor": processor(by), "role": "fetcher", "pipeline": "analyse",
+               "version": "0.1.0", "host": "lab", "started": before["started"] if before else iso(self.now),
+               "seen": iso(self.now), "report_ms": 30000, "held": [], "held_count": 0, "done": 0, "failed": 0,
+               "expires": self.now // 1000 + 86400}
         self.rows[key] = row
         self.emit("MODIFY" if before else "INSERT", key, before, row)
 
@@ -425,13 +453,21 @@ def reordered_shards(s):
 
 @story
 def shard_split(s):
-    """A shard ends in the middle of a journey and goes on in its child."""
+    """A shard ends in the middle of two journeys. Its child was read first: what came last of the parent comes late."""
     s.at(0).create(1)
+    s.at(0.5).create(2, of=2)
     s.at(1).claim(1)
-    s.shard = "shardId-00000002-roundtrip-jobs"
+    begun = len(s.lines)
     s.at(4).downloaded(1)
+    s.at(5).claim(2, by=2)
+    s.at(8).downloaded(2)
+    late, s.lines = s.lines[begun:], s.lines[:begun]
+    s.shard = "shardId-00000002-roundtrip-jobs"
     s.at(20).complete(1)
     s.at(21).cleaned(1)
+    s.at(30).complete(2)
+    s.at(31).cleaned(2)
+    s.lines += late
 
 
 @story
@@ -441,7 +477,9 @@ def begins_in_the_middle(s):
     s.at(0).create(2)
     s.at(1).claim(1)
     s.at(1).claim(2, by=2)
+    s.at(4).downloaded(1)
     s.lines.clear()
+    s.ours.clear()
     s.at(30).heartbeat(1)
     s.at(50).complete(1)
     s.at(51).cleaned(1)
@@ -474,9 +512,9 @@ def foreign_client(s):
 def foreign_fetcher(s):
     """A fetcher that knows no lanes takes one of our jobs, sends no heartbeats, and completes it after half an hour."""
     s.at(0).create(1)
-    s.at(1).write(1, status="PROCESSING", processor=processor(9), assigned=iso(s.now))
+    s.at(1).foreign(1, status="PROCESSING", processor=processor(9), assigned=iso(s.now))
     s.at(2).adopt(1, "leased", 3599)
-    s.at(1800).write(1, status="COMPLETED", results="04ab:cd:ef:01", processed=iso(s.now))
+    s.at(1800).foreign(1, status="COMPLETED", results="04ab:cd:ef:01", processed=iso(s.now))
     s.at(1801).adopt(1, "done")
     s.at(1802).cleaned(1)
 
@@ -485,7 +523,7 @@ def foreign_fetcher(s):
 def foreign_fetcher_lost(s):
     """A fetcher that knows no lanes takes one of our jobs and is never heard of again."""
     s.at(0).create(1)
-    s.at(1).write(1, status="PROCESSING", processor=processor(9), assigned=iso(s.now))
+    s.at(1).foreign(1, status="PROCESSING", processor=processor(9), assigned=iso(s.now))
     s.at(2).adopt(1, "leased", 3599)
     s.at(3612).requeue(1)
     s.at(3615).claim(1)
@@ -514,7 +552,7 @@ def forged_foreign_record(s):
 def malformed_record(s):
     """A record that is no job, in the lane of jobs to be taken: refused where it stands."""
     s.at(0).create(1)
-    s.write(1, chunks="many")
+    s.foreign(1, chunks="many")
     s.at(0.5).write(1, remove=["lane", "due"], status="ERROR", error="`chunks` is missing or no whole number",
                     processed=iso(s.now), cleaned=iso(s.now), expires=s.now // 1000 + 86400)
     s.journey(2, 5)
@@ -591,11 +629,84 @@ def requeued_by_an_operator(s):
     s.at(1).claim(1, by=1)
     s.at(4).downloaded(1)
     s.at(61).heartbeat(1)
-    s.at(100).requeue(1, wait=0, why="an operator asked for it")
+    s.at(100).requeue(1, wait=0, why=OPERATOR_ASKED)
     s.at(101).claim(1, by=2)
     s.at(104).downloaded(1)
     s.at(120).complete(1)
     s.at(121).cleaned(1)
+
+
+@story
+def double_claim(s):
+    """Two fetchers want the same jobs: one is first, and one that knows no conditions claims over a live claim."""
+    s.at(0).create(1)
+    s.at(0.2).create(2, of=2)
+    # Both of ours try: the claim that comes second is refused, and a stream tells nothing of it.
+    s.at(0.4).claim(1, by=1)
+    s.at(0.7).claim(2, by=2)
+    s.at(3.4).downloaded(1)
+    s.at(3.7).downloaded(2)
+    s.at(10).foreign(2, processor=processor(9), assigned=iso(s.now))
+    s.at(23.4).complete(1)
+    s.at(24).cleaned(1)
+    # Its first holder loses the claim at its next heartbeat and reports nothing.
+    s.at(90).foreign(2, status="COMPLETED", results="04ab:cd:ef:09", processed=iso(s.now))
+    s.at(91).adopt(2, "done")
+    s.at(92).cleaned(2)
+
+
+@story
+def client_gives_up(s):
+    """A file changes while it is sent: its client gives the job up, its fetcher ends it, and the file comes anew."""
+    s.at(0).create(1, size=512 * MIB)
+    s.at(0.4).claim(1)
+    s.at(9.5).fail(1, "the client gave the job up: the file changed while it was read", counted=False)
+    s.at(10).cleaned(1)
+    s.at(12).create(2, size=520 * MIB)
+    s.at(12.4).claim(2)
+    s.at(40).downloaded(2)
+    s.at(58).complete(2)
+    s.at(58.5).cleaned(2)
+
+
+@story
+def priorities(s):
+    """An urgent job overtakes those that wait in its shard, and keeps its place where it is given back."""
+    for number in (8, 16, 24):
+        s.at(number / 100).create(number)
+    s.at(0.4).claim(8)
+    s.at(3).downloaded(8)
+    s.at(10).create(32, of=2, priority=9)
+    s.at(11).create(40, of=3, priority=3)
+    s.at(20).complete(8)
+    s.at(20.5).cleaned(8)
+    s.at(21).claim(32)
+    s.at(24).downloaded(32)
+    s.at(30).release(32, "the processor answered 500", 5)
+    s.at(30.5).claim(40)
+    s.at(33).downloaded(40)
+    s.at(40).complete(40)
+    s.at(40.5).cleaned(40)
+    s.at(41).claim(32)
+    s.at(44).downloaded(32)
+    s.at(60).complete(32)
+    s.at(60.5).cleaned(32)
+    for number, start in [(16, 61), (24, 75)]:
+        s.at(start).claim(number)
+        s.at(start + 3).downloaded(number)
+        s.at(start + 13).complete(number)
+        s.at(start + 13.5).cleaned(number)
+
+
+@story
+def lost_while_it_cleans(s):
+    """A watcher marks a failed job, deletes its objects and is lost before it says so: the next one goes on with it."""
+    s.at(0).create(1)
+    s.at(1).claim(1)
+    s.at(2).downloaded(1)
+    s.at(3).fail(1, "the processor answered 422: no image")
+    s.at(4).write(1, cleaning=iso(s.now))
+    s.at(65).cleaned(1)
 
 
 @story
@@ -613,12 +724,12 @@ def large_result(s):
 def late_foreign_writer(s):
     """A foreign fetcher that was taken for lost writes its result over the job that another holds by now."""
     s.at(0).create(1)
-    s.at(1).write(1, status="PROCESSING", processor=processor(9), assigned=iso(s.now))
+    s.at(1).foreign(1, status="PROCESSING", processor=processor(9), assigned=iso(s.now))
     s.at(2).adopt(1, "leased", 3599)
     s.at(3620).requeue(1)
     s.at(3624).claim(1, by=2)
     s.at(3628).downloaded(1)
-    s.at(3635).write(1, status="COMPLETED", results="04ab:cd:ef:02", processed=iso(s.now), processor=processor(9))
+    s.at(3635).foreign(1, status="COMPLETED", results="04ab:cd:ef:02", processed=iso(s.now), processor=processor(9))
     s.at(3640).adopt(1, "done")
     s.at(3641).cleaned(1)
 
@@ -653,9 +764,9 @@ def busy_minutes(s):
         getattr(s.at(when), what)(*rest)
 
 
-def day(jobs=5000, seed=5):
+def day(s, jobs=5000, seed=5):
     """A day with 5,000 jobs: forty clients, twelve fetchers, busy hours, failures, and a fetcher lost every other hour."""
-    s, chance = Story(), random.Random(seed)
+    chance = random.Random(seed)
     events, free = [], [(0.0, slot % 12 + 1) for slot in range(24)]
     starts = sorted(chance.triangular(0, 86000, 36000) for _ in range(jobs))
     next_id, dying = 13, 7200.0
@@ -703,40 +814,66 @@ def day(jobs=5000, seed=5):
             continue
         else:
             getattr(s, what)(*rest)
-    return s
 
 
 def text(s, about):
-    header = {"recording": {"format": 1, "about": about, "origin": "edited: testkit/recordings/make.py"}}
+    header = {"recording": {"format": 1, "about": about, "origin": ORIGIN}}
     return "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in [header, *s.lines])
 
 
-def main(names):
-    for name, tell in STORIES.items():
+def forms(s):
+    """The same records as Lambda gets them, and as the AWS command line prints them: both have no first line."""
+    lines = [line | {"roundtrip": {"signature": "holds"}} for line in s.lines]
+    records = [line | {"eventVersion": "1.1", "eventSource": "aws:dynamodb", "awsRegion": "eu-central-1"} for line in lines]
+    yield "one-job-as-lambda-gets-it.jsonl", json.dumps({"Records": records}) + "\n"
+    for line in lines:
+        moment = line["dynamodb"]["ApproximateCreationDateTime"]
+        created = {"ApproximateCreationDateTime": iso(moment * 1000)[:19] + "+00:00"}
+        line["dynamodb"] = {name: created.get(name, value) for name, value in line["dynamodb"].items()}
+    answer = {"Records": lines, "NextShardIterator": "arn:aws:dynamodb:eu-central-1:0:table/roundtrip-jobs"}
+    yield "one-job-as-the-aws-cli-prints-it.jsonl", json.dumps(answer, indent=4) + "\n"
+
+
+def write(name, text):
+    path = HERE / name
+    if not name.endswith(".zst"):
+        path.write_text(text)
+        return
+    # Tens of megabytes of text: kept compressed.
+    zstd = shutil.which("zstd") or sys.exit(f"{name} needs the program zstd")
+    plain = path.with_suffix("")
+    plain.write_text(text)
+    subprocess.run([zstd, "-q", "-f", "-19", "--long=27", "--rm", plain, "-o", path], check=True)
+
+
+def told(names):
+    """Each history that is asked for, with the names of its files."""
+    for name, tell in (STORIES | {"day-of-5000-jobs": day}).items():
         if not names or name in names:
             s = Story()
             tell(s)
-            (HERE / f"{name}.jsonl").write_text(text(s, tell.__doc__))
-    if not names or "one-job-as-lambda-gets-it" in names:
-        # The other two forms of a history.
-        s = Story()
-        one_job(s)
-        for line in s.lines:
-            line["roundtrip"] = {"signature": "holds"}
-        records = [line | {"eventVersion": "1.1", "eventSource": "aws:dynamodb", "awsRegion": "eu-central-1"} for line in s.lines]
-        (HERE / "one-job-as-lambda-gets-it.jsonl").write_text(json.dumps({"Records": records}) + "\n")
-        for line in s.lines:
-            moment = line["dynamodb"]["ApproximateCreationDateTime"]
-            line["dynamodb"]["ApproximateCreationDateTime"] = iso(moment * 1000)[:19] + "+00:00"
-        answer = {"Records": s.lines, "NextShardIterator": "arn:aws:dynamodb:eu-central-1:0:table/roundtrip-jobs"}
-        (HERE / "one-job-as-the-aws-cli-prints-it.jsonl").write_text(json.dumps(answer, indent=4) + "\n")
-    if not names or "day" in names:
-        # A hundred megabytes of text: kept compressed.
-        plain = HERE / "day-of-5000-jobs.jsonl"
-        plain.write_text(text(day(), day.__doc__))
-        zstd = shutil.which("zstd")
-        if zstd:
-            subprocess.run([zstd, "-q", "-f", "-19", "--long=27", "--rm", plain], check=True)
+            yield name, s, tell.__doc__
+
+
+def main(arguments):
+    names = [name for name in arguments if name != "--check"]
+    unknown = set(names) - set(STORIES) - {"day-of-5000-jobs"}
+    if unknown:
+        sys.exit(f"no such history: {', '.join(sorted(unknown))}")
+    form, files = Form.of_real(HERE), {}
+    for name, s, about in told(names):
+        form.hold(name, s.ours)
+        files[name + (".jsonl.zst" if name == "day-of-5000-jobs" else ".jsonl")] = text(s, about)
+        if name == "one-job":
+            files |= forms(s)
+    for fault in form.faults:
+        print(fault, file=sys.stderr)
+    if form.faults:
+        sys.exit(f"{len(form.faults)} times it is not the form of the real recordings")
+    for name, content in files.items():
+        if "--check" not in arguments:
+            write(name, content)
+    print(f"{len(files)} files are in the form of the {form.count} real ones")
 
 
 if __name__ == "__main__":

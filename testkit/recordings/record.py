@@ -31,7 +31,6 @@ class Station:
 
     def __init__(self, out):
         self.folder, self.out, self.processes = Path(tempfile.mkdtemp()), out, []
-        (self.folder / "inbox").mkdir()
         self.environment = dict(os.environ)
         self.start("stack", "--state", "stack", stdout=(self.folder / "exports").open("w"))
         self.wait("the stack", lambda: "# ready" in (self.folder / "exports").read_text())
@@ -64,11 +63,13 @@ class Station:
     def watcher(self, *settings):
         return self.role("watcher", *WATCHER, *settings)
 
-    def client(self, *settings):
-        return self.role("client", *CLIENT, "upload.source.directory.path=inbox", "receive.sink.directory.path=results", *settings)
+    def client(self, *settings, inbox="inbox"):
+        return self.role("client", *CLIENT, f"upload.source.directory.path={inbox}",
+                         f"receive.sink.directory.path=results-{inbox}", *settings)
 
-    def file(self, name, size):
-        (self.folder / "inbox" / name).write_bytes(os.urandom(size))
+    def file(self, name, size, inbox="inbox"):
+        (self.folder / inbox).mkdir(exist_ok=True)
+        (self.folder / inbox / name).write_bytes(os.urandom(size))
 
     def wait(self, what, holds):
         end = time.monotonic() + WAIT_SECONDS
@@ -166,6 +167,54 @@ def cancelled(s):
     s.wait("the download", lambda: any("downloaded" in job for job in s.images().values()))
     s.run("jobs", "cancel", next(iter(s.images())))
     s.until_cleaned(1)
+
+
+@history
+def cancelled_while_it_waits(s):
+    """An operator cancels a job that nobody has taken."""
+    s.file("a.bin", 50_000)
+    s.watcher(), s.client()
+    s.until("QUEUED")
+    s.run("jobs", "cancel", next(iter(s.images())))
+    s.until_cleaned(1)
+
+
+@history
+def client_gives_up(s):
+    """A file changes while it is sent: its client gives the job up, the fetcher ends it, and the file comes anew."""
+    s.file("a.bin", 40_000_000)
+    s.watcher(), s.fetcher("sink.processor.builtin=fingerprint")
+    s.client("upload.chunker.fixed.size=256 KiB", "upload.transport.s3.concurrency-max=1")
+    s.until("PROCESSING")
+    s.file("a.bin", 100_000)
+    s.until_cleaned(2)
+
+
+@history
+def priorities(s):
+    """Urgent jobs overtake those that wait, and keep their places where they are given back."""
+    s.watcher()
+    for number in range(4):
+        s.file(f"{number}.bin", 50_000)
+        s.file(f"{number}.bin", 50_000, "urgent")
+    s.client()
+    s.until("QUEUED", 4)
+    s.client("upload.sink.jobs.priority=7", inbox="urgent")
+    s.until("QUEUED", 8)
+    first = s.fetcher("sink.processor.command=sleep 60")
+    s.wait("the download", lambda: any("downloaded" in job for job in s.images().values()))
+    first.send_signal(signal.SIGINT)
+    first.wait(WAIT_SECONDS)
+    s.fetcher("sink.processor.builtin=fingerprint", "claim.in-flight-max=1")
+    s.until_cleaned(8)
+
+
+@history
+def large_result(s):
+    """A result too large for the record: it waits in the bucket for its client."""
+    s.file("a.bin", 50_000)
+    s.watcher(), s.fetcher("sink.processor.command=head -c 300000 /dev/zero"), s.client()
+    s.wait("the wait", lambda: any(job["due"] > job.get("processed", "never") for job in s.images().values()))
 
 
 @history

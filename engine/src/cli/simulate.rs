@@ -1,5 +1,6 @@
 //! `roundtrip simulate`: the core against a model of the services, with faults.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -256,7 +257,7 @@ impl Arguments {
             }
         }
         for (fault, rate) in &self.fault {
-            command.push_str(&format!(" --fault {fault}={rate}"));
+            let _ = write!(command, " --fault {fault}={rate}");
         }
         let defaults = Scenario::default();
         let numbers = [

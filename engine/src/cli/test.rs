@@ -23,6 +23,10 @@ const SNAPSHOT: &str = "decisions";
 
 /// Arguments.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "The roles are taken as their files say: no environment variable ROUNDTRIP_... changes them, so that the \
+                  decisions are the same on every machine. --set does."
+)]
 pub struct Arguments {
     /// A folder with recordings (*.jsonl, *.jsonl.zst), or one recording
     path: PathBuf,
@@ -172,7 +176,11 @@ fn roles(arguments: &Arguments, folder: &Path) -> Result<Vec<Role>> {
             "note: there is no role file in {folder}: this is about the shipped watcher"
         ));
     }
-    let layers = Layers::of_process(None, arguments.set.clone());
+    // Without the environment: a snapshot is the same on every machine.
+    let layers = Layers {
+        set: arguments.set.clone(),
+        ..Layers::default()
+    };
     let wanted: Vec<(String, Layers)> = wanted.into_iter().map(|role| (role, layers.clone())).collect();
     let specs = dsl::load_dry_together(&wanted)?;
     let named = |((from, _), spec): ((String, Layers), RoleSpec)| {

@@ -8,7 +8,7 @@ use roundtrip_testkit::recording::Entry;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::warn;
 
-use super::{PRESENT_MS, READ_EVERY, Recorder};
+use super::{PACE_MS, PRESENT_MS, READ_EVERY, Recorder};
 use crate::run::driver::now;
 
 /// How long after a write the stream may tell of it: the last reads wait so long.
@@ -53,7 +53,9 @@ impl Recorder {
             };
             let is_after = |moment: i64| reading.last.is_some_and(|last| last.0 >= moment);
             let is_near = is_after(end.0 - PRESENT_MS) || self.merge.is_quiet(&shard);
-            let has_come = is_after(end.0) || (is_near && !has_news);
+            // The end is by our clock, and the stream's may be ahead of it: what is later may have more behind it.
+            let keeps_pace = reading.advance_ms.is_some_and(|advance| advance <= PACE_MS);
+            let has_come = is_near && (!has_news || is_after(end.0) && keeps_pace);
             // One that others follow has an end, and that is yet to come.
             let is_parent = |parent: &String| *parent == shard;
             let has_children = self

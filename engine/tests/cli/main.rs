@@ -3,9 +3,11 @@
 
 mod configuration;
 mod desk;
+mod environment;
 mod folders;
 mod local;
 mod output;
+mod record;
 mod replay;
 mod services;
 mod simulate;

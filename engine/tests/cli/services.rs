@@ -50,7 +50,7 @@ fn services_that_are_away_may_come_back() {
     assert_seen!(desk.seen(&["run", "client"]), @r"
     exit code 75
     Error: cannot look at the table `roundtrip-jobs`: the service cannot be reached (Connection refused (os error 111))
-    Hint: check that the service is up and reachable, then try again; AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL_DYNAMODB, where set, say where it is
+    Hint: check that the service is up and reachable, then try again; AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL_DYNAMODB and AWS_ENDPOINT_URL_DYNAMODB_STREAMS, where set, say where it is
     ");
 }
 

@@ -20,7 +20,9 @@ use tokio::task::JoinHandle;
 
 use crate::world::{TABLE, World, noise, until};
 
-const WATCHER: &[&str] = &["requeue", "give-up", "cleaned", "keep", "admit", "adopt"];
+const WATCHER: &[&str] = &[
+    "requeue", "give-up", "cleaning", "cleaned", "keep", "admit", "adopt",
+];
 /// Not `downloaded`: it is on its way together with the last write, and refused where that one is faster.
 const FETCHER: &[&str] = &["claim", "complete", "fail", "release", "refuse"];
 

@@ -9,7 +9,7 @@ use roundtrip_core::lifecycle::Write;
 use roundtrip_core::lifecycle::attribute as a;
 use roundtrip_core::names::{ClientId, FileId, JobKey, RESERVED_PREFIX};
 use roundtrip_core::plan::{Bounds, Outline};
-use roundtrip_core::record::{Attribute, Record};
+use roundtrip_core::record::{Attribute, HISTORY_BYTES_MAX, Opaque, RECORD_BYTES_MAX, Record};
 use roundtrip_core::worker::words;
 use sha2::Sha256;
 
@@ -70,12 +70,16 @@ const ROW: [&str; 7] = [
     "started",
 ];
 
+/// Stands for what a record had too much of.
+const FILLER: &str = "filler";
+
 /// Replaces names and texts by others that tell nothing, the same ones always by the same.
 ///
 /// It remembers nothing: each is the HMAC-SHA256 of what it replaces, and the key is known to nobody once the recorder
 /// has ended. Without the key, nobody can tell by trying whether a name they guess is behind another. Signatures do not
 /// hold afterwards, which is why the verdict on them is recorded before. A text stays only where it is one that the program
-/// writes there; attributes that no record of ours has go.
+/// writes there; attributes that no record of ours has go. An open record that is too large to be a job stays so, by a
+/// filler.
 #[derive(Clone, Debug)]
 pub struct Redaction {
     keyed: Hmac<Sha256>,
@@ -98,7 +102,11 @@ impl Redaction {
             if is_row {
                 image.retain(|name| ROW.contains(&name));
             } else {
-                *image = self.record(image, &JOB);
+                let mut redacted = self.record(image, &JOB);
+                if let Some(filler) = filler(image, &redacted) {
+                    redacted.insert(FILLER, filler);
+                }
+                *image = redacted;
             }
         }
         let verdict = entry.own.as_mut().and_then(|own| own.signature.as_mut());
@@ -126,8 +134,8 @@ impl Redaction {
         attributes.collect()
     }
 
-    fn history(&self, attempts: &[Attribute<'static>]) -> Attribute<'static> {
-        let attempts = attempts.iter().filter_map(|attempt| match attempt {
+    fn history(&self, whole: &[Attribute<'static>]) -> Attribute<'static> {
+        let attempts = whole.iter().filter_map(|attempt| match attempt {
             Attribute::Map(attempt) => Some(Attribute::Map(self.record(attempt, &ATTEMPT))),
             Attribute::Text(_)
             | Attribute::Number(_)
@@ -136,7 +144,10 @@ impl Redaction {
             | Attribute::List(_)
             | Attribute::Opaque(_) => None,
         });
-        Attribute::List(attempts.collect())
+        let mut redacted: Vec<Attribute<'static>> = attempts.collect();
+        let size = |attempts: &[Attribute<'_>]| attempts.iter().map(Attribute::size_bytes).sum();
+        redacted.extend(lost(size(whole), size(&redacted), HISTORY_BYTES_MAX));
+        Attribute::List(redacted)
     }
 
     fn text(&self, name: &str, text: &str, record: &Record<'_>) -> String {
@@ -238,6 +249,25 @@ impl Redaction {
         hex.truncate(digits);
         hex
     }
+}
+
+/// What a record without the history has lost, where it was too large to be an open job.
+fn filler(before: &Record<'_>, after: &Record<'_>) -> Option<Attribute<'static>> {
+    let status = before.get(a::STATUS).and_then(Attribute::as_text);
+    if status.and_then(Status::parse).is_none_or(Status::is_finished) {
+        return None;
+    }
+    let size = |record: &Record<'_>| {
+        let history = record.get(a::HISTORY).map_or(0, Attribute::size_bytes);
+        record.size_bytes() - history
+    };
+    lost(size(before), size(after), RECORD_BYTES_MAX)
+}
+
+/// So much filler as was lost of what had more than this.
+fn lost(before: usize, after: usize, max: usize) -> Option<Attribute<'static>> {
+    let is_lost = before > max && after < before;
+    is_lost.then(|| Attribute::Opaque(Opaque(before - after)))
 }
 
 /// Whether a text is one that the program itself writes there: it then says nothing about anybody.

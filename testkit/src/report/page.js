@@ -1,6 +1,7 @@
 "use strict";
 // Draws the page from its data. Times are milliseconds after `data.from`; a job is {f, c, p, a, o} as report/timeline.rs
-// writes it: file, number of its client, phases [number, begin], attempts [begin, end, who, what, why, ending], outcome.
+// writes it: file, number of its client, phases [number, begin], attempts [begin, end, who, what, why, ending], outcome
+// ("open" at the end, "completed", "error", "deleted").
 // An ending is "failed", "lost", "operator" (taken again at an operator's wish), or empty.
 
 const OVER = 5, CLEANUP = 4, ANALYSING = 3, FETCHING = 2, LABEL = 150, BOX = 540, PIECE = 2, LINES_MAX = 20000;
@@ -19,11 +20,12 @@ const many = (number) => number.toLocaleString("en");
 const jobsOf = (number) => `${many(number)} ${number === 1 ? "job" : "jobs"}`;
 
 function duration(ms) {
+  if (!ms) return "0 s";
   if (ms < 1000) return `${Math.round(ms)} ms`;
   const s = ms / 1000;
-  if (s < 60) return `${s.toFixed(s < 10 ? 1 : 0)} s`;
+  if (s < 59.5) return `${s.toFixed(s < 9.95 && s % 1 ? 1 : 0)} s`;
   // Rounded before it is taken apart, so that no "60 s" comes out.
-  const parts = (whole, unit, small, rest) => `${Math.floor(whole / small)} ${unit} ${whole % small} ${rest}`;
+  const parts = (whole, unit, small, rest) => `${Math.floor(whole / small)} ${unit}${whole % small ? ` ${whole % small} ${rest}` : ""}`;
   if (s < 3600) return parts(Math.round(s), "min", 60, "s");
   if (s < 86400) return parts(Math.round(s / 60), "h", 60, "min");
   return parts(Math.round(s / 3600), "d", 24, "h");
@@ -143,7 +145,8 @@ function show(data) {
       [sum("failed"), "failed attempts"], [sum("lost"), "lost attempts"], [sum("givenUp"), "given up"],
       [both(waits), "wait for a fetcher, p50 / p95"], [both(whole), "to the result, p50 / p95"],
     ];
-    if (sum("requeued")) list.splice(7, 0, [sum("requeued"), "requeued by an operator"]);
+    if (of("deleted")) list.splice(4, 0, [of("deleted"), "deleted before their end"]);
+    if (sum("requeued")) list.splice(list.length - 2, 0, [sum("requeued"), "requeued by an operator"]);
     for (const [value, name] of list) {
       const box = document.createElement("div");
       box.className = "figure";
@@ -324,6 +327,18 @@ function show(data) {
     choose();
   }
 
+  /** The view with so many times its length, around its middle. */
+  function zoomed(times) {
+    const middle = (view[0] + view[1]) / 2, half = Math.max(5, (view[1] - view[0]) / 2 * times);
+    return [Math.max(0, middle - half), Math.min(span, middle + half)];
+  }
+
+  /** The view moved by this part of its length. */
+  function moved(part) {
+    const by = Math.max(-view[0], Math.min(span - view[1], (view[1] - view[0]) * part));
+    return [view[0] + by, view[1] + by];
+  }
+
   function choose() {
     // Names are shown shortened, with an ellipsis in place of the rest.
     const find = element("find").value.replaceAll("…", "").trim().toLowerCase(), outcome = element("outcome").value;
@@ -378,7 +393,8 @@ function show(data) {
     client.className = "hint";
     client.textContent = data.clients[job.c];
     const table = document.createElement("table");
-    const events = job.p.map(([phase, at]) => [at, data.phases[phase], ""]);
+    const named = (phase) => phase === OVER && job.o === "deleted" ? "the record was deleted" : data.phases[phase];
+    const events = job.p.map(([phase, at]) => [at, named(phase), ""]);
     for (const [since, at, who, what, why, ending] of job.a) {
       if (since !== null) events.push([since, `claimed by ${who}`, ""]);
       events.push([at, `${what}${who ? ` (${who})` : ""}${why ? `: ${why}` : ""}`, what === "give-up" ? `${ending} gave-up` : ending]);
@@ -407,6 +423,12 @@ function show(data) {
   element("jobs-box").addEventListener("mouseleave", () => { element("tip").hidden = true; });
   element("jobs-box").addEventListener("click", (event) => { const job = under(event); if (job) story(job); });
   element("jobs-box").addEventListener("keydown", (event) => {
+    const stretch = { "+": zoomed(0.5), "=": zoomed(0.5), "-": zoomed(2), ArrowLeft: moved(-0.25), ArrowRight: moved(0.25) }[event.key];
+    if (stretch && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault();
+      look(stretch);
+      return;
+    }
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!step || !rows.length) return;
     event.preventDefault();
@@ -426,7 +448,9 @@ function show(data) {
     drag = [event.offsetX, event.offsetX];
   });
   element("queue").addEventListener("pointermove", (event) => { if (drag) { drag[1] = event.offsetX; drawQueue(); } });
+  element("queue").addEventListener("pointercancel", () => { drag = null; drawQueue(); });
   element("queue").addEventListener("pointerup", () => {
+    if (!drag) return;
     const width = element("queue").clientWidth;
     const [left, right] = drag.map((px) => Math.max(0, Math.min(span, when(px, width)))).sort((a, b) => a - b);
     drag = null;

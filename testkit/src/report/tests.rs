@@ -192,6 +192,55 @@ fn who_is_requeued_by_an_operator_or_never_uploaded_was_not_lost() {
     );
 }
 
+/// Its second fetcher's clock is an hour behind that of the first.
+#[test]
+fn an_attempt_is_told_whatever_its_writers_clock_says() {
+    let mut timeline = Timeline::default();
+    let first = held(&job(1), at(1));
+    let released = Job {
+        history: attempt(&first, "release", at(3_600), true),
+        ..job(1)
+    };
+    let second = held(&released, at(5));
+    let failed = Job {
+        status: Status::Error,
+        history: attempt(&second, "fail", at(9), true),
+        ..second.clone()
+    };
+    let cleaned = Job {
+        cleaned: Some(at(10)),
+        ..failed.clone()
+    };
+    for (seconds, job) in [(1, first), (4, released), (5, second), (9, failed), (10, cleaned)] {
+        timeline.observe(at(seconds), &job);
+    }
+    let told: Vec<&str> = timeline.lives()[0].attempts.iter().map(|one| one.3).collect();
+    assert_eq!(told, ["release", "fail"]);
+}
+
+#[test]
+fn a_job_whose_record_goes_is_not_open_any_more() {
+    let mut timeline = Timeline::default();
+    timeline.observe(at(0), &job(1));
+    timeline.observe(at(0), &job(2));
+    let completed = Job {
+        status: Status::Completed,
+        ..job(3)
+    };
+    timeline.observe(at(0), &completed);
+    for number in [1, 3] {
+        timeline.removed(at(9), &job(number).key);
+    }
+    let lives = serde_json::to_value(timeline.lives()).unwrap();
+    let outcomes: Vec<&str> = lives
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|life| life["o"].as_str().unwrap())
+        .collect();
+    assert_eq!(outcomes, ["deleted", "open", "completed"]);
+}
+
 #[test]
 fn a_client_is_written_whole_and_once() {
     let mut timeline = Timeline::default();

@@ -128,6 +128,8 @@ enum Outcome {
     Open,
     Completed,
     Error,
+    /// Its record went before it was finished.
+    Deleted,
 }
 
 /// The jobs of a history over time.
@@ -172,11 +174,10 @@ impl Timeline {
             Phase::Waiting | Phase::Fetching | Phase::Analysing | Phase::Cleanup | Phase::Over => None,
         };
         // The history in a record is bounded: what went out of it is kept here.
-        let known = track.attempts.last().map(|(attempt, _)| attempt.at);
-        let new = job
-            .history
-            .iter()
-            .filter(|attempt| known.is_none_or(|known| attempt.at > known));
+        // By place, not by time: the clocks of those who write it differ.
+        let known = track.attempts.last();
+        let known = known.and_then(|(known, _)| job.history.iter().rposition(|attempt| attempt == known));
+        let new = job.history.iter().skip(known.map_or(0, |known| known + 1));
         let told = new.map(|attempt| (attempt.clone(), Ending::of(attempt, was_held)));
         track.attempts.extend(told);
         track.outcome = match job.status {
@@ -191,6 +192,9 @@ impl Timeline {
         self.pass(at);
         if let Some(track) = self.tracks.get_mut(key) {
             track.enter(Phase::Over, at);
+            if track.outcome == Outcome::Open {
+                track.outcome = Outcome::Deleted;
+            }
         }
     }
 

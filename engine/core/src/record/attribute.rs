@@ -40,7 +40,8 @@ pub enum Attribute<'a> {
     /// Values in their order.
     #[serde(rename = "L", borrow)]
     List(Vec<Attribute<'a>>),
-    /// A type that no record of ours has: bytes and sets. What they hold is not kept, only how much it is.
+    /// A type that no record of ours has: bytes and sets. What they hold is not kept, only how much it is: so much filler
+    /// is written in its place.
     #[serde(rename = "B", alias = "BS", alias = "SS", alias = "NS")]
     Opaque(Opaque),
 }
@@ -275,7 +276,8 @@ impl<'a> Attribute<'a> {
 
 impl Serialize for Opaque {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("")
+        // Nobody asks what it held, but a record that was too large stays so.
+        serializer.serialize_str(&"A".repeat(self.0))
     }
 }
 

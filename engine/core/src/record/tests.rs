@@ -81,6 +81,9 @@ fn records_are_written_as_the_table_writes_them() {
             .iter()
             .all(|(_, value)| matches!(value, Attribute::Opaque(Opaque(1..))))
     );
+    let written = serde_json::to_string(&record).unwrap();
+    let again: Record = serde_json::from_str(&written).unwrap();
+    assert_eq!(again, record, "they stay as large as they were");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use roundtrip::cloud::streams::Streams;
 use roundtrip::recorder::{Recorder, Start};
+use roundtrip::run::driver::now;
 use roundtrip_testkit::recording::Entry;
 use serde_json::json;
 
@@ -98,6 +99,34 @@ async fn a_refused_last_read_is_made_again() {
         assert!(recorder.finish(WAIT, &mut entries).await, "{error}");
         assert_eq!(seconds(&entries), [1, 2], "{error}");
     }
+}
+
+/// The service takes requests whose time is up to five minutes off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_whose_clock_is_ahead_is_read_to_its_end() {
+    let ahead = now().0 / 1_000 + 100;
+    let mut script = one_shard();
+    tell(&mut script, "s", ahead..ahead + 12);
+    let bench = Bench::new(script).await;
+    let mut entries = Vec::new();
+    let mut recorder = recorder(&bench, Start::Oldest).await;
+    assert!(recorder.finish(WAIT, &mut entries).await);
+    assert_eq!(seconds(&entries), (ahead..ahead + 12).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_iterator_misses_nothing_of_a_stream_whose_clock_is_behind() {
+    let bench = Bench::new(one_shard()).await;
+    let mut recorder = recorder(&bench, Start::Newest).await;
+    let behind = now().0 / 1_000 - 200;
+    {
+        let mut script = bench.server.script();
+        tell(&mut script, "s", [behind - 3_600, behind]);
+        script.refuse("GetRecords", "ExpiredIteratorException");
+    }
+    let mut entries = Vec::new();
+    assert!(recorder.finish(WAIT, &mut entries).await);
+    assert_eq!(seconds(&entries), [behind]);
 }
 
 /// A page is three records, and there is time for a few of them.

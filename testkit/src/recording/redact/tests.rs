@@ -145,6 +145,49 @@ fn a_redacted_job_stands_where_it_stood() {
     assert!(jobs > 500, "{jobs}");
 }
 
+/// No fetcher takes it, and none does in a replay.
+#[test]
+fn a_record_that_is_too_large_stays_so() {
+    let job = |name: &str, attribute: Attribute<'static>| {
+        let mut entry = entry();
+        let image = entry.body.after.as_mut().unwrap();
+        for (signed, text) in [
+            ("status", "QUEUED"),
+            ("bucket", "b"),
+            ("created", "2025-09-25T11:21:51.690Z"),
+        ] {
+            image.insert(signed, Attribute::text(text));
+        }
+        image.insert(name.to_owned(), attribute);
+        entry
+    };
+    let read = |entry: Entry<'_>| {
+        let text = serde_json::to_string(&entry).unwrap();
+        let entry = Reader::new(text.as_bytes()).entries().next().unwrap().unwrap();
+        Job::read(entry.body.after.as_ref().unwrap())
+    };
+    let note = Attribute::text("x".repeat(50_000));
+    let why = Record::from([
+        ("at", Attribute::text("2025-09-25T11:21:51.690Z")),
+        ("why", note.clone()),
+    ]);
+    for (name, attribute) in [
+        ("note", note.clone()),
+        ("note", Attribute::Opaque(Opaque(50_000))),
+        ("note", Attribute::List(vec![note.clone()])),
+        ("version", note),
+        ("history", Attribute::List(vec![Attribute::Map(why)])),
+    ] {
+        let large = job(name, attribute);
+        assert!(read(large.clone()).unwrap_err().too_large, "{name}");
+        let redacted = Redaction::new([1; 32]).redact(large);
+        assert!(!format!("{redacted:?}").contains("xxx"), "{name}");
+        assert!(read(redacted).unwrap_err().too_large, "{name}");
+    }
+    let small = Redaction::new([1; 32]).redact(job("note", Attribute::Opaque(Opaque(9))));
+    assert_eq!(read(small).unwrap().chunks, 3);
+}
+
 #[test]
 fn the_same_name_becomes_the_same_name_under_one_key() {
     let redaction = Redaction::new([1; 32]);
