@@ -141,11 +141,11 @@ impl Worker {
     }
 
     fn written(&mut self, at: At, record: &RecordKey, write: Write, outcome: Outcome) {
-        if write == Write::Refuse {
-            if let Some(shorter) = self.refusals.answered(record, &outcome) {
-                let rule = "the table refused the write for good: a shorter one is made";
-                self.decide(Action::Write(shorter), Reason::rule(rule));
-            }
+        if write == Write::Refuse
+            && let Some(shorter) = self.refusals.answered(record, &outcome)
+        {
+            let rule = "the table refused the write for good: a shorter one is made";
+            self.decide(Action::Write(shorter), Reason::rule(rule));
         }
         let Some(key) = self.held_key(record) else {
             return;

@@ -81,8 +81,8 @@ impl Lanes {
     ) -> Result<Findings, Fault> {
         let mut shards: Vec<u32> = (0..self.shards).collect();
         fastrand::shuffle(&mut shards);
-        // A search that fails leaves the places as they were.
-        let places = self.places().clone();
+        // After a search that failed the next one begins anew: a place may be what the table did not take.
+        let places = std::mem::take(&mut *self.places());
         let mut search = Search::new(wanted, priority_max, shards).going_on(places);
         let mut page = Page::default();
         loop {

@@ -105,7 +105,7 @@ impl Worker {
         let ending = held.turned_away_alone(self.answered, ending);
         match &ending {
             Ending::Away { after, .. } | Ending::TurnedAway { after, .. } => {
-                self.rest(at, after.unwrap_or_default())
+                self.rest(at, after.unwrap_or_default());
             }
             // Its disk may be full, and the next file may not fit either.
             Ending::Unfit(_) => self.rest(at, Duration::ZERO),

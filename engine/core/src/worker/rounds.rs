@@ -69,12 +69,14 @@ impl Held {
         let mut turns = self.job.history.iter().rev();
         let before = turns.find(given_back(TURNED_AWAY)).map(|attempt| attempt.at);
         let is_alone = before.is_some_and(|before| answered.is_some_and(|answered| answered > before));
-        match ending {
-            Ending::TurnedAway { why, after } if is_alone => Ending::Failed {
-                why: begun_with(TURNED_AWAY, why),
-                after,
-            },
-            ending => ending,
+        let Ending::TurnedAway { why, after } = ending else {
+            return ending;
+        };
+        if is_alone {
+            let why = begun_with(TURNED_AWAY, why);
+            Ending::Failed { why, after }
+        } else {
+            Ending::TurnedAway { why, after }
         }
     }
 

@@ -66,17 +66,17 @@ impl Story {
         };
         let change = actions(&mut self.worker).into_iter().find_map(ends).unwrap();
         self.worker.handle(at, written(1, change.write, done()));
-        let mut line = change.write.as_str().to_owned();
+        let mut line = vec![change.write.as_str().to_owned()];
         for (name, value) in change.set {
             match value {
                 Value::Number(failures) if name == attribute::FAILURES => {
                     self.job.failures = u32::try_from(failures).unwrap();
-                    line += &format!(", failures {failures}");
+                    line.push(format!("failures {failures}"));
                 }
                 Value::Time(due) if name == attribute::DUE => {
-                    line += &format!(", due in {} s", due.since(at.now).as_secs());
+                    line.push(format!("due in {} s", due.since(at.now).as_secs()));
                 }
-                Value::Text(error) if name == attribute::ERROR => line += &format!(", {error}"),
+                Value::Text(error) if name == attribute::ERROR => line.push(error),
                 Value::History(history) => self.job.history = history,
                 Value::Text(_)
                 | Value::Number(_)
@@ -85,7 +85,7 @@ impl Story {
                 | Value::Expiry(_) => {}
             }
         }
-        line
+        line.join(", ")
     }
 
     /// Another job is claimed at this moment.
