@@ -73,7 +73,7 @@ pub(crate) fn all() -> Vec<Attempted> {
         ),
         attempted(
             "anyone, who could not read it",
-            lifecycle::refuse_malformed(RecordKey::from(&queued().key), now, "no bucket"),
+            lifecycle::refuse_malformed(RecordKey::from(&queued().key), Vec::new(), now, "no bucket"),
         ),
         attempted(
             "operator, who saw it queued",
