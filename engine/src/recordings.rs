@@ -116,18 +116,18 @@ impl Source {
             Box::new(whole)
         };
         let notes = Rc::new(RefCell::new(Notes::default()));
-        let noted = Rc::clone(&notes);
+        let taken = Rc::clone(&notes);
         let mut told = Told::new();
         if self.is_sorted {
-            let mut happenings = self.sort(text, &noted)?;
-            happenings.retain(|happening| told.is_new(happening) || noted.borrow_mut().again());
+            let mut happenings = self.sort(text, &taken)?;
+            happenings.retain(|happening| told.is_new(happening) || taken.borrow_mut().again());
             let happenings = Box::new(happenings.into_iter().map(Ok));
             return Ok(Recording { happenings, notes });
         }
         let happenings = Reader::new(text).map(move |entry| {
             let happening = Happening::read(&entry);
             let is_new = told.is_new(&happening);
-            noted.borrow_mut().take(&entry, is_new);
+            taken.borrow_mut().take(&entry, is_new);
             is_new.then_some(happening)
         });
         let happenings = Box::new(happenings.filter_map(Result::transpose));
