@@ -158,7 +158,7 @@ source.objects.every = "5s"
 sink.delete.results-keep = "5m"
 "#,
     );
-    let output = desk.run(&["simulate", "--seed", "15", "--role", "ours.toml"]);
+    let output = desk.run(&["simulate", "--seed", "90", "--role", "ours.toml"]);
     assert_eq!(output.status.code(), Some(1));
     insta::assert_snapshot!(String::from_utf8(output.stderr).unwrap());
 }

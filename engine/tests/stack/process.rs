@@ -342,7 +342,7 @@ fn what_is_missing_is_named_at_once() {
     assert_eq!(code, Some(75));
     insta::assert_snapshot!(error, @r"
     Error: cannot look at the table `roundtrip-jobs`: the service cannot be reached (Connection refused (os error 111))
-    Hint: check that the service is up and reachable, then try again; AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL_DYNAMODB, where set, say where it is
+    Hint: check that the service is up and reachable, then try again; AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL_DYNAMODB and AWS_ENDPOINT_URL_DYNAMODB_STREAMS, where set, say where it is
     ");
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use roundtrip_core::at::Timestamp;
 use roundtrip_core::claim::Malformed;
 use roundtrip_core::job::{Job, Lane, LaneKind, PRIORITY_MAX, Status};
-use roundtrip_core::lifecycle::{Change, RecordKey};
+use roundtrip_core::lifecycle::{Change, RecordKey, Write};
 use roundtrip_core::queue::LaneCount;
 
 use super::change;
@@ -40,6 +40,8 @@ pub(super) struct Row {
     pub(super) sequence: u128,
     /// Whether the role wrote to it: from then on recorded changes have to hold against it.
     pub(super) ours: bool,
+    /// Whether whoever holds it claimed it in the recording alone, and is not played.
+    pub(super) held_as_recorded: bool,
 }
 
 impl Row {
@@ -142,6 +144,7 @@ impl Table {
             let before = row.job.as_ref().ok().cloned().map(Box::new);
             change::make(row, wanted);
             row.ours = true;
+            row.held_as_recorded &= wanted.write != Write::Claim;
             before
         });
         Applied::Made(before.flatten())

@@ -23,7 +23,7 @@ pub(super) struct Course {
 impl World {
     /// A change comes from the recording.
     pub(in crate::replay) fn hear(&mut self, recorded: Recorded) {
-        if !self.strict && recorded.is_played_by(self.plays) && !self.is_of_earlier_claim(&recorded) {
+        if !self.strict && recorded.is_played_by(self.plays) && !self.is_of_recorded_claim(&recorded) {
             self.leave_out(&recorded);
             return;
         }
@@ -40,16 +40,16 @@ impl World {
         self.play(recorded);
     }
 
-    /// Whether it is about a claim that was made before the recording began: whoever holds the job is not played, and keeps,
-    /// ends or loses it as it did.
-    fn is_of_earlier_claim(&mut self, recorded: &Recorded) -> bool {
+    /// Whether it is about a claim that was made before the recording began, or over another's: whoever holds the job is not
+    /// played, and keeps, ends or loses it as it did.
+    fn is_of_recorded_claim(&mut self, recorded: &Recorded) -> bool {
         if !self.plays.claim || !recorded.is_of_a_claim() || (self.plays.requeue && recorded.is_a_loss()) {
             return false;
         }
         self.seed_row(recorded);
         self.table
             .get(&recorded.key)
-            .is_some_and(|row| !row.ours && row.job().is_some_and(|job| job.status == Status::Processing))
+            .is_some_and(|row| row.held_as_recorded && row.job().is_some_and(is_held))
     }
 
     /// The role makes such writes itself: from here on its history counts, not the recorded one.
@@ -66,6 +66,7 @@ impl World {
         let is_known = self.table.get(&recorded.key).is_some() || self.gone.contains(&recorded.key);
         if let (false, Some(before)) = (is_known, &recorded.before) {
             let row = Row {
+                held_as_recorded: is_held(before),
                 job: Ok(before.clone()),
                 place: None,
                 signature: recorded.verdict.clone(),
@@ -142,11 +143,12 @@ impl World {
         let still_signed = known.and_then(|row| Some((row.job()?, job.as_ref().ok()?, &row.signature)));
         let signature = match (recorded.verdict, still_signed) {
             (Some(verdict), _) => Some(verdict),
-            (None, Some((was, is, known))) if is_signed_alike(was, is) => known.clone(),
+            (None, Some((was, is, known))) if was.is_signed_alike(is) => known.clone(),
             (None, _) => None,
         };
         let place = recorded.place;
         let row = Row {
+            held_as_recorded: job.as_ref().is_ok_and(is_held),
             job,
             place,
             signature,
@@ -163,6 +165,7 @@ impl World {
         self.table.change(&recorded.key, |row| {
             row.sequence = row.sequence.max(recorded.sequence);
             if let (Ok(job), Some(was), Some(Ok(is))) = (&mut row.job, &recorded.before, &recorded.after) {
+                row.held_as_recorded |= is_held(is) && was.processor != is.processor;
                 course::enact(job, was, is, shift_ms);
             }
         });
@@ -224,12 +227,6 @@ impl World {
     }
 }
 
-fn is_signed_alike(one: &Job, other: &Job) -> bool {
-    one.version == other.version
-        && one.created == other.created
-        && one.bucket == other.bucket
-        && one.chunks == other.chunks
-        && one.signature == other.signature
-        && one.outline == other.outline
-        && one.outline_signature == other.outline_signature
+fn is_held(job: &Job) -> bool {
+    job.status == Status::Processing
 }
