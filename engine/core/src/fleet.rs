@@ -118,6 +118,7 @@ impl Member {
             }
             Ending::JobFault(_) | Ending::Failed { .. } => self.failed(now, key),
             Ending::Away { .. }
+            | Ending::TurnedAway { .. }
             | Ending::Refused(_)
             | Ending::Stalled(_)
             | Ending::Fault(_)

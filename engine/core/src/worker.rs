@@ -5,6 +5,7 @@ mod drain;
 mod exchange;
 mod held;
 mod look;
+mod rounds;
 mod slots;
 mod verdict;
 pub mod words;
@@ -66,6 +67,8 @@ pub struct Worker {
     found_nothing: bool,
     /// How often in a row the processor was away.
     rests: u32,
+    /// When the last job was claimed that the processor gave an answer for.
+    answered: Option<Timestamp>,
     drain: Drain,
     actions: VecDeque<Decision<Action>>,
 }
@@ -86,6 +89,7 @@ impl Worker {
             priority_seen: 0,
             found_nothing: false,
             rests: 0,
+            answered: None,
             drain: Drain::No,
             actions: VecDeque::new(),
         }
@@ -238,6 +242,7 @@ impl Machine for Worker {
 
     fn set_back(&mut self, at: At, by: Duration) {
         self.pace.set_back(at, by);
+        self.answered = self.answered.map(|answered| answered.set_back(by));
         for held in self.held.values_mut() {
             held.set_back(by);
         }

@@ -54,6 +54,13 @@ pub enum Answer {
         /// How long the processor asked to be left alone.
         after: Option<Duration>,
     },
+    /// It did not take the request: that may be wrong for every file, or it is this one.
+    TurnedAway {
+        /// What happened.
+        why: String,
+        /// How long the processor asked to be left alone.
+        after: Option<Duration>,
+    },
     /// The file did not arrive whole or right.
     Unproven(String),
     /// This machine cannot give it the file: its disk fails.
@@ -159,10 +166,12 @@ impl Processor {
                 Ok(()) => answer,
                 Err(error) => Answer::from_spool(&error),
             },
-            Answer::Failed { .. } | Answer::Away { .. } => match input.file.failure() {
-                None => answer,
-                Some(error) => Answer::from_spool(&error),
-            },
+            Answer::Failed { .. } | Answer::Away { .. } | Answer::TurnedAway { .. } => {
+                match input.file.failure() {
+                    None => answer,
+                    Some(error) => Answer::from_spool(&error),
+                }
+            }
             Answer::Unproven(_) | Answer::Unfit(_) => answer,
         }
     }

@@ -182,13 +182,13 @@ async fn each_status_means_what_it_says() {
     201: result of 4 bytes
     204: result of 0 bytes
     400: job fault: the processor answered 400 Bad Request: no �[31mTIFF
-    401: away: the processor answered 401 Unauthorized: who are you? (this is not about the file, and the job waits: check `sink.processor.url`, and whom and what the processor lets ask)
-    403: away: the processor answered 403 Forbidden (this is not about the file, and the job waits: check `sink.processor.url`, and whom and what the processor lets ask)
-    404: away: the processor answered 404 Not Found (this is not about the file, and the job waits: check `sink.processor.url`, and whom and what the processor lets ask)
-    405: away: the processor answered 405 Method Not Allowed (this is not about the file, and the job waits: check `sink.processor.url`, and whom and what the processor lets ask)
-    407: away: the processor answered 407 Proxy Authentication Required (this is not about the file, and the job waits: check `sink.processor.url`, and whom and what the processor lets ask)
+    401: turned away: the processor answered 401 Unauthorized: who are you? (unless this is about the file, check `sink.processor.url`, and whom and what the processor lets ask)
+    403: turned away: the processor answered 403 Forbidden (unless this is about the file, check `sink.processor.url`, and whom and what the processor lets ask)
+    404: turned away: the processor answered 404 Not Found (unless this is about the file, check `sink.processor.url`, and whom and what the processor lets ask)
+    405: turned away: the processor answered 405 Method Not Allowed (unless this is about the file, check `sink.processor.url`, and whom and what the processor lets ask)
+    407: turned away: the processor answered 407 Proxy Authentication Required (unless this is about the file, check `sink.processor.url`, and whom and what the processor lets ask)
     408: failed: the processor answered 408 Request Timeout: slow
-    409: away [after 3s]: the processor answered 409 Conflict (this is not about the file, and the job waits: check `sink.processor.url`, and whom and what the processor lets ask)
+    409: turned away [after 3s]: the processor answered 409 Conflict (unless this is about the file, check `sink.processor.url`, and whom and what the processor lets ask)
     413: job fault: the processor answered 413 Payload Too Large: too large
     415: job fault: the processor answered 415 Unsupported Media Type
     422: job fault: the processor answered 422 Unprocessable Entity: no cells
@@ -199,7 +199,7 @@ async fn each_status_means_what_it_says() {
     502: failed [after 7s]: the processor answered 502 Bad Gateway
     503: failed: the processor answered 503 Service Unavailable: starting
     503: away [after 7s]: the processor answered 503 Service Unavailable: starting
-    307: away: the processor answered 307 Temporary Redirect to http://elsewhere/: set `sink.processor.url` to where it is
+    307: turned away: the processor answered 307 Temporary Redirect to http://elsewhere/: set `sink.processor.url` to where it is
     "#);
 }
 

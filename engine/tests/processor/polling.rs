@@ -95,7 +95,7 @@ async fn a_place_that_leads_nowhere_ends_the_analysis() {
     failed: the processor no longer knows the analysis: the processor answered 410 Gone
     job fault: the processor answered 422 Unprocessable Entity: no cells in it
     failed: the processor answered 303 See Other with a Location on another host, elsewhere
-    away: the processor answered 302 Found to /login: set `sink.processor.url` to where it is
+    turned away: the processor answered 302 Found to /login: set `sink.processor.url` to where it is
     "#);
 }
 

@@ -113,6 +113,7 @@ pub(crate) fn reason(answer: Answer) -> String {
         Answer::JobFault(why) => format!("job fault: {why}"),
         Answer::Failed { why, after: wait } => format!("failed{}: {why}", after(wait)),
         Answer::Away { why, after: wait } => format!("away{}: {why}", after(wait)),
+        Answer::TurnedAway { why, after: wait } => format!("turned away{}: {why}", after(wait)),
         Answer::Unproven(why) => format!("unproven: {why}"),
         Answer::Unfit(why) => format!("unfit: {why}"),
     }

@@ -94,9 +94,13 @@ impl Worker {
         if matches!(ending, Ending::Result { .. } | Ending::JobFault(_)) {
             // An answer stands only for a proven file, even where the news of its arrival comes after it.
             held.job.downloaded.get_or_insert(at.now);
+            self.answered = self.answered.max(held.job.assigned);
         }
+        let ending = held.turned_away_alone(self.answered, ending);
         match &ending {
-            Ending::Away { after, .. } => self.rest(at, after.unwrap_or_default()),
+            Ending::Away { after, .. } | Ending::TurnedAway { after, .. } => {
+                self.rest(at, after.unwrap_or_default());
+            }
             // Its disk may be full, and the next file may not fit either.
             Ending::Unfit(_) => self.rest(at, Duration::ZERO),
             Ending::Result { .. } | Ending::JobFault(_) | Ending::Failed { .. } => self.rests = 0,

@@ -32,6 +32,14 @@ pub enum Ending {
         /// When the processor asked to be tried again.
         after: Option<Duration>,
     },
+    /// The processor did not take the request. That may be wrong for every file, as with a wrong path or a missing
+    /// token, or it is this job.
+    TurnedAway {
+        /// What happened.
+        why: String,
+        /// When the processor asked to be tried again.
+        after: Option<Duration>,
+    },
     /// What came is not what the client signed, or the client gave the job up: final.
     Refused(String),
     /// Chunks stopped coming.

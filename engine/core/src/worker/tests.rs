@@ -7,6 +7,7 @@ mod looks;
 mod priorities;
 mod sequences;
 mod slots;
+mod turned_away;
 
 use std::time::Duration;
 

@@ -1,23 +1,14 @@
 //! What an ending means for the job: the last write, and why.
 
-use std::time::Duration;
-
 use super::WorkerPolicy;
 use super::drain::Drain;
 use super::held::{Ending, Held};
-use super::words::{ATTEMPT, NEVER_COMPLETE, NOBODY, STALLED, STOPPED, UNFIT};
+use super::words::{ATTEMPT, STOPPED};
 use crate::at::{At, Timestamp};
 use crate::fleet::Member;
-use crate::job::{Attempt, HISTORY_MAX, Job};
 use crate::lifecycle::{self, Change, Write};
 use crate::machine::Reason;
 use crate::plan::Bounds;
-
-/// A job whose upload stopped is offered again at least this often, unless `claim.stall` is longer.
-const STALLED_WAIT_MAX: Duration = Duration::from_hours(1);
-
-/// A job that a fetcher could not carry is offered again at least this often, unless `retry.interval` is longer.
-const CARRY_WAIT_MAX: Duration = Duration::from_hours(1);
 
 impl Held {
     /// What is written where the table does not take the last write: the same without the history, and then an error
@@ -115,6 +106,7 @@ impl Held {
                     Reason::key("the job is not at fault", "retry.interval"),
                 )
             }
+            Ending::TurnedAway { why, after } => self.turned_away(policy, now, why, after),
             Ending::Stalled(why) => self.stalled(policy, now, why),
             Ending::Fault(why) => {
                 let due = now + policy.retry.delay_after(1, at.jitter);
@@ -127,73 +119,4 @@ impl Held {
             Ending::Stopped => (release(now, job.failures, STOPPED), drain.reason()),
         }
     }
-    fn stalled(&self, policy: &WorkerPolicy, now: Timestamp, why: String) -> (Change, Reason) {
-        let (job, processor) = (&self.job, policy.processor.as_str());
-        if self.is_older_than(policy.claim.upload_max, now) {
-            let error = format!("{NEVER_COMPLETE}{why}");
-            (
-                lifecycle::fail(job, processor, now, job.failures, &error),
-                Reason::key("the upload took too long", "claim.upload-max"),
-            )
-        } else {
-            let due = now + wait_for_upload(job, policy.claim.stall);
-            (
-                lifecycle::release(job, processor, now, due, job.failures, &begun_with(STALLED, why)),
-                Reason::key("chunks stopped coming", "claim.stall"),
-            )
-        }
-    }
-
-    /// Nobody is at fault, and another fetcher may be able to; but a file that no fetcher can carry must not go round all
-    /// of them for ever.
-    fn unfit(&self, policy: &WorkerPolicy, now: Timestamp, why: String) -> (Change, Reason) {
-        let (job, processor, why) = (&self.job, policy.processor.as_str(), begun_with(UNFIT, why));
-        let unfit =
-            |attempt: &&Attempt| attempt.what == Write::Release.as_str() && attempt.why.starts_with(UNFIT);
-        let before = job.history.iter().filter(unfit).count();
-        let enough =
-            usize::try_from(policy.retry.attempts_max).map_or(HISTORY_MAX, |max| max.min(HISTORY_MAX));
-        if before >= enough && self.is_older_than(policy.claim.upload_max, now) {
-            let error = format!("{NOBODY}{why}");
-            (
-                lifecycle::fail(job, processor, now, job.failures, &error),
-                Reason::key("nobody could carry the file for too long", "claim.upload-max"),
-            )
-        } else {
-            let due = now + doubled(policy.retry.interval, before, CARRY_WAIT_MAX);
-            (
-                lifecycle::release(job, processor, now, due, job.failures, &why),
-                Reason::key("another fetcher may be able to", "retry.interval"),
-            )
-        }
-    }
-
-    fn is_older_than(&self, age_max: Duration, now: Timestamp) -> bool {
-        let created = self.job.created_at;
-        created.is_some_and(|created| now.since(created) > age_max)
-    }
-}
-
-fn begun_with(prefix: &str, why: String) -> String {
-    if why.starts_with(prefix) {
-        why
-    } else {
-        format!("{prefix}{why}")
-    }
-}
-
-/// How long a job rests whose upload stopped: twice as long each time in a row, so that dead uploads do not take turns
-/// in the places of those that live.
-fn wait_for_upload(job: &Job, stall: Duration) -> Duration {
-    let stalled =
-        |attempt: &&Attempt| attempt.what == Write::Release.as_str() && attempt.why.starts_with(STALLED);
-    let in_a_row = job.history.iter().rev().take_while(stalled).count();
-    doubled(stall, in_a_row, STALLED_WAIT_MAX)
-}
-
-/// A wait that was doubled so many times, up to `longest` unless it is longer itself.
-fn doubled(wait: Duration, times: usize, longest: Duration) -> Duration {
-    let doublings = u32::try_from(times).unwrap_or(u32::MAX);
-    let grown = wait.saturating_mul(2_u32.saturating_pow(doublings));
-    grown.min(longest.max(wait))
 }

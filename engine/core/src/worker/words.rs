@@ -7,6 +7,9 @@ pub const STALLED: &str = "its upload stopped: ";
 /// A fetcher could not keep or read the file.
 pub const UNFIT: &str = "this fetcher cannot carry the file: ";
 
+/// The processor did not take the request, which may be wrong, or it may be the job.
+pub const TURNED_AWAY: &str = "the processor turned it away: ";
+
 /// The fetcher was told to stop.
 pub const STOPPED: &str = "the fetcher was stopped";
 
@@ -16,8 +19,19 @@ pub const NEVER_COMPLETE: &str = "the upload was never completed: ";
 /// No fetcher could keep or read the file for too long: the job is ended.
 pub const NOBODY: &str = "no fetcher could carry the file: ";
 
+/// The processor did not take the request for too long: the job is ended.
+pub const TURNED_AWAY_FOR_LONG: &str = "the processor turned it away for too long: ";
+
 /// All of them.
-pub const BEGINNINGS: [&str; 5] = [STALLED, UNFIT, STOPPED, NEVER_COMPLETE, NOBODY];
+pub const BEGINNINGS: [&str; 7] = [
+    STALLED,
+    UNFIT,
+    TURNED_AWAY,
+    STOPPED,
+    NEVER_COMPLETE,
+    NOBODY,
+    TURNED_AWAY_FOR_LONG,
+];
 
 /// What follows the error of the last attempt that was allowed, before the numbers.
 pub const ATTEMPT: &str = " (attempt ";

@@ -103,6 +103,7 @@ async fn carry_on(load: Load, alive: Alive) -> Ending {
             | Answer::JobFault(_)
             | Answer::Failed { .. }
             | Answer::Away { .. }
+            | Answer::TurnedAway { .. }
             | Answer::Unfit(_)) => answer,
         },
     };
@@ -130,6 +131,7 @@ async fn ended(objects: &Objects, key: &JobKey, answer: Answer) -> Ending {
         Answer::JobFault(why) => Ending::JobFault(why),
         Answer::Failed { why, after } => Ending::Failed { why, after },
         Answer::Away { why, after } => Ending::Away { why, after },
+        Answer::TurnedAway { why, after } => Ending::TurnedAway { why, after },
         Answer::Unproven(why) => Ending::Fault(why),
         Answer::Unfit(why) => Ending::Unfit(why),
     }

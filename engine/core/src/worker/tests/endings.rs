@@ -84,6 +84,14 @@ fn every_ending_and_its_write() {
         ("third failure", 2, failure(later)),
         ("away", 2, away(None)),
         ("away, told when to come back", 2, away(later)),
+        (
+            "turned away",
+            2,
+            Ending::TurnedAway {
+                why: why(),
+                after: None,
+            },
+        ),
         ("refused", 1, Ending::Refused(why())),
         (
             "out of bounds",

@@ -12,9 +12,9 @@ use super::{Http, chain};
 const EXCERPT_CHARS_MAX: usize = 500;
 /// Bytes of an error body that are read for it: UTF-8 has up to four a character.
 const EXCERPT_BYTES_MAX: usize = 4 * EXCERPT_CHARS_MAX;
-/// What a status that does not speak of the file calls for.
-const ASKED_WRONG: &str = "this is not about the file, and the job waits: check `sink.processor.url`, and whom and what \
-                           the processor lets ask";
+/// What a status that need not speak of the file calls for.
+const ASKED_WRONG: &str = "unless this is about the file, check `sink.processor.url`, and whom and what the processor \
+                           lets ask";
 /// No request to come back later is followed beyond this.
 const AFTER_MAX: Duration = Duration::from_hours(24);
 
@@ -27,7 +27,10 @@ impl Http {
             return self.result(response).await;
         }
         if status.is_redirection() {
-            return Answer::away(moved(&response));
+            return Answer::TurnedAway {
+                why: moved(&response),
+                after,
+            };
         }
         let why = explain(response).await;
         match status {
@@ -39,8 +42,8 @@ impl Http {
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNSUPPORTED_MEDIA_TYPE
             | StatusCode::UNPROCESSABLE_ENTITY => Answer::JobFault(why),
-            // The others speak of the request: a wrong path or a missing token would end every job of the queue.
-            _ if status.is_client_error() => Answer::Away {
+            // The others may speak of the request: a wrong path or a missing token would end every job of the queue.
+            _ if status.is_client_error() => Answer::TurnedAway {
                 why: format!("{why} ({ASKED_WRONG})"),
                 after,
             },
