@@ -6,7 +6,7 @@ use semver::{Version, VersionReq};
 
 use crate::at::Timestamp;
 use crate::job::{Job, Status};
-use crate::lifecycle::{self, Change, RecordKey};
+use crate::lifecycle::{self, Change, RecordKey, Term};
 
 /// A job found in a lane, with what is known of its signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Offer {
 }
 
 /// A record found in a lane that is no job: its names or types do not hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Malformed {
     /// Its key as it stands.
     pub key: RecordKey,
@@ -37,15 +37,17 @@ pub struct Malformed {
     pub why: String,
     /// Whether it is larger than a record may be that is still written to.
     pub too_large: bool,
+    /// Its status and its place as they stand, where a condition can say them: it is ended only as it was seen.
+    pub seen: Vec<Term>,
 }
 
 impl Malformed {
     /// The write that ends it.
     pub fn refusal(self, now: Timestamp) -> Change {
         if self.too_large {
-            lifecycle::refuse_too_large(self.key, now, &self.why)
+            lifecycle::refuse_too_large(self.key, self.seen, now, &self.why)
         } else {
-            lifecycle::refuse_malformed(self.key, now, &self.why)
+            lifecycle::refuse_malformed(self.key, self.seen, now, &self.why)
         }
     }
 }

@@ -223,12 +223,15 @@ pub fn refuse(job: &Job, now: Timestamp, by: &str, why: &str) -> Change {
     ended(Change::new(Write::Refuse, job, only_if), job, now, why).attempt(job, now, by, why)
 }
 
-/// A record whose names or types do not hold is ended where it stands: nothing under such a name is touched.
-pub fn refuse_malformed(key: RecordKey, now: Timestamp, why: &str) -> Change {
+/// A record whose names or types do not hold is ended where it stands: nothing under such a name is touched. Only as it
+/// was `seen`: whoever holds it may have completed it meanwhile. Where nothing of that can be said, only once.
+pub fn refuse_malformed(key: RecordKey, seen: Vec<Term>, now: Timestamp, why: &str) -> Change {
+    let once = seen.is_empty().then_some(Term::Missing(a::CLEANED));
+    let only_if = [Term::Exists].into_iter().chain(seen).chain(once);
     Change {
         write: Write::Refuse,
         key,
-        only_if: vec![Term::Exists, Term::Missing(a::CLEANED)],
+        only_if: only_if.collect(),
         set: vec![
             (a::STATUS, Value::Text(Status::Error.as_str().to_owned())),
             (a::ERROR, Value::Text(clip(why))),
@@ -242,8 +245,8 @@ pub fn refuse_malformed(key: RecordKey, now: Timestamp, why: &str) -> Change {
 
 /// A record that is larger than every later write has room for is ended where it stands. It gives up what only an open
 /// job needs, so that the error has room; its client still reads it.
-pub fn refuse_too_large(key: RecordKey, now: Timestamp, why: &str) -> Change {
-    let refusal = refuse_malformed(key, now, why).text(a::SIGNATURE, "-");
+pub fn refuse_too_large(key: RecordKey, seen: Vec<Term>, now: Timestamp, why: &str) -> Change {
+    let refusal = refuse_malformed(key, seen, now, why).text(a::SIGNATURE, "-");
     refusal.remove(&[
         a::OUTLINE,
         a::OUTLINE_SIGNATURE,

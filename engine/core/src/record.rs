@@ -4,7 +4,7 @@ use crate::at::Timestamp;
 use crate::claim::Malformed;
 use crate::iso;
 use crate::job::{Attempt, HISTORY_MAX, Job, Lane, LaneKind, PRIORITY_MAX, Status, clip, clip_by};
-use crate::lifecycle::{RecordKey, Value, attribute as a};
+use crate::lifecycle::{RecordKey, Term, Value, attribute as a};
 use crate::names::{ClientId, FileId, JobKey};
 
 mod attribute;
@@ -49,7 +49,8 @@ impl Job {
         let malformed = |why: &str| Malformed {
             key: RecordKey::of(record),
             why: why.to_owned(),
-            too_large: false,
+            too_large: !is_finished(record) && too_large(record).is_some(),
+            seen: seen(record),
         };
         let signed = |name: &str| {
             text(record, name).ok_or_else(|| malformed(&format!("`{name}` is missing or no text")))
@@ -64,10 +65,7 @@ impl Job {
         if !status.is_finished()
             && let Some(why) = too_large(record)
         {
-            return Err(Malformed {
-                too_large: true,
-                ..malformed(&why)
-            });
+            return Err(malformed(&why));
         }
         let chunks = record.get(a::CHUNKS).and_then(Attribute::as_number);
         let chunks = chunks.ok_or_else(|| malformed("`chunks` is missing or no whole number"))?;
@@ -116,6 +114,25 @@ impl Job {
             priority,
         })
     }
+}
+
+fn is_finished(record: &Record<'_>) -> bool {
+    let status = text(record, a::STATUS).and_then(Status::parse);
+    status.is_some_and(Status::is_finished)
+}
+
+/// Where a record stands, as a condition says it.
+fn seen(record: &Record<'_>) -> Vec<Term> {
+    let term = |name: &'static str| match record.get(name) {
+        None => Some(Term::Missing(name)),
+        Some(value) => value
+            .as_text()
+            .map(|text| Term::Is(name, Value::Text(text.to_owned()))),
+    };
+    [a::STATUS, a::LANE, a::DUE]
+        .into_iter()
+        .filter_map(term)
+        .collect()
 }
 
 /// The first attribute that conditions are made of and that does not read back as it is spelled.

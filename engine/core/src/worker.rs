@@ -5,12 +5,13 @@ mod drain;
 mod exchange;
 mod held;
 mod look;
+mod refusals;
 mod rounds;
 mod slots;
 mod verdict;
 pub mod words;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::at::{At, Timestamp};
@@ -29,9 +30,7 @@ pub use exchange::{Action, Event, Outcome};
 pub use held::Ending;
 use held::Held;
 use look::Looking;
-
-/// Records refused and still being written, at most: the rest is refused at a later look.
-const REFUSING_MAX: usize = 100;
+use refusals::Refusals;
 
 /// How a worker decides.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,9 +50,7 @@ pub struct WorkerPolicy {
 pub struct Worker {
     policy: WorkerPolicy,
     held: BTreeMap<JobKey, Held>,
-    refusing: BTreeSet<RecordKey>,
-    /// Records that are no jobs and cannot be ended either; as many as may be refused at once.
-    unending: BTreeSet<RecordKey>,
+    refusals: Refusals,
     pace: Pace,
     /// Its part in the fleet; none where it works by itself.
     member: Option<Member>,
@@ -79,8 +76,7 @@ impl Worker {
         Self {
             policy,
             held: BTreeMap::new(),
-            refusing: BTreeSet::new(),
-            unending: BTreeSet::new(),
+            refusals: Refusals::default(),
             pace,
             member: None,
             protection: None,
@@ -142,14 +138,11 @@ impl Worker {
     }
 
     fn written(&mut self, at: At, record: &RecordKey, write: Write, outcome: Outcome) {
-        if write == Write::Refuse {
-            self.refusing.remove(record);
-            // A record that is no job and cannot be ended is not tried at every look, whether the table does not take the
-            // write or its condition does not hold.
-            let is_unending = matches!(outcome, Outcome::Refused(_) | Outcome::Lost(_));
-            if is_unending && self.unending.len() < REFUSING_MAX {
-                self.unending.insert(record.clone());
-            }
+        if write == Write::Refuse
+            && let Some(shorter) = self.refusals.answered(record, &outcome)
+        {
+            let rule = "the table refused the write for good: a shorter one is made";
+            self.decide(Action::Write(shorter), Reason::rule(rule));
         }
         let Some(key) = self.held_key(record) else {
             return;
@@ -278,7 +271,7 @@ impl Machine for Worker {
 
     fn is_idle(&self) -> bool {
         let nothing_more = self.drain.is_told() || (self.found_nothing && self.looking == Looking::No);
-        self.held.is_empty() && self.refusing.is_empty() && nothing_more && self.actions.is_empty()
+        self.held.is_empty() && self.refusals.is_empty() && nothing_more && self.actions.is_empty()
     }
 }
 

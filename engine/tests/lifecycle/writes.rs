@@ -1,7 +1,7 @@
 //! Every write of the lifecycle, made by someone who saw the job as it was once.
 
 use roundtrip_core::job::{Job, LaneKind};
-use roundtrip_core::lifecycle::{self, Change, RecordKey, operator};
+use roundtrip_core::lifecycle::{self, Change, RecordKey, Term, Value, attribute, operator};
 
 use crate::states::{LEASE, MINE, failed, finished, foreign, held, lane, queued, second, urgent};
 
@@ -73,7 +73,19 @@ pub(crate) fn all() -> Vec<Attempted> {
         ),
         attempted(
             "anyone, who could not read it",
-            lifecycle::refuse_malformed(RecordKey::from(&queued().key), now, "no bucket"),
+            lifecycle::refuse_malformed(RecordKey::from(&queued().key), Vec::new(), now, "no bucket"),
+        ),
+        attempted(
+            "anyone, who saw it queued and could not read it",
+            lifecycle::refuse_malformed(
+                RecordKey::from(&queued().key),
+                vec![Term::Is(
+                    attribute::STATUS,
+                    Value::Text(queued().status.as_str().to_owned()),
+                )],
+                now,
+                "no bucket",
+            ),
         ),
         attempted(
             "operator, who saw it queued",

@@ -82,7 +82,7 @@ async fn no_such_job_and_several_are_bad_usage() {
 async fn a_record_that_is_no_job_is_not_found() {
     let world = World::new().await;
     let job = world.created(1, 60).await;
-    let refused = lifecycle::refuse_malformed(RecordKey::from(&job.key), now(), "no bucket");
+    let refused = lifecycle::refuse_malformed(RecordKey::from(&job.key), Vec::new(), now(), "no bucket");
     world.apply(&refused).await;
     let said = world.run(&["jobs", "show", &file(1)]).await;
     assert!(said.out.contains("no bucket"), "{said:?}");

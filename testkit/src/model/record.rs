@@ -142,6 +142,7 @@ impl Record {
             key: self.key(),
             why: why.to_owned(),
             too_large: false,
+            seen: Vec::new(),
         };
         let text = |name: &str| self.text(name).map(ToOwned::to_owned);
         let signed =

@@ -14,12 +14,16 @@ pub(super) fn holds(row: Option<&Row>, term: &Term) -> bool {
             Term::Exists | Term::Is(..) | Term::Finished | Term::NotAfter(..) => false,
         };
     };
-    let job = row.job();
+    let job = match &row.job {
+        Ok(job) => Some(job),
+        Err(malformed) if malformed.seen.contains(term) => return true,
+        Err(_) => None,
+    };
     match term {
         Term::Exists => true,
         Term::Missing(name) => match job {
             Some(job) => value(job, name).is_none(),
-            // Of a record that is no job only this is asked: one that was refused is gone from here.
+            // Of a record that is no job this is asked where nothing was seen: one that was refused is gone from here.
             None => *name == a::CLEANED,
         },
         Term::Is(name, wanted) => job.and_then(|job| value(job, name)).as_ref() == Some(wanted),

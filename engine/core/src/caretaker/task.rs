@@ -87,9 +87,9 @@ impl Caretaker {
         if !self.under_way.contains_key(&key) {
             return;
         }
-        match change.without_history() {
+        match change.shorter() {
             Some(shorter) => {
-                let rule = "the table refused the write for good: it is made without the record's history";
+                let rule = "the table refused the write for good: a shorter one is made";
                 self.decide(Action::Write(shorter), Reason::rule(rule));
             }
             None => self.dealt_with(&key, false),

@@ -162,6 +162,34 @@ impl Change {
         Some(shorter.remove(&[a::HISTORY]))
     }
 
+    /// The refusal of a record that is no job where that is as large as a record can be: it ends and leaves its lane, and
+    /// nothing is said of why. None where the write is no such refusal, or says nothing already.
+    fn bare(&self) -> Option<Self> {
+        if !self.ends_no_job() || !self.sets(a::ERROR) {
+            return None;
+        }
+        let mut bare = self.clone();
+        bare.set
+            .retain(|(name, _)| [a::STATUS, a::EXPIRES].contains(name));
+        Some(bare)
+    }
+
+    /// Whether it is the refusal of a record that is no job.
+    pub fn ends_no_job(&self) -> bool {
+        self.write == Write::Refuse && self.sets(a::EXPIRES)
+    }
+
+    fn sets(&self, wanted: &str) -> bool {
+        self.set.iter().any(|(name, _)| *name == wanted)
+    }
+
+    /// The same write where the table does not take it, since the record would be larger than a record may be. None where
+    /// nothing shorter is left.
+    #[must_use]
+    pub fn shorter(&self) -> Option<Self> {
+        self.without_history().or_else(|| self.bare())
+    }
+
     /// When the job's turn comes after this write, where the write says so.
     pub fn due(&self) -> Option<Timestamp> {
         let due = self.set.iter().find(|(name, _)| *name == a::DUE);

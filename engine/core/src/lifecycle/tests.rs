@@ -113,7 +113,7 @@ fn every_write_and_its_condition() {
         admit(&foreign, NOW, 5),
         adopt(&moved, lane.of(LaneKind::Leased), DUE),
         refuse(&queued, NOW, PROCESSOR, "forged"),
-        refuse_malformed(RecordKey::from(&key(1)), NOW, "no bucket"),
+        refuse_malformed(RecordKey::from(&key(1)), Vec::new(), NOW, "no bucket"),
     ];
     let table: Vec<_> = changes.iter().map(render).collect();
     insta::assert_snapshot!(table.join("\n"));
@@ -285,11 +285,30 @@ fn only_a_finished_job_is_cleaned() {
 
 #[test]
 fn a_record_that_is_no_job_is_refused_once_and_never_made() {
-    let refusal = refuse_malformed(RecordKey::from(&key(1)), NOW, "no bucket");
+    let refusal = refuse_malformed(RecordKey::from(&key(1)), Vec::new(), NOW, "no bucket");
     assert!(!Record::default().apply(&refusal));
     let mut record = after(&[create(&job(1))]);
     assert!(record.apply(&refusal));
     assert!(!record.apply(&refusal));
+}
+
+/// Also one that says it was cleaned already.
+#[test]
+fn a_record_that_is_no_job_is_refused_as_it_was_seen() {
+    let is = |status: Status| Term::Is(attribute::STATUS, Value::Text(status.as_str().to_owned()));
+    let refusal = |seen| refuse_malformed(RecordKey::from(&key(1)), vec![seen], NOW, "no bucket");
+    let mut record = after(&[create(&job(1))]);
+    record.0.insert(attribute::CLEANED, Value::Time(NOW));
+    assert!(record.apply(&refusal(is(Status::Queued))));
+    assert!(!record.apply(&refusal(is(Status::Queued))), "once");
+
+    let held = claimed(1, PROCESSOR, LEASE);
+    let mut record = after(&won());
+    assert!(record.apply(&complete(&held, PROCESSOR, NOW, "04:iv:tag:text", None)));
+    assert!(
+        !record.apply(&refusal(is(Status::Processing))),
+        "it has its result"
+    );
 }
 
 #[test]

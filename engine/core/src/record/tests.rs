@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::lifecycle::Change;
 
 fn record() -> Record<'static> {
     let client = format!("client-04{}", "ab".repeat(64));
@@ -239,30 +240,84 @@ fn a_history_that_nobody_of_ours_wrote_is_bounded_before_it_is_written_again() {
     assert!(Job::read(&long).unwrap_err().too_large);
 }
 
-/// It is as large as an item may be: what ends it must not make it larger.
-#[test]
-fn a_record_that_is_too_large_shrinks_by_its_refusal() {
+/// A record of the lane `ready#3` that is as large as an item may be.
+fn full(change: impl Fn(&mut Record<'static>)) -> Record<'static> {
     let mut record = record();
     record.insert("lane", Attribute::text("ready#3"));
     record.insert("due", Attribute::text("2025-09-25T11:21:51.690Z"));
     record.insert("signature", Attribute::text("0".repeat(140)));
+    change(&mut record);
     let padding = ITEM_BYTES_MAX - record.size_bytes() - "padding".len();
     record.insert("padding", Attribute::text("x".repeat(padding)));
+    record
+}
+
+fn after(mut record: Record<'static>, change: &Change) -> Record<'static> {
+    for (name, value) in &change.set {
+        record.insert(*name, Attribute::from(value));
+    }
+    record.retain(|name| !change.remove.contains(&name));
+    record
+}
+
+/// What ends it must not make it larger, whatever else is wrong with it.
+#[test]
+fn a_record_that_is_too_large_shrinks_by_its_refusal() {
+    let now = Timestamp(1_758_799_311_690);
+    for (name, value) in [
+        ("lane", "ready#3"),
+        ("status", "queued"),
+        ("file", "file-1"),
+        ("chunks", "1"),
+    ] {
+        let record = full(|record| record.insert(name, Attribute::text(value)));
+        let refusal = Job::read(&record).unwrap_err().refusal(now);
+        let ended = after(record, &refusal);
+        assert!(
+            ended.size_bytes() <= ITEM_BYTES_MAX,
+            "{name}: {}",
+            ended.size_bytes()
+        );
+        assert_eq!(text(&ended, "status"), Some("ERROR"), "{name}");
+        assert!(!text(&ended, "error").unwrap().is_empty() && !ended.contains_key("lane"));
+    }
+}
+
+/// It has nothing that it could give up for the error.
+#[test]
+fn a_record_that_is_full_of_other_things_leaves_its_lane_without_a_word() {
+    let record = full(|record| {
+        record.retain(|name| !["signature", "status"].contains(&name));
+    });
     let refusal = Job::read(&record)
         .unwrap_err()
         .refusal(Timestamp(1_758_799_311_690));
-    let before = record.size_bytes();
-    for (name, value) in &refusal.set {
-        record.insert(*name, Attribute::from(value));
-    }
-    record.retain(|name| !refusal.remove.contains(&name));
-    assert!(
-        record.size_bytes() <= before,
-        "{} of {before} bytes",
-        record.size_bytes()
+    assert!(after(record.clone(), &refusal).size_bytes() > ITEM_BYTES_MAX);
+    let shorter = refusal.shorter().unwrap();
+    assert_eq!(shorter.only_if, refusal.only_if);
+    let ended = after(record, &shorter);
+    assert!(ended.size_bytes() <= ITEM_BYTES_MAX, "{}", ended.size_bytes());
+    assert_eq!(text(&ended, "status"), Some("ERROR"));
+    assert!(ended.contains_key("expires") && !ended.contains_key("lane") && !ended.contains_key("due"));
+    assert_eq!(shorter.shorter(), None);
+}
+
+#[test]
+fn a_record_that_is_no_job_is_ended_as_it_was_seen() {
+    let is = |name, text: &str| Term::Is(name, Value::Text(text.to_owned()));
+    let mut record = record();
+    record.insert("chunks", Attribute::text("none"));
+    let seen = |record: &Record<'_>| Job::read(record).unwrap_err().seen;
+    let unplaced = [Term::Missing("lane"), Term::Missing("due")];
+    assert_eq!(
+        seen(&record),
+        [&[is("status", "QUEUED")], unplaced.as_slice()].concat()
     );
-    let ended = Job::read(&record).unwrap();
-    assert!(ended.status == Status::Error && ended.error.unwrap().contains("too large"));
+    record.insert("status", Attribute::number(7));
+    assert_eq!(seen(&record), unplaced, "it cannot be said");
+    record.insert("lane", Attribute::text("ready#3"));
+    record.insert("due", Attribute::text("soon"));
+    assert_eq!(seen(&record), [is("lane", "ready#3"), is("due", "soon")]);
 }
 
 fn hostile() -> impl Strategy<Value = Attribute<'static>> {

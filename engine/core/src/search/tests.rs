@@ -240,7 +240,7 @@ fn what_is_no_job_is_told_of_once() {
     let malformed = Malformed {
         key: RecordKey::from(&job(7).key),
         why: "`chunks` is missing".to_owned(),
-        too_large: false,
+        ..Malformed::default()
     };
     table.shards[0].push(Err(malformed.clone()));
     let found = table.search(at(10), 9, 4);

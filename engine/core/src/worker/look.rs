@@ -3,12 +3,12 @@
 use std::cmp::Reverse;
 
 use super::held::Held;
-use super::{Action, REFUSING_MAX, Worker, WorkerPolicy};
+use super::{Action, Worker, WorkerPolicy};
 use crate::at::{At, Timestamp};
 use crate::claim::{Offer, Start};
 use crate::fleet::Member;
 use crate::job::{Job, PRIORITY_MAX};
-use crate::lifecycle::{self, RecordKey};
+use crate::lifecycle;
 use crate::machine::Reason;
 use crate::search::Findings;
 
@@ -67,8 +67,7 @@ impl Worker {
             mut malformed,
             priority_seen,
         } = findings;
-        // What the table does not let be ended must not be tried at every look.
-        malformed.retain(|malformed| !self.unending.contains(&malformed.key));
+        self.refusals.looked(&mut malformed);
         let looked = std::mem::replace(&mut self.looking, Looking::No);
         if offers.is_empty() && malformed.is_empty() {
             self.pace.looked(at, false);
@@ -88,9 +87,10 @@ impl Worker {
             return;
         }
         for malformed in malformed {
-            if self.refusing.len() < REFUSING_MAX && self.refusing.insert(malformed.key.clone()) {
-                let why = malformed.why.clone();
-                self.decide(Action::Write(malformed.refusal(at.now)), Reason::rule(why));
+            let why = malformed.why.clone();
+            let change = malformed.refusal(at.now);
+            if self.refusals.begins(&change) {
+                self.decide(Action::Write(change), Reason::rule(why));
             }
         }
         let mut takeable = Vec::new();
@@ -125,8 +125,8 @@ impl Worker {
     }
 
     fn refuse(&mut self, at: At, job: &Job, why: &str) {
-        if self.refusing.len() < REFUSING_MAX && self.refusing.insert(RecordKey::from(&job.key)) {
-            let change = lifecycle::refuse(job, at.now, &self.policy.processor, why);
+        let change = lifecycle::refuse(job, at.now, &self.policy.processor, why);
+        if self.refusals.begins(&change) {
             self.decide(Action::Write(change), Reason::rule(why));
         }
     }

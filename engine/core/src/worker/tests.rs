@@ -5,12 +5,14 @@ mod fleet;
 mod leases;
 mod looks;
 mod priorities;
+mod refusals;
 mod sequences;
 mod slots;
 mod turned_away;
 
 use std::time::Duration;
 
+use super::refusals::REFUSING_MAX;
 use super::*;
 use crate::claim::{Feed, Malformed, Offer, Start};
 use crate::fixture::{PROCESSOR, START, actions, at, claimed, job, key, retry, seconds};
@@ -178,6 +180,6 @@ fn malformed(file: u32) -> Malformed {
     Malformed {
         key: RecordKey::from(&key(file)),
         why: "no bucket".to_owned(),
-        too_large: false,
+        ..Malformed::default()
     }
 }

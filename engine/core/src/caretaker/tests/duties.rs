@@ -202,7 +202,7 @@ fn a_record_that_is_no_job_is_refused_by_every_duty() {
         let malformed = vec![Malformed {
             key: record(1),
             why: "no bucket".to_owned(),
-            too_large: false,
+            ..Malformed::default()
         }];
         caretaker.handle(
             at(0),

@@ -174,26 +174,6 @@ fn a_claim_the_table_refuses_makes_looks_rarer() {
 }
 
 #[test]
-fn a_record_that_cannot_be_ended_is_not_tried_at_every_look() {
-    let mut worker = worker();
-    let no_job = || {
-        Event::Found(Findings {
-            malformed: vec![malformed(3)],
-            ..Findings::default()
-        })
-    };
-    worker.tick(at(0));
-    worker.handle(at(0), no_job());
-    assert_eq!(short(&mut worker), ["look for 2", "refuse 3"]);
-    worker.handle(at(1), written(3, Write::Refuse, refused()));
-    worker.tick(at(10_000));
-    worker.handle(at(10_000), no_job());
-    assert_eq!(short(&mut worker), ["look for 2"]);
-    worker.stop(at(10_001));
-    assert!(worker.is_idle());
-}
-
-#[test]
 fn every_later_write_keeps_within_an_item() {
     use crate::job::{HISTORY_MAX, TEXT_BYTES_MAX};
     use crate::record::{

@@ -1,5 +1,7 @@
 //! Downloads and analyses have limits of their own: the next file is there when the processor is free.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
