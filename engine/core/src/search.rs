@@ -2,14 +2,14 @@
 //!
 //! Whoever searches does what each [`Step`] asks for, in a table, a simulated one or a recorded one, and reports it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use crate::at::At;
+use crate::at::{At, Timestamp};
 use crate::claim::{ClaimPolicy, Malformed, Offer};
 use crate::job::{Job, Lane, LaneKind, PRIORITY_MAX};
 
-/// Pages a search reads of one shard, at most: jobs that are not for us must not hide those behind them for ever,
-/// nor a search take for ever.
+/// Pages a search reads of one shard, at most: a search must not take for ever. Where it stopped the next one goes on, so
+/// that jobs that are not for us do not hide those behind them.
 pub const PAGES_MAX: usize = 10;
 
 /// What a search brought.
@@ -43,12 +43,23 @@ pub enum Step<C> {
     Over(Findings),
 }
 
-/// Where the next page begins: a shard, and the priorities up to this one.
+/// What is read of a shard: the priorities up to this one.
 #[derive(Clone, Copy, Debug)]
 struct Pass {
     shard: u32,
     priority_max: u8,
 }
+
+/// A place in a lane from which the table goes on, among the priorities up to this one.
+#[derive(Clone, Debug)]
+pub struct Place<C> {
+    priority_max: u8,
+    /// At the beginning of those where none.
+    from: Option<C>,
+}
+
+/// By shard, where searches stopped before the lane's end.
+pub type Places<C> = BTreeMap<u32, Place<C>>;
 
 /// A search under way; `C` is a place in a lane from which the table goes on.
 #[derive(Clone, Debug)]
@@ -59,12 +70,16 @@ pub struct Search<C> {
     from: Option<C>,
     /// Pages read in this pass.
     pages: usize,
+    /// Where earlier searches stopped, and this one.
+    places: Places<C>,
+    /// When the last page was read.
+    now: Timestamp,
     /// Places of jobs in the last page that are still to be judged, in order.
     accepted: VecDeque<usize>,
     found: Findings,
 }
 
-impl<C> Search<C> {
+impl<C: Clone> Search<C> {
     /// For up to `wanted` jobs, in these shards of the ready lane one after the other: of each those up to
     /// `priority_max` first, and the rest only where they do not suffice.
     pub fn new(wanted: usize, priority_max: u8, shards: impl IntoIterator<Item = u32>) -> Self {
@@ -79,9 +94,23 @@ impl<C> Search<C> {
             passes: passes.collect(),
             from: None,
             pages: 0,
+            places: Places::new(),
+            now: Timestamp(0),
             accepted: VecDeque::new(),
             found: Findings::default(),
         }
+    }
+
+    /// The same search where an earlier one ended in these places: of each shard it reads the first page, where what is
+    /// new and urgent stands, and goes on from there. Behind the lane's end the next one begins anew.
+    #[must_use]
+    pub fn going_on(self, places: Places<C>) -> Self {
+        Self { places, ..self }
+    }
+
+    /// Where the next search may go on.
+    pub fn into_places(self) -> Places<C> {
+        self.places
     }
 
     /// What it needs next.
@@ -112,6 +141,7 @@ impl<C> Search<C> {
         records: impl IntoIterator<Item = Result<&'a Job, &'a Malformed>>,
         next: Option<C>,
     ) {
+        self.now = at.now;
         // Of those with its priority, all behind one that is not due yet are not due either.
         let mut passed = None;
         let mut accepted: Vec<(usize, u8)> = Vec::new();
@@ -142,21 +172,46 @@ impl<C> Search<C> {
 
     fn turn_page(&mut self, passed: Option<u8>, next: Option<C>) {
         self.pages += 1;
-        if next.is_none() || self.pages >= PAGES_MAX {
-            self.passes.pop_front();
-            (self.from, self.pages) = (None, 0);
+        let Some(pass) = self.passes.front_mut() else {
             return;
-        }
-        self.from = next;
-        if let (Some(priority), Some(pass)) = (passed, self.passes.front_mut()) {
+        };
+        let known = self.places.get(&pass.shard);
+        let known = known.filter(|place| place.priority_max <= pass.priority_max);
+        let Some(next) = next else {
+            if known.is_some() {
+                self.places.remove(&pass.shard);
+            }
+            return self.end_pass();
+        };
+        let place = match passed {
             // All that is behind waits as well: on with the next lower priority.
-            (pass.priority_max, self.from) = (priority.saturating_sub(1), None);
+            Some(priority) => Place {
+                priority_max: priority.saturating_sub(1),
+                from: None,
+            },
+            None => Place {
+                priority_max: pass.priority_max,
+                from: Some(next),
+            },
+        };
+        if self.pages >= PAGES_MAX {
+            self.places.insert(pass.shard, place);
+            return self.end_pass();
         }
+        let known = known.filter(|known| self.pages == 1 && known.priority_max <= place.priority_max);
+        let Place { priority_max, from } = known.cloned().unwrap_or(place);
+        (pass.priority_max, self.from) = (priority_max, from);
     }
 
-    /// What became of the job it asked about. One that waits for its upload must not hide those behind it.
+    fn end_pass(&mut self) {
+        self.passes.pop_front();
+        (self.from, self.pages) = (None, 0);
+    }
+
+    /// What became of the job it asked about. One that waits for its upload must not hide those behind it; one that is not
+    /// to be believed is refused however that goes on.
     pub fn judged(&mut self, offer: Offer) {
-        if offer.uploaded || offer.signature.is_err() {
+        if offer.uploaded || offer.check(self.now).is_err() {
             self.found.offers.push(offer);
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use roundtrip_core::at::At;
 use roundtrip_core::claim::{ClaimPolicy, Malformed, Offer};
 use roundtrip_core::job::{Job, Lane, LaneKind};
-use roundtrip_core::search::{Findings, Search, Step};
+use roundtrip_core::search::{Findings, Places, Search, Step};
 
 use crate::cloud::fault::Fault;
 use crate::cloud::item::Item;
@@ -53,6 +53,8 @@ pub struct Lanes {
     pub batch_max: u32,
     /// Where the next pages begin, by shard.
     pages: Arc<Mutex<BTreeMap<u32, Item>>>,
+    /// Where searches for jobs to claim stopped before the end of the lane.
+    places: Arc<Mutex<Places<Item>>>,
 }
 
 impl Lanes {
@@ -64,6 +66,7 @@ impl Lanes {
             shards,
             batch_max,
             pages: Arc::default(),
+            places: Arc::default(),
         }
     }
 
@@ -78,7 +81,9 @@ impl Lanes {
     ) -> Result<Findings, Fault> {
         let mut shards: Vec<u32> = (0..self.shards).collect();
         fastrand::shuffle(&mut shards);
-        let mut search = Search::new(wanted, priority_max, shards);
+        // After a search that failed the next one begins anew: a place may be what the table did not take.
+        let places = std::mem::take(&mut *self.places());
+        let mut search = Search::new(wanted, priority_max, shards).going_on(places);
         let mut page = Page::default();
         loop {
             match search.step() {
@@ -103,7 +108,10 @@ impl Lanes {
                         search.judged(judged(job.clone(), policy, objects).await?);
                     }
                 }
-                Step::Over(findings) => return Ok(findings),
+                Step::Over(findings) => {
+                    *self.places() = search.into_places();
+                    return Ok(findings);
+                }
             }
         }
     }
@@ -131,6 +139,10 @@ impl Lanes {
             page.records.into_iter().for_each(|record| look.take(record));
         }
         Ok(look)
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places<Item>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn remembered(&self) -> MutexGuard<'_, BTreeMap<u32, Item>> {

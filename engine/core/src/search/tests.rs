@@ -38,6 +38,8 @@ struct Table {
     /// Files that are not what their client signed.
     forged: BTreeSet<String>,
     claim: ClaimPolicy,
+    /// Where searches stopped.
+    places: Places<usize>,
     /// `read SHARD up to PRIORITY from PLACE` and `judge FILE`, as they were asked for.
     asked: Vec<String>,
 }
@@ -52,13 +54,15 @@ impl Table {
             on_their_way: BTreeSet::new(),
             forged: BTreeSet::new(),
             claim: claim(Start::Announced),
+            places: Places::new(),
             asked: Vec::new(),
         }
     }
 
     fn search(&mut self, at: At, wanted: usize, priority_max: u8) -> Findings {
         let shards = 0..u32::try_from(self.shards.len()).unwrap();
-        let mut search = Search::new(wanted, priority_max, shards);
+        let places = std::mem::take(&mut self.places);
+        let mut search = Search::new(wanted, priority_max, shards).going_on(places);
         let mut page = Vec::new();
         loop {
             match search.step() {
@@ -92,7 +96,10 @@ impl Table {
                         job,
                     });
                 }
-                Step::Over(findings) => return findings,
+                Step::Over(findings) => {
+                    self.places = search.into_places();
+                    return findings;
+                }
             }
         }
     }
@@ -213,6 +220,97 @@ fn a_shard_is_read_up_to_its_tenth_page() {
         table.shards.push(vec![Ok(due(2, 0, 0))]);
         assert!(table.offers(at(10), 2, PRIORITY_MAX).contains(&2));
     }
+}
+
+/// So many jobs of another bucket, before all others.
+fn others(count: u32, priority: u8) -> impl Iterator<Item = Job> {
+    (100..100 + count).map(move |file| Job {
+        bucket: "another".to_owned(),
+        ..due(file, priority, i64::from(file) - 2_000)
+    })
+}
+
+/// How many searches for one job it takes to find this one.
+fn searches(table: &mut Table, wanted: u32, at: At, priority_max: u8) -> Option<usize> {
+    (1..100).find(|_| table.offers(at, 1, priority_max).contains(&wanted))
+}
+
+#[test]
+fn what_stands_behind_many_others_is_found_by_later_searches() {
+    let mut table = Table::new(25, others(1_000, 0).chain([due(1, 0, 0)]));
+    assert_eq!(searches(&mut table, 1, at(10), PRIORITY_MAX), Some(5));
+    // The first page and nine others each: ten, nine more, nine more, nine more, and the rest.
+    let first = table.asked.iter().filter(|line| line.ends_with("from 0")).count();
+    assert_eq!(
+        (first, table.asked.len()),
+        (5, 10 + 10 + 10 + 10 + 5 + 1),
+        "{:#?}",
+        table.asked
+    );
+    assert_eq!(
+        table.offers(at(10), 1, PRIORITY_MAX),
+        [0; 0],
+        "from the beginning again"
+    );
+    assert_eq!(searches(&mut table, 1, at(10), PRIORITY_MAX), Some(4));
+}
+
+#[test]
+fn what_is_new_and_urgent_is_found_meanwhile() {
+    let mut table = Table::new(25, others(1_000, 0));
+    for _ in 0..2 {
+        assert_eq!(table.offers(at(10), 1, PRIORITY_MAX), [0; 0]);
+    }
+    table.shards[0].insert(0, Ok(due(1, 9, 0)));
+    assert_eq!(table.offers(at(10), 1, PRIORITY_MAX), [1]);
+}
+
+/// Each shard has a place of its own; behind its end it begins anew, and so do its jobs.
+#[test]
+fn every_shard_goes_on_by_itself() {
+    let mut table = Table::new(25, others(300, 0).chain([due(1, 0, 0), due(2, 0, 1)]));
+    table
+        .shards
+        .push(others(600, 0).chain([due(3, 0, 0)]).map(Ok).collect());
+    assert_eq!(table.offers(at(10), 3, PRIORITY_MAX), [0; 0]);
+    let mut offers = || table.offers(jittered(10, 0.0), 3, PRIORITY_MAX);
+    assert_eq!(offers(), [1, 2]);
+    assert_eq!(offers(), [3], "the first shard is at its beginning");
+    assert_eq!(offers(), [1, 2]);
+}
+
+#[test]
+fn urgent_jobs_for_others_hide_nobody_for_long() {
+    for priority_max in [7, 8, PRIORITY_MAX] {
+        for waiting in [0, 3_600_000] {
+            let urgent = others(600, 9).map(|job| Job {
+                due: job.due.map(|due| Timestamp(due.0 + waiting)),
+                ..job
+            });
+            let mut table = Table::new(25, urgent.chain([due(1, 7, 0), due(2, 0, 0)]));
+            let found = searches(&mut table, 1, at(10), priority_max);
+            assert!(
+                found.is_some_and(|count| count <= 4),
+                "{priority_max} {waiting} {found:?}"
+            );
+        }
+    }
+}
+
+/// It is refused, and that must not wait for an upload that need not come.
+#[test]
+fn a_job_from_the_future_is_told_of_before_it_is_uploaded() {
+    let day = 86_400_000;
+    let ahead = |file, ms: i64| Job {
+        created_at: Some(Timestamp(START.0 + day + ms)),
+        ..due(file, 0, i64::from(file))
+    };
+    let mut table = Table::new(10, [ahead(1, 10), ahead(2, 11)]);
+    table.claim = claim(Start::Uploaded);
+    for file in [1, 2] {
+        table.on_their_way.insert(job(file).key.file.to_string());
+    }
+    assert_eq!(table.offers(jittered(10, 0.0), 9, PRIORITY_MAX), [2]);
 }
 
 #[test]
