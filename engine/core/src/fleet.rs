@@ -123,6 +123,7 @@ impl Member {
             | Ending::Stalled(_)
             | Ending::Fault(_)
             | Ending::Unfit(_)
+            | Ending::Barred(_)
             | Ending::Stopped => {}
         }
     }

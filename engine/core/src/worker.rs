@@ -66,6 +66,8 @@ pub struct Worker {
     rests: u32,
     /// When the last job was claimed that the processor gave an answer for.
     answered: Option<Timestamp>,
+    /// The job that the bucket refused something of last, while nothing went well since.
+    barred: Option<JobKey>,
     drain: Drain,
     actions: VecDeque<Decision<Action>>,
 }
@@ -86,6 +88,7 @@ impl Worker {
             found_nothing: false,
             rests: 0,
             answered: None,
+            barred: None,
             drain: Drain::No,
             actions: VecDeque::new(),
         }

@@ -48,9 +48,12 @@ pub(super) enum FetchError {
     /// A service failed.
     #[error("{0}")]
     Fault(String),
-    /// It cannot be kept or read here: the disk is full or fails, or the bucket refuses to give the chunks.
+    /// It cannot be kept or read here: the disk is full or fails.
     #[error("{0}")]
     Unfit(String),
+    /// The bucket refuses to give an object.
+    #[error("{0}")]
+    Barred(String),
 }
 
 impl From<Fault> for FetchError {
@@ -58,7 +61,7 @@ impl From<Fault> for FetchError {
         if fault.is_transient() {
             Self::Fault(fault.to_string())
         } else {
-            Self::Unfit(fault.to_string())
+            Self::Barred(fault.to_string())
         }
     }
 }

@@ -103,7 +103,17 @@ impl Worker {
             }
             // Its disk may be full, and the next file may not fit either.
             Ending::Unfit(_) => self.rest(at, Duration::ZERO),
-            Ending::Result { .. } | Ending::JobFault(_) | Ending::Failed { .. } => self.rests = 0,
+            // One object may be refused. Where the same happens to one job after the other, it is the fetcher: it would
+            // else take every job of the queue, only to put it off.
+            Ending::Barred(_) => {
+                let last = self.barred.replace(key.clone());
+                if last.is_some_and(|last| last != *key) {
+                    self.rest(at, Duration::ZERO);
+                }
+            }
+            Ending::Result { .. } | Ending::JobFault(_) | Ending::Failed { .. } => {
+                (self.rests, self.barred) = (0, None);
+            }
             Ending::Refused(_) | Ending::Stalled(_) | Ending::Fault(_) | Ending::Stopped => {}
         }
         if let Some(member) = &mut self.member {

@@ -46,9 +46,11 @@ pub enum Ending {
     Stalled(String),
     /// A service failed while chunks were fetched.
     Fault(String),
-    /// This fetcher cannot keep or read the file: its disk is full, or a service refuses it. Another may be able to, or
-    /// nobody.
+    /// This fetcher cannot keep or read the file: its disk is full or fails. Another may be able to, or nobody.
     Unfit(String),
+    /// The bucket refuses to give something of this job to this fetcher, or to take it. That may be so for one object or
+    /// for all; another fetcher may be let, or nobody.
+    Barred(String),
     /// Work stopped because it was told to.
     Stopped,
 }

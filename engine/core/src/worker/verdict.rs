@@ -115,7 +115,7 @@ impl Held {
                     Reason::key("a service was away", "retry.interval"),
                 )
             }
-            Ending::Unfit(why) => self.unfit(policy, now, why),
+            Ending::Unfit(why) | Ending::Barred(why) => self.unfit(policy, now, why),
             Ending::Stopped => (release(now, job.failures, STOPPED), drain.reason()),
         }
     }

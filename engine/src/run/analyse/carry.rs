@@ -116,6 +116,7 @@ fn not_arrived(error: FetchError) -> Ending {
         FetchError::Stalled(why) => Ending::Stalled(why),
         FetchError::Fault(why) => Ending::Fault(why),
         FetchError::Unfit(why) => Ending::Unfit(why),
+        FetchError::Barred(why) => Ending::Barred(why),
     }
 }
 
@@ -158,7 +159,7 @@ async fn seal_result(objects: &Objects, key: &JobKey, body: Vec<u8>) -> Result<S
             Err(if fault.is_transient() {
                 Ending::Fault(why)
             } else {
-                Ending::Unfit(why)
+                Ending::Barred(why)
             })
         }
     }

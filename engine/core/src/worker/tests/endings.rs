@@ -101,6 +101,7 @@ fn every_ending_and_its_write() {
         ("stalled", 1, Ending::Stalled(why())),
         ("service fault", 2, Ending::Fault(why())),
         ("cannot carry it", 2, Ending::Unfit(why())),
+        ("is not let", 2, Ending::Barred(why())),
         ("stopped", 2, Ending::Stopped),
     ];
     let table: Vec<_> = cases
@@ -272,6 +273,36 @@ fn a_fetcher_that_cannot_carry_a_file_rests() {
     worker.handle(at(0), written(1, Write::Release, done()));
     assert_eq!(short(&mut worker), ["release 1"]);
     assert_eq!(worker.wake_at(), Some(at(5_000).now), "half of ten seconds");
+}
+
+/// What the bucket refuses of one job says nothing of the others, until it does so to them as well.
+#[test]
+fn a_fetcher_that_is_refused_one_object_goes_on() {
+    let mut worker = worker();
+    let (mut now, mut rests) = (0, Vec::new());
+    let barred = || Ending::Barred("denied".to_owned());
+    for (file, ending, write) in [
+        (1, barred(), Write::Release),
+        (1, barred(), Write::Release),
+        (2, barred(), Write::Release),
+        (3, barred(), Write::Release),
+        (4, result(), Write::Complete),
+        (1, barred(), Write::Release),
+        (4, result(), Write::Complete),
+        (2, barred(), Write::Release),
+    ] {
+        worker.tick(at(now));
+        worker.handle(at(now), found([job(file)]));
+        worker.handle(at(now), written(file, Write::Claim, won(file)));
+        worker.handle(at(now), Event::Ended(key(file), ending));
+        worker.handle(at(now), written(file, write, done()));
+        short(&mut worker);
+        // Without a rest a look is under way already.
+        let next = worker.wake_at().map_or(now, |wake| wake.0 - START.0);
+        rests.push((next - now) / 1_000);
+        now = next;
+    }
+    assert_eq!(rests, [0, 0, 5, 10, 0, 0, 0, 0]);
 }
 
 #[test]
