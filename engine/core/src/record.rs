@@ -14,9 +14,24 @@ pub use attribute::{Attribute, Opaque, Record};
 /// Bytes an item of the table may have, names included: DynamoDB's 400 KB.
 pub const ITEM_BYTES_MAX: usize = 400 * 1024;
 
-/// Bytes that the record of an open job may have beside its history. A larger one is no job, and is ended before anybody
+/// Bytes that the record of an open job may have beside its history and what we write to it. A larger one is no job, and is ended before anybody
 /// takes it: every write that is still to come needs its room below [`ITEM_BYTES_MAX`].
 pub const RECORD_BYTES_MAX: usize = 32 * 1024;
+
+/// What we write to an open job itself: where it stands and who has it.
+const OURS: [&str; 8] = [
+    a::STATUS,
+    a::LANE,
+    a::DUE,
+    a::PROCESSOR,
+    a::ASSIGNED,
+    a::DOWNLOADED,
+    a::RETRIES,
+    a::FAILURES,
+];
+
+/// Bytes of these that are not counted, at most: a job that was taken for one must not become too large by a claim.
+const OURS_BYTES_MAX: usize = 1_024;
 
 /// Bytes of the history of an open job, at most: above what the longest one of ours has.
 pub const HISTORY_BYTES_MAX: usize = 40 * 1024;
@@ -169,7 +184,14 @@ fn unspelled(record: &Record<'_>) -> Option<&'static str> {
 /// Why the record of an open job is too large to be worked on, if it is.
 fn too_large(record: &Record<'_>) -> Option<String> {
     let history = record.get(a::HISTORY).map_or(0, Attribute::size_bytes);
-    let rest = record.size_bytes() - history;
+    let ours = |name: &&str| record.get(name).map(|value| name.len() + value.size_bytes());
+    let ours: usize = OURS.iter().filter_map(ours).sum();
+    let named = if record.contains_key(a::HISTORY) {
+        a::HISTORY.len()
+    } else {
+        0
+    };
+    let rest = record.size_bytes() - history - named - ours.min(OURS_BYTES_MAX);
     let over = |what: &str, bytes: usize, max: usize| {
         (bytes > max).then(|| format!("the {what} is too large: {bytes} bytes, and at most {max} are taken"))
     };

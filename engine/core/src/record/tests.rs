@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::lifecycle::Change;
+use crate::lifecycle::{self, Change};
 
 fn record() -> Record<'static> {
     let client = format!("client-04{}", "ab".repeat(64));
@@ -201,9 +201,11 @@ fn an_open_job_is_no_larger_than_what_its_later_writes_leave_room_for() {
         record.insert(name, Attribute::text("x".repeat(bytes - rest)));
         record
     };
-    assert!(Job::read(&padded("padding", RECORD_BYTES_MAX)).is_ok());
+    // Its status is ours.
+    let max = RECORD_BYTES_MAX + "statusQUEUED".len();
+    assert!(Job::read(&padded("padding", max)).is_ok());
     for name in ["padding", "version", "outline"] {
-        let malformed = Job::read(&padded(name, RECORD_BYTES_MAX + 1)).unwrap_err();
+        let malformed = Job::read(&padded(name, max + 1)).unwrap_err();
         assert!(malformed.too_large, "{}", malformed.why);
     }
     let bytes = |count: usize| {
@@ -219,6 +221,35 @@ fn an_open_job_is_no_larger_than_what_its_later_writes_leave_room_for() {
     assert!(Job::read(&finished).is_err());
     finished.insert("status", Attribute::text("COMPLETED"));
     assert!(Job::read(&finished).is_ok());
+}
+
+/// A claim makes the record larger, and so does a release: neither makes it another's.
+#[test]
+fn a_job_that_was_taken_for_one_stays_one() {
+    use crate::fixture::{PROCESSOR, seconds};
+    let now = Timestamp(1_758_799_311_690);
+    let mut queued = record();
+    queued.insert("lane", Attribute::text("ready#3"));
+    queued.insert("due", Attribute::text("2025-09-25T11:21:51.690Z"));
+    let padding = RECORD_BYTES_MAX + "statusQUEUEDlaneready#3due2025-09-25T11:21:51.690Z".len()
+        - queued.size_bytes()
+        - "padding".len();
+    queued.insert("padding", Attribute::text("x".repeat(padding)));
+    let job = Job::read(&queued).unwrap();
+    let claimed = after(queued, &lifecycle::claim(&job, PROCESSOR, now, seconds(300)));
+    let job = Job::read(&claimed).unwrap();
+    let claimed = after(claimed, &lifecycle::downloaded(&job, PROCESSOR, now));
+    let job = Job::read(&claimed).unwrap();
+    let released = after(claimed, &lifecycle::release(&job, PROCESSOR, now, now, 1, "why"));
+    let job = Job::read(&released).unwrap();
+    let requeued = after(released, &lifecycle::requeue(&job, now, now, "why"));
+    assert!(Job::read(&requeued).is_ok());
+    // But not whatever lies there.
+    let mut padded = record();
+    padded.insert("processor", Attribute::text("x".repeat(RECORD_BYTES_MAX)));
+    assert!(Job::read(&padded).is_ok(), "a kibibyte of it is not counted");
+    padded.insert("processor", Attribute::text("x".repeat(RECORD_BYTES_MAX + 1_024)));
+    assert!(Job::read(&padded).unwrap_err().too_large);
 }
 
 #[test]

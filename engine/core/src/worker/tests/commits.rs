@@ -217,7 +217,7 @@ fn every_later_write_keeps_within_an_item() {
         let set: usize = set
             .map(|(name, value)| name.len() + Attribute::from(value).size_bytes())
             .sum();
-        let beside = RECORD_BYTES_MAX + 1_000;
+        let beside = RECORD_BYTES_MAX + 2_048;
         assert!(
             set + beside <= ITEM_BYTES_MAX,
             "{}: {set} bytes",
