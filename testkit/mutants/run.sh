@@ -8,7 +8,8 @@ if [ -n "$(git status --porcelain -- engine/core)" ]; then
     exit 1
 fi
 restore() { git checkout -q -- engine/core; }
-trap restore EXIT INT TERM
+trap restore EXIT
+trap "exit 130" INT TERM
 # Link-time optimisation takes longer than what is measured here.
 export CARGO_PROFILE_RELEASE_LTO=off CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/mutants"
 [ $# -gt 0 ] || set -- $(basename -s .patch testkit/mutants/*.patch)
