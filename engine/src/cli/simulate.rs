@@ -52,7 +52,7 @@ pub struct Arguments {
     #[arg(long)]
     calm: bool,
     /// How likely a kind of fault is where it may happen, from 0 to 1, for example crash=0.05; each seed leaves some kinds
-    /// out
+    /// out, but none that is named
     #[arg(long, value_name = "KIND=RATE", value_parser = fault)]
     fault: Vec<(Fault, f64)>,
     /// A role whose pipelines are simulated, their waits as written: a TOML file, or a shipped one (client, fetcher,

@@ -180,20 +180,6 @@ fn no_more_is_read_or_judged_than_is_wanted() {
     assert!(table.asked.is_empty(), "{:?}", table.asked);
 }
 
-/// Nothing of it may ever come, and what is measured from its creation would not end.
-#[test]
-fn a_job_from_the_future_is_offered_also_where_its_upload_is_not_complete() {
-    let ahead = |file, hours| Job {
-        created_at: Some(START + Duration::from_hours(hours)),
-        ..due(file, 0, 0)
-    };
-    let mut table = Table::new(10, [ahead(1, 23), ahead(2, 25)]);
-    table
-        .on_their_way
-        .extend([1, 2].map(|file| job(file).key.file.to_string()));
-    assert_eq!(table.offers(jittered(10, 0.0), 2, PRIORITY_MAX), [2]);
-}
-
 /// Of equal priority all behind one that is not due yet are not due either: they are passed over.
 #[test]
 fn urgent_jobs_in_their_backoff_hide_nobody() {
